@@ -1,0 +1,1 @@
+//! A simulated Proxmox VE site behind real HTTPS.

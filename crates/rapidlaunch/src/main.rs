@@ -1,0 +1,2 @@
+//! The `rapidlaunch` binary.
+fn main() {}

@@ -1,0 +1,1 @@
+//! Durable execution: operations, jobs, steps, journal, leases and limits; knows no domain.

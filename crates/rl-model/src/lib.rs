@@ -1,0 +1,1 @@
+//! The nouns of RapidLaunch: ids, manifest, resolved stack, observed world, plan and proof.

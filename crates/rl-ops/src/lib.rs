@@ -1,0 +1,1 @@
+//! Where thought becomes act: observe, compile a plan to jobs, the steps and the proof.

@@ -1,0 +1,1 @@
+//! The thinking of RapidLaunch: parse, resolve, plan, drift and explain, all pure.

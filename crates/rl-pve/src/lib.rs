@@ -1,0 +1,1 @@
+//! The Proxmox VE API: requests as values, wire quirks, client and task watcher.
