@@ -1,1 +1,49 @@
 //! The nouns of RapidLaunch: ids, manifest, resolved stack, observed world, plan and proof.
+//!
+//! Pure data. Every id and quantity that crosses a function is a newtype with one door: its parser. Kinds of id do
+//! not convert into each other. Nothing here reads a clock, a file or a socket.
+
+pub mod config;
+mod error;
+pub mod manifest;
+mod names;
+mod net;
+mod observed;
+mod plan;
+mod proof;
+mod property;
+mod pve;
+mod quantity;
+mod resolved;
+mod secret;
+mod site;
+mod stamp;
+
+pub use config::{ConfigFields, FieldKey};
+pub use error::ParseError;
+pub use names::{
+    ContainerName, ControllerId, DatacenterName, Fqdn, GuestId, GuestName, GuestPath, Hostname, ImageName, NetworkName,
+    PoolId, SiteName, StackName, Tag, VolumeName,
+};
+pub use net::{BridgeName, Cidr, IfaceAddr, MacAddr, NicName, NicSlot, VlanId};
+pub use observed::{
+    Bridge, ContainerConfig, GuestKind, GuestStatus, LiveInterface, Observed, ObservedGuest, ObservedNode,
+    ObservedSite, ObservedStorage, Unread,
+};
+pub use plan::{
+    Action, ActionId, ActionKind, Change, Consequence, Note, NoteLevel, Placement, Plan, PlanId, PlanReport, Policy,
+};
+pub use proof::{Drift, DriftKind, Proof, ProofCheck, ProofItem};
+pub use property::PropertyString;
+pub use pve::{MountSlot, NodeName, StorageId, Upid, Vmid, VmidRange, VolumeId};
+pub use quantity::{DiskSize, Memory};
+pub use resolved::{
+    AddressMode, Features, HeldLease, KnownGuest, LeaseState, Leases, ResolvedGuest, ResolvedNic, ResolvedStack,
+    ResolvedVolume, SiteLeases, StartupOrder,
+};
+pub use secret::{SecretRef, SecretValue};
+pub use site::{AddressRange, Endpoint, Network, Site, SiteLimits, TlsTrust, TokenSource};
+pub use stamp::Stamp;
+
+#[cfg(test)]
+mod tests;
