@@ -5,6 +5,15 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
+mod origins;
+mod sections;
+
+pub use origins::{Location, Origins};
+pub use sections::{
+    DnsRecord, DnsTarget, DnsType, FirewallPeer, FirewallRule, FirewallSpec, FirewallTraffic, PortRange, RuleDirection,
+    SecretGrant, Section, SectionKind, Verdict,
+};
+
 use crate::{
     ContainerName, DiskSize, Features, Fqdn, GuestName, GuestPath, Hostname, MacAddr, Memory, NetworkName, NicName,
     NodeName, PoolId, Site, SiteName, StackName, StartupOrder, StorageId, Tag, Vmid, VolumeId, VolumeName,
@@ -17,6 +26,8 @@ pub struct Manifest {
     pub sites: BTreeMap<SiteName, Site>,
     /// Stacks by name.
     pub stacks: BTreeMap<StackName, Stack>,
+    /// Where each part was written, so that later findings can point into the file.
+    pub origins: Origins,
 }
 
 /// One stack as declared.
@@ -26,6 +37,13 @@ pub struct Stack {
     pub name: StackName,
     /// Its containers, defaults filled in.
     pub containers: BTreeMap<ContainerName, Container>,
+    /// DNS records as declared.
+    #[serde(default)]
+    pub dns: Vec<DnsRecord>,
+    /// Parts that were declared besides the containers themselves: a plan has to carry out each of them or say that it
+    /// does not.
+    #[serde(default)]
+    pub sections: Vec<Section>,
 }
 
 impl Stack {
@@ -106,6 +124,12 @@ pub struct Container {
     pub timezone: Option<String>,
     /// Entries whose guests must be proven first.
     pub after: Vec<ContainerName>,
+    /// Firewall of its guests.
+    #[serde(default)]
+    pub firewall: Option<FirewallSpec>,
+    /// Secrets delivered into its guests.
+    #[serde(default)]
+    pub secrets: Vec<SecretGrant>,
 }
 
 /// How the guests of one entry are spread over nodes.

@@ -35,6 +35,9 @@ pub struct Site {
     pub images: BTreeMap<ImageName, VolumeId>,
     /// Storage for root disks and volumes where a container names none.
     pub storage: Option<StorageId>,
+    /// Storages that containers may use; any when empty.
+    #[serde(default)]
+    pub storages: Vec<StorageId>,
     /// Nodes that may be used; all when empty.
     pub nodes: Vec<NodeName>,
     /// Resource pool that new guests are put into.
