@@ -1,0 +1,44 @@
+# Each target installs what it needs and lacks (scripts/setup says what it does) and then runs. `make help` lists them.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+CARGO_TARGET_DIR ?= $(CURDIR)/target
+export CARGO_TARGET_DIR
+
+.PHONY: help demo test lint bench dist soak setup
+help:
+	@echo "make demo    launch containers on two simulated sites, with live progress and a proof"
+	@echo "make test    all tests"
+	@echo "make lint    formatting, clippy with warnings as errors, licences and banned dependencies"
+	@echo "make bench   one JSON line per figure"
+	@echo "make dist    the static binary and the Debian package, in target/dist-out"
+	@echo "make soak    the engine's simulation over SEEDS=N seeds (default 10000)"
+
+demo:
+	@scripts/setup build
+	cargo build --quiet -p rapidlaunch
+	"$(CARGO_TARGET_DIR)/debug/rapidlaunch" demo $(ARGS)
+
+test:
+	@scripts/setup build test
+	cargo build --workspace --all-targets
+	cargo nextest run --workspace --no-fail-fast
+
+lint:
+	@scripts/setup build lint
+	cargo fmt --all -- --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	cargo deny --offline check bans licenses sources
+
+bench:
+	@scripts/setup build
+	cargo build --quiet --release -p rapidlaunch
+	@"$(CARGO_TARGET_DIR)/release/rapidlaunch" bench $(ARGS)
+
+dist:
+	@scripts/setup build
+	scripts/dist
+
+SEEDS ?= 10000
+soak:
+	@scripts/setup build test
+	RAPIDLAUNCH_SOAK_SEEDS=$(SEEDS) cargo nextest run --release -p rl-engine -E 'test(simulation)'

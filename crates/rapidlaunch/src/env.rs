@@ -1,0 +1,45 @@
+//! Every environment variable the program reads, in one place.
+
+use std::path::PathBuf;
+
+/// Colour is off when this is set to anything but an empty text (no-color.org).
+const NO_COLOR: &str = "NO_COLOR";
+/// Base of per-user state (XDG Base Directory Specification).
+const XDG_STATE_HOME: &str = "XDG_STATE_HOME";
+/// The user's home directory.
+const HOME: &str = "HOME";
+/// Who acts, written into operations.
+const USER: &str = "USER";
+/// Log filter in the syntax of `tracing`, beside `-v`.
+const RAPIDLAUNCH_LOG: &str = "RAPIDLAUNCH_LOG";
+
+fn text(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// Whether the user asked for no colour.
+pub(crate) fn no_color() -> bool {
+    text(NO_COLOR).is_some()
+}
+
+/// The log filter, where one is set.
+pub(crate) fn log_filter() -> Option<String> {
+    text(RAPIDLAUNCH_LOG)
+}
+
+/// `$XDG_STATE_HOME/rapidlaunch`, else `~/.local/state/rapidlaunch`.
+pub(crate) fn state_dir() -> Option<PathBuf> {
+    let base = text(XDG_STATE_HOME).map(PathBuf::from).filter(|path| path.is_absolute());
+    let base = base.or_else(|| text(HOME).map(|home| PathBuf::from(home).join(".local/state")));
+    base.map(|base| base.join("rapidlaunch"))
+}
+
+/// The user's name, as the environment gives it.
+pub(crate) fn actor() -> String {
+    text(USER).unwrap_or_else(|| "unknown".to_owned())
+}
+
+/// A variable that a site file names as the source of its token.
+pub(crate) fn named(name: &str) -> Option<String> {
+    text(name)
+}
