@@ -53,10 +53,13 @@ pub enum FieldKey {
     Protection,
     /// `timezone`
     Timezone,
+    /// `ostemplate`: the template it was made from. No configuration names it; it appears only among what forces a
+    /// replacement.
+    Image,
 }
 
 impl FieldKey {
-    const PLAIN: [(Self, &'static str); 15] = [
+    const PLAIN: [(Self, &'static str); 16] = [
         (Self::Hostname, "hostname"),
         (Self::Cores, "cores"),
         (Self::Memory, "memory"),
@@ -72,6 +75,7 @@ impl FieldKey {
         (Self::Unprivileged, "unprivileged"),
         (Self::Protection, "protection"),
         (Self::Timezone, "timezone"),
+        (Self::Image, "ostemplate"),
     ];
 
     /// Whether a change reaches a running container only when it starts again. Proxmox applies the others at once
@@ -146,7 +150,7 @@ impl ConfigFields {
         out.insert(FieldKey::SearchDomain, guest.search_domain.clone().unwrap_or_default());
         let tags = guest.tags.iter().map(ToString::to_string).chain([stamp.tag().to_string()]);
         out.insert(FieldKey::Tags, join_tags(tags));
-        out.insert(FieldKey::Description, stamp.description(&guest.notes).trim_end().to_owned());
+        out.insert(FieldKey::Description, stamp.description(&guest.notes).trim().to_owned());
         out.insert(FieldKey::OnBoot, flag(guest.onboot));
         out.insert(FieldKey::Startup, guest.startup.map(startup_text).unwrap_or_default());
         out.insert(FieldKey::Features, features_text(guest.features));
@@ -176,7 +180,7 @@ impl ConfigFields {
         out.insert(FieldKey::Tags, join_tags(split_tags(text("tags")).into_iter()));
         out.insert(FieldKey::Description, text("description").to_owned());
         out.insert(FieldKey::OnBoot, flag(truthy(text("onboot"))));
-        out.insert(FieldKey::Startup, PropertyString::parse(text("startup")).to_string());
+        out.insert(FieldKey::Startup, observed_startup(text("startup")));
         out.insert(FieldKey::Features, observed_features(text("features")));
         out.insert(FieldKey::Unprivileged, flag(truthy(text("unprivileged"))));
         out.insert(FieldKey::Protection, flag(truthy(text("protection"))));
@@ -234,6 +238,19 @@ fn startup_text(startup: StartupOrder) -> String {
         if let Some(value) = value {
             out.set(key, value);
         }
+    }
+    out.to_string()
+}
+
+/// `startup` may give its order without the key (format `pve-startup-order`: `[order=]N`).
+fn observed_startup(text: &str) -> String {
+    let parsed = PropertyString::parse(text);
+    let mut out = PropertyString::default();
+    for (key, value) in parsed.pairs() {
+        out.set(key, value);
+    }
+    if let Some(order) = parsed.lead() {
+        out.set("order", order);
     }
     out.to_string()
 }

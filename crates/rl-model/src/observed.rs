@@ -189,3 +189,44 @@ pub struct Unread {
     /// Why, in a sentence.
     pub why: String,
 }
+
+/// What an [`Unread`] of a site's whole guest list is called.
+const GUESTS: &str = "guests";
+
+impl Unread {
+    /// The site's list of guests: none of them is known to be there or not.
+    pub fn guests(why: impl Into<String>) -> Self {
+        Self { what: GUESTS.to_owned(), why: why.into() }
+    }
+
+    /// A node, with everything that lies on it.
+    pub fn node(node: &NodeName, why: impl Into<String>) -> Self {
+        Self { what: format!("node {node}"), why: why.into() }
+    }
+
+    /// The configuration of one guest.
+    pub fn config(vmid: Vmid, why: impl Into<String>) -> Self {
+        Self { what: format!("config of {vmid}"), why: why.into() }
+    }
+}
+
+impl ObservedSite {
+    /// Why the list of guests could not be read, when it could not.
+    pub fn guests_unread(&self) -> Option<&str> {
+        self.why_unread(GUESTS)
+    }
+
+    /// Why a node could not be read, when it could not.
+    pub fn node_unread(&self, node: &NodeName) -> Option<&str> {
+        self.why_unread(&format!("node {node}"))
+    }
+
+    /// Why the configuration of a guest could not be read, when it was tried and could not.
+    pub fn config_unread(&self, vmid: Vmid) -> Option<&str> {
+        self.why_unread(&format!("config of {vmid}"))
+    }
+
+    fn why_unread(&self, what: &str) -> Option<&str> {
+        self.unread.iter().find(|unread| unread.what == what).map(|unread| unread.why.as_str())
+    }
+}

@@ -5,6 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::manifest::SectionKind;
 use crate::{FieldKey, GuestName, MacAddr, NodeName, ResolvedGuest, ResolvedStack, SiteName, StackName, Stamp, Vmid};
 
 /// Short fingerprint of a plan's content: two plans that would do the same have the same id.
@@ -32,6 +33,9 @@ pub struct Policy {
     pub allow_data_loss: BTreeSet<GuestName>,
     /// Leave changes that need a restart waiting for the next start.
     pub no_restart: bool,
+    /// Declared parts that are knowingly left out.
+    #[serde(default)]
+    pub without: BTreeSet<SectionKind>,
 }
 
 /// Ordered actions for one stack.
@@ -45,7 +49,7 @@ pub struct Plan {
     pub base_revision: u64,
     /// Whether it takes the whole stack away.
     pub destroy: bool,
-    /// What shall be, after it.
+    /// What shall be, after it: what was asked for, but with every part that the plan declines or leaves alone as it is.
     pub resolved: ResolvedStack,
     /// What is done, one entry a guest; an action waits for those named in its `after`.
     pub actions: Vec<Action>,
@@ -96,7 +100,7 @@ pub enum ActionKind {
         changes: Vec<Change>,
         /// The node it is moved to, where it lies on another.
         move_to: Option<NodeName>,
-        /// What happens to its power state.
+        /// What happens to its power state. With a move, `Restart` covers the restart that the move itself is.
         power: Consequence,
         /// MAC of `net0` as it was seen: part of the identity that is checked.
         seen_net0: Option<MacAddr>,

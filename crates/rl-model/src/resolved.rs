@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::manifest::Section;
 use crate::{
     BridgeName, ContainerName, ControllerId, DiskSize, GuestId, GuestName, GuestPath, Hostname, IfaceAddr, MacAddr,
     Memory, MountSlot, NetworkName, NicName, NicSlot, NodeName, PoolId, SiteName, StackName, Stamp, StorageId, Tag,
@@ -20,6 +21,9 @@ pub struct ResolvedStack {
     pub controller: ControllerId,
     /// Its guests, by name.
     pub guests: BTreeMap<GuestName, ResolvedGuest>,
+    /// What the stack declares besides its containers; carried out by its own part or told by the plan.
+    #[serde(default)]
+    pub sections: Vec<Section>,
 }
 
 impl ResolvedStack {
