@@ -1,1 +1,63 @@
 //! Durable execution: operations, jobs, steps, journal, leases and limits; knows no domain.
+//!
+//! - An [`OperationSpec`] with its [`JobSpec`]s goes into a [`Journal`] with [`Journal::submit`]; once that has returned it is on disk.
+//! - A [`JobKind`] in the [`Registry`] says which [`Step`]s a job's payload means.
+//! - [`Engine::run`] claims jobs and runs their steps. A step announces an outside call ([`StepCx::intent`]), makes it, records the
+//!   answer ([`StepCx::submitted`]) and returns a [`Receipt`]. After any interruption the step is called again, and
+//!   [`StepCx::prior`] tells what the earlier call left; finished steps are not run again.
+//! - A [`StepError`] says how to go on: later, with a person, or back. Going back runs [`Step::undo`] of every step that left something, last first.
+//! - [`settled`] waits for an operation; [`Journal::events`] with [`Journal::subscribe`] follow it; [`ProgressBoard`] shows running jobs.
+//!
+//! Stores with rows implement [`Backend`] and [`Rows`] and get the whole journal for it; every rule is written once, here, as
+//! functions over rows ([`submit_in`]) and pure transitions ([`transition`]).
+//!
+//! **Invariant:** nothing here knows a container, a node or a store's SQL; time and randomness are handed in.
+mod cx;
+mod engine;
+mod envelope;
+pub mod failpoints;
+mod id;
+mod journal;
+mod logic;
+mod memory;
+mod progress;
+mod record;
+mod registry;
+mod rows;
+mod sched;
+mod simclock;
+mod spec;
+mod state;
+mod step;
+mod time;
+pub mod transition;
+mod tx;
+
+pub use cx::{PriorAttempt, StepCx};
+pub use engine::{Engine, EngineConfig, EngineError, EngineStats};
+pub use envelope::{Envelope, EnvelopeError};
+pub use id::{IdError, Ids, JobId, OperationId, OwnerId};
+pub use journal::{
+    Beat, ClaimRequest, Claimed, Claims, EventQuery, Finish, Holder, Journal, JournalError, KnownKinds, OperationQuery,
+    PAGE_MAX, Recovered, RegisterRequest, Signal, StepKey, Submitted, UNFINISHED_JOBS_MAX, WAIT_MAX, known_or_reason,
+    settled,
+};
+pub use logic::submit as submit_in;
+pub use memory::MemoryJournal;
+pub use progress::{Progress, ProgressBoard};
+pub use record::{
+    CancelRequest, Direction, Event, JobRecord, JobSlot, JobStatus, OperationInfo, OperationRecord, OperationStatus,
+    OwnerRecord, StepRecord, StepState, Unwind,
+};
+pub use registry::{JobKind, PayloadError, Registry, Steps};
+pub use rows::{Backend, Lane, RowResult, Rows};
+pub use sched::Sched;
+pub use simclock::SimClock;
+pub use spec::{
+    ATTEMPTS_DEFAULT, JOBS_PER_OPERATION_MAX, JobSpec, LOCKS_PER_JOB_MAX, LockDomain, OnFailure, OperationSpec,
+    PAYLOAD_BYTES_MAX, SpecError,
+};
+pub use state::{JobCounts, JobState, OperationState};
+pub use step::{OpClass, Receipt, Step, StepError};
+pub use time::{Clock, SystemClock, UnixMs};
+pub use tx::{Announce, Tx};

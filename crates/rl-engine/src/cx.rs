@@ -1,0 +1,216 @@
+//! What a step may ask and record while it runs.
+use std::any::Any;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::de::DeserializeOwned;
+
+use crate::engine::held::HeldJob;
+use crate::envelope::Envelope;
+use crate::journal::{JournalError, StepKey};
+use crate::progress::Progress;
+use crate::record::{Direction, OperationInfo, StepRecord, StepState};
+use crate::spec::JobSpec;
+use crate::step::StepError;
+use crate::time::{Clock, UnixMs};
+
+/// What an earlier, interrupted run of the same step in the same direction left.
+#[derive(Debug, Clone, PartialEq)]
+pub enum PriorAttempt {
+    /// Nothing was announced, or what was announced was certainly not carried out.
+    None,
+    /// A call was announced; whether it was made is not known.
+    Intent {
+        /// What was announced.
+        value: Envelope,
+        /// When.
+        at: UnixMs,
+    },
+    /// The call was made and answered.
+    Submitted {
+        /// What was announced.
+        value: Envelope,
+        /// What the outside answered: a UPID.
+        ext_ref: String,
+        /// When.
+        at: UnixMs,
+    },
+}
+
+impl PriorAttempt {
+    fn of(record: Option<&StepRecord>) -> Self {
+        let Some(StepRecord { state, intent: Some(value), ext_ref, at, .. }) = record else {
+            return PriorAttempt::None;
+        };
+        match (state, ext_ref) {
+            (StepState::Intent, _) => PriorAttempt::Intent { value: value.clone(), at: *at },
+            (StepState::Submitted | StepState::Done, Some(ext_ref)) => {
+                PriorAttempt::Submitted { value: value.clone(), ext_ref: ext_ref.clone(), at: *at }
+            }
+            (StepState::Submitted | StepState::Done, None) => PriorAttempt::Intent { value: value.clone(), at: *at },
+            (StepState::Withdrawn, _) => PriorAttempt::None,
+        }
+    }
+
+    /// The reference the outside answered with, if it came that far.
+    pub fn ext_ref(&self) -> Option<&str> {
+        match self {
+            PriorAttempt::Submitted { ext_ref, .. } => Some(ext_ref),
+            _ => None,
+        }
+    }
+}
+
+/// The context of one call of [`Step::ensure`](crate::Step::ensure) or [`Step::undo`](crate::Step::undo).
+pub struct StepCx {
+    job: Arc<HeldJob>,
+    key: StepKey,
+    prior: PriorAttempt,
+}
+
+impl StepCx {
+    pub(crate) fn new(job: Arc<HeldJob>, key: StepKey) -> Self {
+        let prior = PriorAttempt::of(
+            job.record(&key.name, key.direction).filter(|step| step.state != StepState::Done).as_ref(),
+        );
+        Self { job, key, prior }
+    }
+
+    /// The operation the job belongs to.
+    pub fn operation(&self) -> &OperationInfo {
+        &self.job.operation
+    }
+
+    /// The job.
+    pub fn job(&self) -> &JobSpec {
+        &self.job.spec
+    }
+
+    /// Which attempt since the last finished step this is, from 1.
+    pub fn attempt(&self) -> u32 {
+        self.job.status.failures + self.job.status.crashes + 1
+    }
+
+    /// The step's name.
+    pub fn step(&self) -> &str {
+        &self.key.name
+    }
+
+    /// Whether the step is being done or undone.
+    pub fn direction(&self) -> Direction {
+        self.key.direction
+    }
+
+    /// The job's payload, lifted to the newest version.
+    pub fn payload<T: DeserializeOwned>(&self) -> Result<T, StepError> {
+        Ok(self.job.payload.read()?)
+    }
+
+    /// The payload of the operation.
+    pub fn operation_payload<T: DeserializeOwned>(&self) -> Result<T, StepError> {
+        Ok(self.job.operation.payload.read()?)
+    }
+
+    /// What a finished step of this job left, `None` when it is not finished. While undoing, a step finds its own receipt here too.
+    pub fn receipt<T: DeserializeOwned>(&self, step: &str) -> Result<Option<T>, StepError> {
+        let receipt = self.job.record(step, Direction::Do).and_then(|record| record.receipt);
+        Ok(receipt.map(|receipt| receipt.read()).transpose()?)
+    }
+
+    /// What an earlier, interrupted run of this step in this direction left.
+    pub fn prior(&self) -> &PriorAttempt {
+        &self.prior
+    }
+
+    /// While undoing: how far doing this step came, including one that was never finished.
+    pub fn done_so_far(&self) -> PriorAttempt {
+        PriorAttempt::of(self.job.record(&self.key.name, Direction::Do).as_ref())
+    }
+
+    /// Announces an outside call. On disk when it returns; call only after that.
+    pub async fn intent(&self, value: Envelope) -> Result<(), StepError> {
+        let write = self.job.journal.intent(self.job.holder, self.key.clone(), value, self.now());
+        self.recorded(write.await)
+    }
+
+    /// Records what the outside answered. On disk when it returns.
+    pub async fn submitted(&self, ext_ref: impl Into<String> + Send) -> Result<(), StepError> {
+        let write = self.job.journal.submitted(self.job.holder, self.key.clone(), ext_ref.into(), self.now());
+        self.recorded(write.await)
+    }
+
+    /// Records that the announced call was certainly not carried out (refused, never sent), so that no later run has to look
+    /// for it and the job's lock domains are free while it backs off.
+    pub async fn withdraw(&self) -> Result<(), StepError> {
+        let write = self.job.journal.withdraw(self.job.holder, self.key.clone(), self.now());
+        self.recorded(write.await)
+    }
+
+    fn recorded(&self, result: Result<StepRecord, JournalError>) -> Result<(), StepError> {
+        match result {
+            Ok(record) => {
+                self.job.remember(record);
+                Ok(())
+            }
+            Err(error) => Err(self.job.step_error(error)),
+        }
+    }
+
+    /// Tells how far the step is. In memory only; says nothing to the journal.
+    pub fn progress(&self, text: impl Into<String>, fraction: Option<f32>) {
+        let progress = Progress { step: self.key.name.clone(), text: text.into(), fraction };
+        self.job.progress.set(self.job.spec.id, progress);
+    }
+
+    /// Writes an event that a person reads. On disk when it returns.
+    pub async fn note(&self, text: impl Into<String> + Send) -> Result<(), StepError> {
+        let write = self.job.journal.note(self.job.holder, Some(self.key.name.clone()), text.into(), self.now());
+        write.await.map_err(|error| self.job.step_error(error))
+    }
+
+    /// Asks leave for an outside call that takes at most `timeout`: the lease must outlast it, and the operation must not be cancelled.
+    pub fn may_call(&self, timeout: Duration) -> Result<(), StepError> {
+        if self.is_cancelled() {
+            return Err(StepError::Cancelled);
+        }
+        self.job.lease.may_call(self.job.clock.steady(), timeout)
+    }
+
+    /// Whether the operation was cancelled. Never while undoing, which is what a cancellation asks for.
+    pub fn is_cancelled(&self) -> bool {
+        self.key.direction == Direction::Do && self.job.cancel.is_cancelled()
+    }
+
+    /// Ends when the operation is cancelled; never while undoing.
+    pub async fn cancelled(&self) {
+        match self.key.direction {
+            Direction::Do => self.job.cancel.cancelled().await,
+            Direction::Undo => std::future::pending().await,
+        }
+    }
+
+    /// The wall clock of the engine.
+    pub fn now(&self) -> UnixMs {
+        self.job.clock.now()
+    }
+
+    /// The engine's clock, for waits.
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        &self.job.clock
+    }
+
+    /// The domain's own context, as handed to the engine.
+    ///
+    /// # Panics
+    /// When the engine was given a context of another type: a fault in the wiring of the program, not in its data.
+    pub fn context<T: Any + Send + Sync>(&self) -> &T {
+        let context: &(dyn Any + Send + Sync) = &*self.job.context;
+        context.downcast_ref::<T>().unwrap_or_else(|| {
+            panic!(
+                "step `{}` asks for a context of type {}, which the engine was not given",
+                self.key.name,
+                std::any::type_name::<T>()
+            )
+        })
+    }
+}

@@ -1,0 +1,173 @@
+//! The engine: claims jobs, runs their steps, records what came of them.
+mod backoff;
+pub(crate) mod held;
+mod job;
+mod lease;
+mod run;
+
+use std::any::Any;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::id::Ids;
+use crate::journal::{Journal, JournalError};
+use crate::progress::ProgressBoard;
+use crate::registry::Registry;
+use crate::time::Clock;
+
+/// The limits and times of an engine.
+#[derive(Debug, Clone)]
+pub struct EngineConfig {
+    /// Most jobs running at once: each costs a few kilobytes while it waits for the outside.
+    pub running_max: usize,
+    /// Most jobs asked for in one claim: one transaction, and its answer is held in memory.
+    pub claim_max: usize,
+    /// How long a lease lasts without a heartbeat. Must exceed the longest outside call.
+    pub lease_ttl: Duration,
+    /// Time between heartbeats; several fit into a lease, so that one late beat costs nothing.
+    pub heartbeat: Duration,
+    /// How long a job of an owner whose lease ran out rests before another acts on it: the longest outside call.
+    pub takeover_grace: Duration,
+    /// How long running calls may go on after a shutdown was asked for.
+    pub drain: Duration,
+    /// Wait after the first failed attempt; doubles with each.
+    pub backoff_base: Duration,
+    /// Longest wait between attempts.
+    pub backoff_cap: Duration,
+    /// Deadline of jobs that name none.
+    pub deadline_default: Duration,
+    /// Runs in a row that may end with their process before a job is taken for the cause and given up.
+    pub crashes_max: u32,
+    /// Seed of ids and jitter; from the operating system when `None`.
+    pub seed: Option<u64>,
+}
+
+impl EngineConfig {
+    /// The settings of the program.
+    pub fn standard() -> Self {
+        Self {
+            running_max: 10_000,
+            claim_max: 256,
+            lease_ttl: Duration::from_secs(120),
+            heartbeat: Duration::from_secs(20),
+            takeover_grace: Duration::from_secs(60),
+            drain: Duration::from_secs(10),
+            backoff_base: Duration::from_millis(500),
+            backoff_cap: Duration::from_secs(60),
+            deadline_default: Duration::from_secs(6 * 3600),
+            crashes_max: 25,
+            seed: None,
+        }
+    }
+
+    /// Short times, for tests that run on a real clock.
+    pub fn quick(seed: u64) -> Self {
+        Self {
+            running_max: 64,
+            drain: Duration::from_millis(500),
+            backoff_base: Duration::from_millis(1),
+            backoff_cap: Duration::from_millis(20),
+            seed: Some(seed),
+            ..Self::standard()
+        }
+    }
+}
+
+/// Why an engine ended other than by being asked to.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// The journal failed; nothing was acknowledged after that.
+    #[error("the engine stopped because the journal failed")]
+    Journal(#[source] JournalError),
+    /// The settings contradict each other.
+    #[error("the engine's settings are wrong: {0}")]
+    Config(&'static str),
+}
+
+/// Counters of an engine since it was made.
+#[derive(Debug, Default)]
+pub struct EngineStats {
+    claimed: AtomicU64,
+    leases_lost: AtomicU64,
+    panics: AtomicU64,
+}
+
+impl EngineStats {
+    /// Jobs claimed, again counted when claimed again.
+    pub fn claimed(&self) -> u64 {
+        self.claimed.load(Ordering::Relaxed)
+    }
+
+    /// Late writes that the journal refused.
+    pub fn leases_lost(&self) -> u64 {
+        self.leases_lost.load(Ordering::Relaxed)
+    }
+
+    /// Steps that panicked.
+    pub fn panics(&self) -> u64 {
+        self.panics.load(Ordering::Relaxed)
+    }
+}
+
+/// See the module. One engine is one claimant; it may run again after it ended.
+pub struct Engine {
+    pub(crate) journal: Arc<dyn Journal>,
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) context: Arc<dyn Any + Send + Sync>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) config: EngineConfig,
+    pub(crate) ids: Ids,
+    pub(crate) progress: ProgressBoard,
+    pub(crate) stats: Arc<EngineStats>,
+}
+
+impl Engine {
+    /// An engine over a journal. `context` is what [`StepCx::context`](crate::StepCx::context) gives to steps.
+    pub fn new(
+        journal: Arc<dyn Journal>,
+        registry: Registry,
+        context: Arc<dyn Any + Send + Sync>,
+        clock: Arc<dyn Clock>,
+        config: EngineConfig,
+    ) -> Self {
+        let ids = match config.seed {
+            Some(seed) => Ids::from_seed(Arc::clone(&clock), seed),
+            None => Ids::from_os(Arc::clone(&clock)),
+        };
+        Self {
+            journal,
+            registry: Arc::new(registry),
+            context,
+            clock,
+            config,
+            ids,
+            progress: ProgressBoard::new(),
+            stats: Arc::default(),
+        }
+    }
+
+    /// Where running jobs are.
+    pub fn progress(&self) -> ProgressBoard {
+        self.progress.clone()
+    }
+
+    /// Counters.
+    pub fn stats(&self) -> Arc<EngineStats> {
+        Arc::clone(&self.stats)
+    }
+
+    /// Runs until `shutdown` or until the journal fails. On shutdown calls under way may end within the drain time; whatever
+    /// still runs then is given back and goes on with the next run. Dropping the future is as good as a crash: nothing is lost.
+    pub async fn run(&self, shutdown: CancellationToken) -> Result<(), EngineError> {
+        if self.config.heartbeat * 2 > self.config.lease_ttl {
+            return Err(EngineError::Config("two heartbeats must fit into a lease"));
+        }
+        if self.config.running_max == 0 || self.config.claim_max == 0 {
+            return Err(EngineError::Config("at least one job must be allowed to run"));
+        }
+        run::run(self, shutdown).await
+    }
+}

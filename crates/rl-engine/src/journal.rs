@@ -1,0 +1,411 @@
+//! The journal: what every store of operations can do, by intention.
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::sync::watch;
+
+use crate::envelope::Envelope;
+use crate::id::{JobId, OperationId, OwnerId};
+use crate::record::{Direction, Event, JobRecord, OperationRecord, StepRecord, Unwind};
+use crate::spec::{OperationSpec, SpecError};
+use crate::state::{JobState, OperationState};
+use crate::time::UnixMs;
+
+/// Most rows of one page of any listing: a page is held in memory.
+pub const PAGE_MAX: usize = 1_000;
+/// Most unfinished jobs a store accepts; beyond it new work is refused rather than memory filled.
+pub const UNFINISHED_JOBS_MAX: usize = 500_000;
+/// Longest back-off in store: a timer further ahead can only come from a clock that jumped.
+pub const WAIT_MAX: Duration = Duration::from_secs(3600);
+
+/// The right to write about a job: valid for one claim.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Holder {
+    /// The job.
+    pub job: JobId,
+    /// The claim's fence.
+    pub fence: u64,
+    /// Who claimed it.
+    pub owner: OwnerId,
+}
+
+/// Names one step of the held job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StepKey {
+    /// Stable name.
+    pub name: String,
+    /// Doing or undoing.
+    pub direction: Direction,
+    /// Place in the job, for display.
+    pub position: u32,
+}
+
+/// What a submit led to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Submitted {
+    /// The operation.
+    pub id: OperationId,
+    /// It had been submitted before, under the same id or idempotency key; nothing new was stored.
+    pub existing: bool,
+}
+
+/// The payload kinds and versions a binary can run.
+pub type KnownKinds = BTreeMap<String, RangeInclusive<u32>>;
+
+/// A request for jobs.
+#[derive(Debug, Clone)]
+pub struct ClaimRequest {
+    /// Who asks.
+    pub owner: OwnerId,
+    /// At most this many.
+    pub limit: usize,
+    /// What it can run; anything else is parked.
+    pub known: KnownKinds,
+    /// Deadline of jobs that name none.
+    pub deadline_default: Duration,
+    /// How long a job of an owner whose lease ran out waits before it is handed on: the longest outside call.
+    pub takeover_grace: Duration,
+}
+
+/// A claimed job with everything needed to go on.
+#[derive(Debug, Clone)]
+pub struct Claimed {
+    /// The right to write.
+    pub holder: Holder,
+    /// The job, its status as of the claim.
+    pub job: JobRecord,
+    /// What its steps left so far.
+    pub steps: Vec<StepRecord>,
+}
+
+/// The answer to a claim.
+#[derive(Debug, Clone, Default)]
+pub struct Claims {
+    /// The jobs.
+    pub jobs: Vec<Claimed>,
+    /// When to ask again even if nothing changes.
+    pub next_due: Option<UnixMs>,
+}
+
+/// What a new owner found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Recovered {
+    /// Jobs taken from owners that are gone.
+    pub orphans: usize,
+    /// Parked jobs this release can run.
+    pub unparked: usize,
+}
+
+/// The answer to a heartbeat.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Beat {
+    /// Held jobs whose operation was cancelled.
+    pub cancelled: Vec<JobId>,
+}
+
+/// How a holder lets go of a job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Finish {
+    /// Every step is done.
+    Done,
+    /// Everything is undone: failed or cancelled, as the job had turned.
+    Unwound,
+    /// Undoing failed for good.
+    Stuck {
+        /// Why.
+        reason: String,
+    },
+    /// Try again later; counts as a failed attempt.
+    Retry {
+        /// When.
+        not_before: UnixMs,
+        /// Why.
+        reason: String,
+    },
+    /// A person must act.
+    Blocked {
+        /// Why.
+        reason: String,
+        /// What to do.
+        hint: Option<String>,
+    },
+    /// This release cannot read the job.
+    Parked {
+        /// Why, and what could.
+        reason: String,
+    },
+    /// Shutdown: the job is ready again, no attempt is counted.
+    Release,
+}
+
+/// Grows when something happened; followers compare and read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Signal {
+    /// Number of the last event.
+    pub events: u64,
+    /// Times a job became ready or a lock domain free.
+    pub work: u64,
+    /// Times a running job was cancelled.
+    pub cancels: u64,
+}
+
+/// A filter and page of operations, newest first.
+#[derive(Debug, Clone, Default)]
+pub struct OperationQuery {
+    /// Only of this subject.
+    pub subject: Option<String>,
+    /// Only in these states; all when empty.
+    pub states: Vec<OperationState>,
+    /// Only older than this one: the last of the page before.
+    pub before: Option<OperationId>,
+    /// At most this many; never more than [`PAGE_MAX`].
+    pub limit: usize,
+}
+
+/// A filter and page of events, oldest first.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct EventQuery {
+    /// Only later than this number.
+    pub after: u64,
+    /// Only of this operation.
+    pub operation: Option<OperationId>,
+    /// At most this many; never more than [`PAGE_MAX`].
+    pub limit: usize,
+}
+
+/// Why a journal did not do what was asked. Nothing was changed in any of the cases but [`JournalError::Poisoned`], where it is unknown.
+#[derive(Debug, thiserror::Error)]
+pub enum JournalError {
+    /// Somebody else holds the job by now, or nobody; the writer must stop at once.
+    #[error("the lease of job {job} is lost; what its former holder wanted to record was refused")]
+    LeaseLost {
+        /// The job.
+        job: JobId,
+    },
+    /// The engine was taken for dead.
+    #[error("engine run {owner} is no longer registered; its jobs were handed on")]
+    OwnerLost {
+        /// The engine's run.
+        owner: OwnerId,
+    },
+    /// No such operation or job.
+    #[error("there is no {what} {id}")]
+    NotFound {
+        /// `operation` or `job`.
+        what: &'static str,
+        /// The id.
+        id: String,
+    },
+    /// The operation cannot be accepted as it is.
+    #[error("the operation cannot be accepted")]
+    Invalid(#[from] SpecError),
+    /// The subject has an unfinished operation.
+    #[error("`{subject}` has the unfinished operation {operation}; resume or cancel it first")]
+    Busy {
+        /// The subject.
+        subject: String,
+        /// Its unfinished operation.
+        operation: OperationId,
+    },
+    /// Asked of an operation or job that is in no state for it.
+    #[error("{what} is {state}: {why}")]
+    WrongState {
+        /// What was asked for.
+        what: String,
+        /// Its state.
+        state: String,
+        /// Why that does not fit.
+        why: &'static str,
+    },
+    /// A named limit is reached.
+    #[error("the store takes no new work: {why}. Wait until running work has ended, or make room")]
+    Full {
+        /// Which limit.
+        why: String,
+    },
+    /// A stored row cannot be read by this release; its bytes are left as they are.
+    #[error("a stored {what} cannot be read by this release")]
+    Undecodable {
+        /// Which row.
+        what: String,
+        /// What the decoder said.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The same transaction also had to do something else, and that was refused.
+    #[error("{reason}")]
+    Refused {
+        /// What was refused and why.
+        reason: String,
+        /// The refusal as its own type.
+        #[source]
+        source: Option<Box<dyn std::error::Error + Send + Sync>>,
+    },
+    /// The store failed; this one write did not happen.
+    #[error("the store failed while {doing}")]
+    Store {
+        /// What was being done.
+        doing: &'static str,
+        /// What failed.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// A commit failed: nothing more is acknowledged, the process should end and start again.
+    #[error("the store stopped after a failed commit; end the process and start it again")]
+    Poisoned,
+}
+
+impl JournalError {
+    /// The writer lost its right to write; everything else is a fault of the store or the caller.
+    pub fn is_lease_lost(&self) -> bool {
+        matches!(self, JournalError::LeaseLost { .. } | JournalError::OwnerLost { .. })
+    }
+}
+
+/// A durable store of operations. Every method is one transaction, and has returned only when it is on disk.
+#[async_trait]
+pub trait Journal: Send + Sync + 'static {
+    /// Accepts an operation with all its jobs, or refuses it whole.
+    async fn submit(&self, spec: OperationSpec, now: UnixMs) -> Result<Submitted, JournalError>;
+
+    /// Announces an engine run. A store that only one process can hold takes every job from earlier runs at once; a shared
+    /// store takes those whose lease ran out.
+    async fn register(&self, owner: OwnerId, request: RegisterRequest, now: UnixMs) -> Result<Recovered, JournalError>;
+
+    /// Ends an engine run that holds no job any more.
+    async fn unregister(&self, owner: OwnerId, now: UnixMs) -> Result<(), JournalError>;
+
+    /// Hands out ready jobs whose lock domains have room: highest priority first, operations in turn, in order within each.
+    async fn claim(&self, request: ClaimRequest, now: UnixMs) -> Result<Claims, JournalError>;
+
+    /// Extends the lease of a run and everything it holds.
+    async fn heartbeat(&self, owner: OwnerId, lease_until: UnixMs, now: UnixMs) -> Result<Beat, JournalError>;
+
+    /// Announces an outside call of a step, before it is made.
+    async fn intent(
+        &self,
+        holder: Holder,
+        step: StepKey,
+        value: Envelope,
+        now: UnixMs,
+    ) -> Result<StepRecord, JournalError>;
+
+    /// Records what the outside answered, so that it can be followed after a restart.
+    async fn submitted(
+        &self,
+        holder: Holder,
+        step: StepKey,
+        ext_ref: String,
+        now: UnixMs,
+    ) -> Result<StepRecord, JournalError>;
+
+    /// Records that the announced call was certainly not carried out.
+    async fn withdraw(&self, holder: Holder, step: StepKey, now: UnixMs) -> Result<StepRecord, JournalError>;
+
+    /// Records a finished step and, with its last step, the end of the job.
+    async fn outcome(
+        &self,
+        holder: Holder,
+        step: StepKey,
+        receipt: Envelope,
+        finish: Option<Finish>,
+        now: UnixMs,
+    ) -> Result<StepRecord, JournalError>;
+
+    /// Turns a job round: from here on it is undone.
+    async fn turn(&self, holder: Holder, why: Unwind, reason: String, now: UnixMs) -> Result<(), JournalError>;
+
+    /// Lets go of a job.
+    async fn finish(&self, holder: Holder, finish: Finish, now: UnixMs) -> Result<(), JournalError>;
+
+    /// Writes an event for people.
+    async fn note(&self, holder: Holder, step: Option<String>, text: String, now: UnixMs) -> Result<(), JournalError>;
+
+    /// Asks for an operation to be cancelled. Asking twice is as good as once.
+    async fn request_cancel(&self, operation: OperationId, by: String, now: UnixMs) -> Result<(), JournalError>;
+
+    /// Sends every blocked, parked, stuck or backing-off job of an operation on its way; answers how many.
+    async fn retry(&self, operation: OperationId, by: String, now: UnixMs) -> Result<usize, JournalError>;
+
+    /// Reads an operation.
+    async fn operation(&self, id: OperationId) -> Result<Option<OperationRecord>, JournalError>;
+
+    /// Reads a page of operations, newest first.
+    async fn operations(&self, query: OperationQuery) -> Result<Vec<OperationRecord>, JournalError>;
+
+    /// Reads a job.
+    async fn job(&self, id: JobId) -> Result<Option<JobRecord>, JournalError>;
+
+    /// Reads a page of an operation's jobs in their order, from place `from` on.
+    async fn jobs(&self, operation: OperationId, from: u32, limit: usize) -> Result<Vec<JobRecord>, JournalError>;
+
+    /// Reads the steps of a job in their order, undone ones after done ones.
+    async fn steps(&self, job: JobId) -> Result<Vec<StepRecord>, JournalError>;
+
+    /// Reads a page of events, oldest first.
+    async fn events(&self, query: EventQuery) -> Result<Vec<Event>, JournalError>;
+
+    /// The unfinished operations of a subject, oldest first.
+    async fn unfinished(&self, subject: String) -> Result<Vec<OperationId>, JournalError>;
+
+    /// Deletes up to `limit` operations that were finished before `before`, with all that belongs to them; answers how many.
+    async fn prune(&self, before: UnixMs, limit: usize) -> Result<usize, JournalError>;
+
+    /// Changes whenever something happened.
+    fn subscribe(&self) -> watch::Receiver<Signal>;
+}
+
+/// What an engine run tells about itself when it registers.
+#[derive(Debug, Clone)]
+pub struct RegisterRequest {
+    /// When its lease ends unless it beats.
+    pub lease_until: UnixMs,
+    /// What it can run: parked jobs of these kinds and versions become ready.
+    pub known: KnownKinds,
+    /// See [`ClaimRequest::takeover_grace`].
+    pub takeover_grace: Duration,
+}
+
+/// Waits until an operation no longer goes on by itself: it is finished or blocked.
+pub async fn settled(journal: &dyn Journal, id: OperationId) -> Result<OperationRecord, JournalError> {
+    let mut signal = journal.subscribe();
+    loop {
+        signal.borrow_and_update();
+        let Some(operation) = journal.operation(id).await? else {
+            return Err(JournalError::NotFound { what: "operation", id: id.to_string() });
+        };
+        if operation.status.state != OperationState::Running {
+            return Ok(operation);
+        }
+        if signal.changed().await.is_err() {
+            return Err(JournalError::Poisoned);
+        }
+    }
+}
+
+/// Whether `kind` in `version` is among the known ones, and if not, what would be needed.
+pub fn known_or_reason(known: &KnownKinds, kind: &str, version: u32) -> Result<(), String> {
+    match known.get(kind) {
+        Some(range) if range.contains(&version) => Ok(()),
+        Some(range) if version > *range.end() => Err(format!(
+            "needs at least a release that knows `{kind}` version {version}; this one knows up to {}",
+            range.end()
+        )),
+        Some(range) => Err(format!(
+            "needs a release that still knows `{kind}` version {version}; this one starts at {}",
+            range.start()
+        )),
+        None => Err(format!("needs at least a release that knows `{kind}`; this one does not")),
+    }
+}
+
+/// The state a finished job leaves its followers in.
+pub(crate) fn follows(state: JobState) -> Option<JobState> {
+    match state {
+        JobState::Failed | JobState::Stuck | JobState::Skipped => Some(JobState::Skipped),
+        JobState::Cancelled => Some(JobState::Cancelled),
+        _ => None,
+    }
+}

@@ -1,0 +1,105 @@
+//! Handing out jobs.
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::id::{JobId, OperationId};
+use crate::journal::{ClaimRequest, Claimed, Claims, Holder, JournalError, known_or_reason};
+use crate::record::{JobRecord, JobStatus};
+use crate::rows::RowResult;
+use crate::state::JobState;
+use crate::time::UnixMs;
+use crate::transition;
+use crate::tx::{Tx, not_found};
+
+/// Most jobs handed out by one claim: one transaction, and its answer is held in memory.
+const CLAIM_MAX: usize = 512;
+/// Most timers looked at by one claim; the rest is due again at once.
+const DUE_MAX: usize = 2_000;
+
+pub(super) fn claim(tx: &mut Tx<'_>, exclusive: bool, request: &ClaimRequest, now: UnixMs) -> RowResult<Claims> {
+    if tx.rows.owner(request.owner)?.is_none() {
+        return Err(JournalError::OwnerLost { owner: request.owner });
+    }
+    if !exclusive {
+        super::owner::expire(tx, request.owner, request.takeover_grace, now)?;
+    }
+    wake_due(tx, now)?;
+    let limit = request.limit.min(CLAIM_MAX);
+    let mut jobs = Vec::new();
+    while jobs.len() < limit {
+        let picked = tx.sched.pick(limit - jobs.len());
+        if picked.is_empty() {
+            break;
+        }
+        for id in picked {
+            jobs.extend(claim_one(tx, id, request, now)?);
+        }
+    }
+    Ok(Claims { jobs, next_due: next_due(tx, exclusive)? })
+}
+
+/// Back-off that ends, or, where others share the store, a lease that may end without a heartbeat.
+fn next_due(tx: &mut Tx<'_>, exclusive: bool) -> RowResult<Option<UnixMs>> {
+    let timer = tx.sched.next_due();
+    let lease = match exclusive {
+        true => None,
+        false => tx.rows.owners()?.iter().map(|owner| owner.lease_until).min(),
+    };
+    Ok(timer.into_iter().chain(lease).min())
+}
+
+fn wake_due(tx: &mut Tx<'_>, now: UnixMs) -> RowResult<()> {
+    for id in tx.sched.due(now, DUE_MAX) {
+        let (operation, status) = tx.job_status(id)?;
+        if status.state == JobState::Backoff {
+            tx.put_job(operation, id, status.state, &transition::due(&status), now)?;
+        }
+    }
+    Ok(())
+}
+
+fn claim_one(tx: &mut Tx<'_>, id: JobId, request: &ClaimRequest, now: UnixMs) -> RowResult<Option<Claimed>> {
+    let mut record = match tx.rows.job(id) {
+        Ok(record) => record.ok_or_else(|| not_found("job", id))?,
+        Err(JournalError::Undecodable { what, .. }) => {
+            let (operation, status) = tx.job_status(id)?;
+            let reason = format!("needs at least a release that can read its {what}; this one cannot");
+            park(tx, operation, id, &status, &reason, now)?;
+            return Ok(None);
+        }
+        Err(error) => return Err(error),
+    };
+    debug_assert_eq!(record.status.state, JobState::Ready, "the scheduler handed out a job that is not ready");
+    let payload = &record.spec.payload;
+    if let Err(reason) = known_or_reason(&request.known, &payload.kind, payload.version) {
+        park(tx, record.operation, id, &record.status, &reason, now)?;
+        return Ok(None);
+    }
+    let new = start(tx, &record, request, now)?;
+    let holder = Holder { job: id, fence: new.fence, owner: request.owner };
+    record.status = new;
+    let steps = tx.rows.steps_of(id)?;
+    Ok(Some(Claimed { holder, job: record, steps }))
+}
+
+fn start(tx: &mut Tx<'_>, record: &JobRecord, request: &ClaimRequest, now: UnixMs) -> RowResult<JobStatus> {
+    let deadline: Duration = record.spec.deadline.unwrap_or(request.deadline_default);
+    let new = transition::claimed(&record.status, request.owner, now, deadline);
+    tx.put_job(record.operation, record.spec.id, record.status.state, &new, now)?;
+    let body = json!({ "key": record.spec.key, "run": new.fence, "undo": new.unwind.is_some() });
+    tx.event(record.operation, Some(record.spec.id), "job.started", body, now)?;
+    Ok(new)
+}
+
+pub(super) fn park(
+    tx: &mut Tx<'_>,
+    operation: OperationId,
+    id: JobId,
+    status: &JobStatus,
+    reason: &str,
+    now: UnixMs,
+) -> RowResult<()> {
+    tx.put_job(operation, id, status.state, &transition::parked(status, reason), now)?;
+    tx.event(operation, Some(id), "job.parked", json!({ "reason": reason }), now)
+}

@@ -1,0 +1,92 @@
+//! Engine runs: announcing one, keeping it alive, and taking over from one that is gone.
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::id::OwnerId;
+use crate::journal::{Beat, JournalError, Recovered, RegisterRequest, known_or_reason};
+use crate::record::OwnerRecord;
+use crate::rows::RowResult;
+use crate::state::JobState;
+use crate::time::UnixMs;
+use crate::transition;
+use crate::tx::Tx;
+
+pub(super) fn register(
+    tx: &mut Tx<'_>,
+    exclusive: bool,
+    owner: OwnerId,
+    request: &RegisterRequest,
+    now: UnixMs,
+) -> RowResult<Recovered> {
+    let orphans = if exclusive {
+        let mut orphans = 0;
+        for gone in tx.rows.owners()? {
+            orphans += bury(tx, gone.id, None, now)?;
+        }
+        orphans
+    } else {
+        expire(tx, owner, request.takeover_grace, now)?
+    };
+    tx.rows.put_owner(&OwnerRecord { id: owner, lease_until: request.lease_until })?;
+    let unparked = unpark(tx, request, now)?;
+    tx.tell_work();
+    Ok(Recovered { orphans, unparked })
+}
+
+pub(super) fn unregister(tx: &mut Tx<'_>, owner: OwnerId, now: UnixMs) -> RowResult<()> {
+    if tx.rows.owner(owner)?.is_some() {
+        bury(tx, owner, None, now)?;
+    }
+    Ok(())
+}
+
+pub(super) fn heartbeat(tx: &mut Tx<'_>, owner: OwnerId, lease_until: UnixMs) -> RowResult<Beat> {
+    if tx.rows.owner(owner)?.is_none() {
+        return Err(JournalError::OwnerLost { owner });
+    }
+    tx.rows.put_owner(&OwnerRecord { id: owner, lease_until })?;
+    Ok(Beat { cancelled: tx.sched.cancelled_of(owner) })
+}
+
+/// Takes the jobs of every other owner whose lease ran out; they wait out the longest call before anyone acts on them.
+pub(super) fn expire(tx: &mut Tx<'_>, me: OwnerId, grace: Duration, now: UnixMs) -> RowResult<usize> {
+    let mut orphans = 0;
+    for other in tx.rows.owners()? {
+        if other.id != me && other.lease_until <= now {
+            orphans += bury(tx, other.id, Some(now + grace), now)?;
+        }
+    }
+    Ok(orphans)
+}
+
+fn bury(tx: &mut Tx<'_>, gone: OwnerId, not_before: Option<UnixMs>, now: UnixMs) -> RowResult<usize> {
+    let jobs = tx.sched.running_of(gone);
+    for &id in &jobs {
+        let (operation, status) = tx.job_status(id)?;
+        if status.state != JobState::Running || status.owner != Some(gone) {
+            continue;
+        }
+        let orphaned = transition::orphaned(&status, not_before);
+        tx.put_job(operation, id, status.state, &orphaned, now)?;
+        tx.event(operation, Some(id), "job.recovered", json!({ "interrupted": orphaned.crashes }), now)?;
+    }
+    tx.rows.remove_owner(gone)?;
+    Ok(jobs.len())
+}
+
+fn unpark(tx: &mut Tx<'_>, request: &RegisterRequest, now: UnixMs) -> RowResult<usize> {
+    let mut unparked = 0;
+    for (id, kind, version) in tx.rows.parked_jobs()? {
+        if known_or_reason(&request.known, &kind, version).is_err() {
+            continue;
+        }
+        let (operation, status) = tx.job_status(id)?;
+        if let Some(ready) = transition::sent_on(&status) {
+            tx.put_job(operation, id, status.state, &ready, now)?;
+            tx.event(operation, Some(id), "job.unparked", json!({}), now)?;
+            unparked += 1;
+        }
+    }
+    Ok(unparked)
+}

@@ -1,0 +1,85 @@
+//! Accepting an operation.
+use std::collections::HashSet;
+
+use serde_json::json;
+
+use crate::journal::{JournalError, Submitted, UNFINISHED_JOBS_MAX};
+use crate::record::{OperationInfo, OperationStatus};
+use crate::rows::RowResult;
+use crate::spec::OperationSpec;
+use crate::state::JobCounts;
+use crate::time::UnixMs;
+use crate::transition;
+use crate::tx::Tx;
+
+/// Accepts an operation with all its jobs inside a transaction that may do more, such as reserving what the jobs will use.
+pub fn submit(tx: &mut Tx<'_>, spec: &OperationSpec, now: UnixMs) -> RowResult<Submitted> {
+    if let Some(id) = existing(tx, spec)? {
+        return Ok(Submitted { id, existing: true });
+    }
+    spec.check()?;
+    refuse(tx, spec)?;
+    let mut counts = JobCounts::default();
+    let statuses: Vec<_> = spec
+        .jobs
+        .iter()
+        .map(|job| {
+            transition::submitted(u32::try_from(job.after.iter().collect::<HashSet<_>>().len()).unwrap_or(u32::MAX))
+        })
+        .collect();
+    for status in &statuses {
+        counts.add(status.state);
+    }
+    let info = OperationInfo::of(spec, now);
+    let state = counts.operation_state(false);
+    let finished_at = state.is_finished().then_some(now);
+    tx.rows.insert_operation(&info, &OperationStatus { state, counts, cancel: None, updated_at: now, finished_at })?;
+    for (seq, (job, status)) in (0u32..).zip(spec.jobs.iter().zip(&statuses)) {
+        tx.rows.insert_job(spec.id, seq, job, status)?;
+        if status.waiting_for == 0 {
+            let slot = tx.slot(job.id)?;
+            tx.sched.make_ready(slot);
+        }
+    }
+    tx.sched.count(spec.jobs.len(), 0);
+    tx.tell_work();
+    let body = json!({ "kind": spec.kind, "subject": spec.subject, "actor": spec.actor, "summary": spec.summary, "jobs": spec.jobs.len() });
+    tx.event(spec.id, None, "operation.submitted", body, now)?;
+    if state.is_finished() {
+        tx.event(spec.id, None, "operation.state", json!({ "state": state.as_str() }), now)?;
+    }
+    Ok(Submitted { id: spec.id, existing: false })
+}
+
+fn existing(tx: &mut Tx<'_>, spec: &OperationSpec) -> RowResult<Option<crate::OperationId>> {
+    if tx.rows.operation_status(spec.id)?.is_some() {
+        return Ok(Some(spec.id));
+    }
+    match &spec.idempotency_key {
+        Some(key) => tx.rows.operation_by_key(key),
+        None => Ok(None),
+    }
+}
+
+fn refuse(tx: &mut Tx<'_>, spec: &OperationSpec) -> RowResult<()> {
+    if tx.sched.unfinished() + spec.jobs.len() > UNFINISHED_JOBS_MAX {
+        return Err(JournalError::Full { why: format!("{UNFINISHED_JOBS_MAX} jobs are unfinished") });
+    }
+    for job in &spec.jobs {
+        if tx.rows.job_status(job.id)?.is_some() {
+            return Err(crate::spec::SpecError::Duplicate { what: job.id.to_string() }.into());
+        }
+    }
+    if spec.exclusive {
+        refuse_second(tx, &spec.subject)?;
+    }
+    Ok(())
+}
+
+/// At most one unfinished operation of an exclusive subject.
+pub(super) fn refuse_second(tx: &mut Tx<'_>, subject: &str) -> RowResult<()> {
+    match tx.rows.unfinished(subject)?.first() {
+        Some(&operation) => Err(JournalError::Busy { subject: subject.to_owned(), operation }),
+        None => Ok(()),
+    }
+}
