@@ -1,0 +1,262 @@
+//! The client of one site: sends requests, fails over, renews tickets, counts.
+
+mod answer;
+mod auth;
+mod connection;
+mod endpoints;
+mod figures;
+mod limits;
+mod resolver;
+mod tls;
+mod transport;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::header::HeaderMap;
+use rl_model::{Endpoint, Upid};
+use serde::de::DeserializeOwned;
+use tokio::time::Instant;
+
+use crate::api;
+use crate::request::{Call, Request, Safety};
+use crate::watch::{TaskEnd, TaskWatch};
+use crate::{ErrorKind, PveError};
+
+use auth::{Auth, Session, session_headers, token_headers};
+use endpoints::Endpoints;
+use figures::Figures;
+use limits::Limits;
+use transport::{Failure, attempt, http_client};
+
+pub use connection::{ApiToken, ConnectError, Credentials, Pace, SiteConnection, TokenError};
+pub use figures::CallCount;
+pub use resolver::NameResolver;
+
+/// Times a call that is safe to repeat is sent at most.
+const TRIES_MAX: u32 = 3;
+/// Pause before a repetition; an endpoint that restarts needs a moment.
+const REPEAT_PAUSE: Duration = Duration::from_millis(250);
+
+/// The client of one site. Cheap to clone; all clones share connections, limits and counters.
+#[derive(Clone)]
+pub struct Pve {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    http: reqwest::Client,
+    endpoints: Endpoints,
+    auth: Auth,
+    limits: Limits,
+    figures: Figures,
+    pace: Pace,
+    watch: TaskWatch,
+}
+
+impl Pve {
+    /// Prepares a client. Nothing is contacted before the first call; a CA file is read here.
+    pub fn connect(connection: SiteConnection) -> Result<Self, ConnectError> {
+        if connection.endpoints.is_empty() {
+            return Err(ConnectError::NoEndpoint);
+        }
+        let http = http_client(&connection)?;
+        let inner = Inner {
+            http,
+            limits: Limits::new(connection.requests_per_node),
+            auth: Auth::new(connection.credentials, connection.pace),
+            endpoints: Endpoints::new(connection.endpoints),
+            figures: Figures::default(),
+            pace: connection.pace,
+            watch: TaskWatch::new(connection.pace),
+        };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Sends a request and hands back its answer.
+    ///
+    /// Connection errors lead to the next endpoint, for every call. A call that was sent and not answered is repeated
+    /// only when that is safe; else the error says [`ErrorKind::MayHaveHappened`]. Cancelling (dropping the future) leaves
+    /// it open whether the call was carried out.
+    pub async fn send<A: DeserializeOwned>(&self, request: Request<A>) -> Result<A, PveError> {
+        let call = request.call();
+        let body = self.exchange(&call).await?;
+        answer::decode(&call, &body)
+    }
+
+    /// Follows a task that was started just now to its end. May be cancelled and called again at any time.
+    pub async fn watch(&self, upid: &Upid) -> Result<TaskEnd, PveError> {
+        self.inner.watch.follow(self, upid, false).await
+    }
+
+    /// Follows a task started earlier, perhaps by a process that is no more: the first look is at once.
+    pub async fn watch_earlier(&self, upid: &Upid) -> Result<TaskEnd, PveError> {
+        self.inner.watch.follow(self, upid, true).await
+    }
+
+    /// The last `lines` lines of a task's log.
+    pub async fn task_log_tail(&self, upid: &Upid, lines: u32) -> Result<Vec<String>, PveError> {
+        let first = self.send(api::tasks::log(upid, 0, lines.max(1))).await?;
+        let total = first.total.unsigned();
+        let part = if total > u64::from(lines) {
+            self.send(api::tasks::log(upid, total - u64::from(lines), lines.max(1))).await?
+        } else {
+            first
+        };
+        Ok(part.data.into_iter().map(|line| crate::error::clean(&line.t.0, 1_000)).collect())
+    }
+
+    /// How often each call was sent so far.
+    pub fn calls(&self) -> Vec<CallCount> {
+        self.inner.figures.all()
+    }
+
+    /// How many calls were sent so far.
+    pub fn calls_total(&self) -> u64 {
+        self.inner.figures.all().iter().map(|call| call.count).sum()
+    }
+
+    /// How quickly the site's clock runs.
+    pub fn pace(&self) -> Pace {
+        self.inner.pace
+    }
+
+    /// Longest time a request can be under way, from its first byte to the end of its last try; waiting for a place
+    /// in the queue comes before and is not counted.
+    pub fn longest<A>(request: &Request<A>) -> Duration {
+        match request.safety() {
+            Safety::Once => request.class().limit(),
+            Safety::Read | Safety::Repeatable => 2 * request.class().limit() + TRIES_MAX * REPEAT_PAUSE,
+        }
+    }
+
+    async fn exchange(&self, call: &Call) -> Result<Vec<u8>, PveError> {
+        let _place = self.inner.limits.enter(call).await?;
+        let began = Instant::now();
+        let mut lost = false;
+        let mut renewed = false;
+        for tries in 1..=TRIES_MAX {
+            let (headers, seen) = self.headers(call).await?;
+            let failure = match self.over_endpoints(call, headers).await {
+                Ok(body) => return Ok(body),
+                Err(failure) => failure,
+            };
+            let in_time = tries < TRIES_MAX && began.elapsed() < call.class.limit();
+            match failure {
+                // Nothing was carried out: a refused ticket is replaced once and the call sent again, whatever it is.
+                Failure::Refused(error) if seen.is_some() && !renewed && *error.kind() == ErrorKind::Unauthorized => {
+                    renewed = true;
+                    self.drop_session(seen).await;
+                }
+                Failure::Lost(_) if call.safety != Safety::Once && in_time => {
+                    lost = true;
+                    tokio::time::sleep(REPEAT_PAUSE).await;
+                }
+                Failure::NotSent(error) | Failure::Lost(error) | Failure::Refused(error) => {
+                    let unsure = lost && call.safety == Safety::Repeatable;
+                    return Err(if unsure { error.after_repetition() } else { error });
+                }
+            }
+        }
+        Err(PveError::lost(call, "no answer, several times over"))
+    }
+
+    /// Tries the endpoints until one takes the call.
+    async fn over_endpoints(&self, call: &Call, headers: HeaderMap) -> Result<Vec<u8>, Failure> {
+        let inner = &self.inner;
+        if let Err(text) = inner.auth.gate() {
+            return Err(Failure::Refused(PveError::new(call, ErrorKind::Unauthorized, &text)));
+        }
+        let mut last = PveError::new(call, ErrorKind::Unreachable, "there is no endpoint");
+        for index in inner.endpoints.order() {
+            let endpoint = inner.endpoints.get(index);
+            inner.figures.count(call.method, call.template);
+            let outcome = attempt(&inner.http, endpoint, call, headers.clone()).await;
+            tracing::debug!(method = %call.method, path = %call.path, %endpoint, ok = outcome.is_ok(), "call");
+            match outcome {
+                Err(Failure::NotSent(error)) if *error.kind() == ErrorKind::Unreachable => {
+                    inner.endpoints.mark_failed(index);
+                    last = error;
+                }
+                outcome => {
+                    self.note(index, &outcome);
+                    return outcome;
+                }
+            }
+        }
+        Err(Failure::NotSent(last))
+    }
+
+    /// Remembers what an outcome says about endpoint and credentials.
+    fn note(&self, index: usize, outcome: &Result<Vec<u8>, Failure>) {
+        let inner = &self.inner;
+        match outcome {
+            Ok(_) => {
+                inner.endpoints.mark_good(index);
+                inner.auth.accepted();
+            }
+            Err(Failure::Refused(error)) if *error.kind() == ErrorKind::Unauthorized => {
+                inner.endpoints.mark_good(index);
+                if matches!(inner.auth.credentials, Credentials::Token(_)) {
+                    inner.auth.refuse(error.text());
+                }
+            }
+            Err(Failure::Refused(_)) => {
+                inner.endpoints.mark_good(index);
+                inner.auth.accepted();
+            }
+            // A status from 595 on speaks of the node behind the endpoint, not of the endpoint.
+            Err(Failure::Lost(error)) if error.status().is_none() => inner.endpoints.mark_failed(index),
+            Err(Failure::Lost(_) | Failure::NotSent(_)) => {}
+        }
+    }
+
+    /// The headers that prove who asks; for a ticket also when it was taken.
+    async fn headers(&self, call: &Call) -> Result<(HeaderMap, Option<Instant>), PveError> {
+        match &self.inner.auth.credentials {
+            Credentials::Token(token) => Ok((token_headers(&token.header()), None)),
+            Credentials::Password { user, password } => {
+                let mut held = self.inner.auth.session.lock().await;
+                let session = match held.as_ref().filter(|session| self.inner.auth.is_fresh(session)) {
+                    Some(session) => session.clone(),
+                    None => held.insert(self.log_in(user, password.clone()).await?).clone(),
+                };
+                Ok((session_headers(&session, call), Some(session.taken())))
+            }
+        }
+    }
+
+    async fn log_in(&self, user: &str, password: rl_model::SecretValue) -> Result<Session, PveError> {
+        let call = api::access::login(user, password).call();
+        let body = match self.over_endpoints(&call, HeaderMap::new()).await {
+            Ok(body) => body,
+            Err(Failure::NotSent(error) | Failure::Lost(error) | Failure::Refused(error)) => {
+                if *error.kind() == ErrorKind::Unauthorized {
+                    self.inner.auth.refuse(error.text());
+                }
+                return Err(error);
+            }
+        };
+        let ticket: api::access::Ticket = answer::decode(&call, &body)?;
+        let (ticket, csrf) = ticket.into_secrets().ok_or_else(|| {
+            PveError::new(&call, ErrorKind::Unauthorized, "the user needs a second factor: use an API token instead")
+        })?;
+        Ok(Session::new(ticket, csrf))
+    }
+
+    /// Lets go of a refused ticket, unless another call has replaced it already.
+    async fn drop_session(&self, seen: Option<Instant>) {
+        let mut held = self.inner.auth.session.lock().await;
+        let replaced = held.as_ref().zip(seen).is_some_and(|(session, seen)| session.is_newer_than(seen));
+        if !replaced {
+            *held = None;
+        }
+    }
+}
+
+impl std::fmt::Debug for Pve {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let first: &Endpoint = self.inner.endpoints.get(0);
+        f.debug_struct("Pve").field("endpoint", first).field("calls", &self.calls_total()).finish_non_exhaustive()
+    }
+}
