@@ -32,6 +32,8 @@ pub const ALL: &[&str] = &[
     "ops.task.followed",
     "store.commit.after",
     "store.commit.before",
+    "store.start.after",
+    "store.start.before",
 ];
 
 /// The variable that arms a fail-point.

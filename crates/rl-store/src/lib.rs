@@ -1,1 +1,20 @@
-//! SQLite behind the engine's journal and the stores of stacks, leases and sites.
+//! SQLite behind the engine's journal and the stores of stacks, guests, leases and sites.
+//!
+//! - [`Store::open`] takes the data directory for this process alone. [`Store::journal`] is what an engine runs on.
+//! - [`Store::start_operation`] writes an operation, its stack's new revision and every reservation in one transaction, or
+//!   nothing: a [`Conflict`] says what stood in the way.
+//! - Sites: [`Store::put_site`], [`Store::site`], [`Store::sites`]. Stacks: [`Store::stack`], [`Store::stacks`],
+//!   [`Store::revision`], [`Store::record_applied`]. Guests: [`Store::guests`], [`Store::guest`], [`Store::record_guest`],
+//!   [`Store::release_guest`]. Leases: [`Store::leases`], [`Store::vmid_of`], [`Store::lease_another_vmid`].
+//!
+//! **Invariant:** an answer leaves only after the commit it belongs to is on disk; after a failed commit none leaves.
+mod domain;
+mod error;
+mod sqlite;
+mod store;
+
+pub use domain::{
+    GuestRecord, GuestState, LeaseKind, RevisionRecord, SiteRecord, StackRecord, StackStart, StackState, Started,
+};
+pub use error::{Conflict, StoreError};
+pub use store::{QUARANTINE, Store};

@@ -1,0 +1,47 @@
+//! Sites, stacks, guests and what they hold, in the same database as the journal.
+mod guest;
+mod lease;
+mod rows;
+mod site;
+mod stack;
+mod start;
+
+use std::fmt;
+
+pub use guest::{GuestRecord, GuestState};
+pub use site::SiteRecord;
+pub use stack::{RevisionRecord, StackRecord, StackState};
+pub use start::{StackStart, Started};
+
+/// What can be held on a site.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum LeaseKind {
+    /// A VMID.
+    Vmid,
+    /// A MAC address.
+    Mac,
+    /// An IP address.
+    Address,
+}
+
+impl LeaseKind {
+    const ALL: [LeaseKind; 3] = [LeaseKind::Vmid, LeaseKind::Mac, LeaseKind::Address];
+
+    fn as_str(self) -> &'static str {
+        match self {
+            LeaseKind::Vmid => "vmid",
+            LeaseKind::Mac => "mac",
+            LeaseKind::Address => "address",
+        }
+    }
+}
+
+impl fmt::Display for LeaseKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            LeaseKind::Vmid => "VMID",
+            LeaseKind::Mac => "MAC address",
+            LeaseKind::Address => "address",
+        })
+    }
+}

@@ -1,0 +1,217 @@
+//! Stacks and their revisions.
+use rl_engine::{Lane, OperationId, UnixMs};
+use rl_model::{ResolvedStack, StackName};
+use rusqlite::{Connection, Row, params};
+
+use super::rows::{all, execute, first, open, seal};
+use crate::error::StoreError;
+use crate::sqlite::convert::{from_ms, from_u64, ms, ms_opt, parsed};
+use crate::store::Store;
+
+/// Kind and version of a stored resolved stack.
+const RESOLVED: (&str, u32) = ("resolved-stack", 1);
+
+/// Where a stack stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StackState {
+    /// An operation changes it, or ended before it was all applied.
+    Changing,
+    /// What its newest revision says was applied.
+    Applied,
+    /// It was taken away.
+    Destroyed,
+}
+
+impl StackState {
+    const ALL: [StackState; 3] = [StackState::Changing, StackState::Applied, StackState::Destroyed];
+
+    /// The name in the store and in output.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            StackState::Changing => "changing",
+            StackState::Applied => "applied",
+            StackState::Destroyed => "destroyed",
+        }
+    }
+}
+
+impl std::str::FromStr for StackState {
+    type Err = std::io::Error;
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        let found = Self::ALL.into_iter().find(|state| state.as_str() == name);
+        found.ok_or_else(|| std::io::Error::other(format!("`{name}` is no state of a stack that this release knows")))
+    }
+}
+
+/// A stored stack.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StackRecord {
+    /// Its name.
+    pub name: StackName,
+    /// Counts its operations; a plan is made from one revision and starts only on that.
+    pub revision: u64,
+    /// The manifest of the newest revision, as the user wrote it.
+    pub manifest: String,
+    /// Where it stands.
+    pub state: StackState,
+    /// The revision that was applied last.
+    pub applied_revision: Option<u64>,
+    /// The stack as it was applied last.
+    pub applied: Option<ResolvedStack>,
+    /// Last change.
+    pub updated_at: UnixMs,
+    /// When it was applied last.
+    pub applied_at: Option<UnixMs>,
+}
+
+/// One revision of a stack: what an operation set out to do.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RevisionRecord {
+    /// Its number, from 1.
+    pub revision: u64,
+    /// The manifest as the user wrote it.
+    pub manifest: String,
+    /// What it was resolved to.
+    pub resolved: ResolvedStack,
+    /// The operation.
+    pub operation: OperationId,
+    /// Who started it.
+    pub actor: String,
+    /// When.
+    pub created_at: UnixMs,
+}
+
+/// What starting an operation writes about its stack.
+pub(super) struct NewRevision<'a> {
+    pub(super) stack: &'a StackName,
+    pub(super) revision: u64,
+    pub(super) manifest: &'a str,
+    pub(super) resolved: &'a ResolvedStack,
+    pub(super) operation: OperationId,
+    pub(super) actor: &'a str,
+    pub(super) now: UnixMs,
+}
+
+const COLUMNS: &str = "name, revision, manifest, state, applied_revision, resolved, updated_at, applied_at";
+
+impl Store {
+    /// A stack by its name.
+    pub async fn stack(&self, name: &StackName) -> Result<Option<StackRecord>, StoreError> {
+        let name = name.clone();
+        self.sqlite()
+            .read_with(move |connection| {
+                let sql = format!("select {COLUMNS} from stack where name = ?1");
+                first(connection, &sql, [name.as_str()], "reading a stack", read)?.map(finish).transpose()
+            })
+            .await
+    }
+
+    /// All stacks by name, also destroyed ones.
+    pub async fn stacks(&self) -> Result<Vec<StackRecord>, StoreError> {
+        self.sqlite()
+            .read_with(move |connection| {
+                let sql = format!("select {COLUMNS} from stack order by name");
+                all(connection, &sql, (), "reading stacks", read)?.into_iter().map(finish).collect()
+            })
+            .await
+    }
+
+    /// One revision of a stack.
+    pub async fn revision(&self, name: &StackName, revision: u64) -> Result<Option<RevisionRecord>, StoreError> {
+        let name = name.clone();
+        self.sqlite()
+            .read_with(move |connection| {
+                let sql = "select manifest, resolved, operation, actor, created_at from stack_revision
+                           where stack = ?1 and revision = ?2";
+                let row =
+                    first(connection, sql, params![name.as_str(), from_u64(revision)], "reading a revision", |row| {
+                        let texts: (String, String) = (row.get(0)?, row.get(1)?);
+                        Ok((texts, parsed(row, 2)?, row.get(3)?, ms(row, 4)?))
+                    })?;
+                row.map(|((manifest, resolved), operation, actor, created_at)| {
+                    let resolved = open(RESOLVED.0, RESOLVED.1, &resolved)?;
+                    Ok(RevisionRecord { revision, manifest, resolved, operation, actor, created_at })
+                })
+                .transpose()
+            })
+            .await
+    }
+
+    /// Writes down that a revision was carried out, and what it came to. An older revision than the one recorded changes nothing.
+    pub async fn record_applied(
+        &self,
+        name: &StackName,
+        revision: u64,
+        resolved: ResolvedStack,
+        state: StackState,
+    ) -> Result<(), StoreError> {
+        let (name, now) = (name.clone(), self.now());
+        self.sqlite()
+            .write_with(Lane::Progress, move |_, connection| {
+                let sql = "update stack set applied_revision = ?2, resolved = ?3, applied_at = ?5, updated_at = ?5,
+                             state = case when revision = ?2 then ?4 else state end
+                           where name = ?1 and coalesce(applied_revision, 0) <= ?2";
+                let text = seal(RESOLVED.0, RESOLVED.1, &resolved)?;
+                let values = params![name.as_str(), from_u64(revision), text, state.as_str(), from_ms(now)];
+                execute(connection, sql, values, "recording what was applied")?;
+                Ok(())
+            })
+            .await
+    }
+}
+
+/// The revision stored, 0 when the stack is new.
+pub(super) fn current_revision(connection: &Connection, name: &StackName) -> Result<u64, StoreError> {
+    let sql = "select revision from stack where name = ?1";
+    let revision: Option<i64> =
+        first(connection, sql, [name.as_str()], "reading a stack's revision", |row| row.get(0))?;
+    Ok(revision.map_or(0, i64::unsigned_abs))
+}
+
+pub(super) fn put_revision(connection: &Connection, new: &NewRevision<'_>) -> Result<(), StoreError> {
+    let doing = "storing a stack's revision";
+    let (revision, now) = (from_u64(new.revision), from_ms(new.now));
+    execute(
+        connection,
+        "insert into stack (name, revision, manifest, state, updated_at) values (?1, ?2, ?3, 'changing', ?4)
+         on conflict (name) do update set revision = excluded.revision, manifest = excluded.manifest,
+           state = excluded.state, updated_at = excluded.updated_at",
+        params![new.stack.as_str(), revision, new.manifest, now],
+        doing,
+    )?;
+    execute(
+        connection,
+        "insert into stack_revision (stack, revision, manifest, resolved, operation, actor, created_at)
+         values (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        params![
+            new.stack.as_str(),
+            revision,
+            new.manifest,
+            seal(RESOLVED.0, RESOLVED.1, new.resolved)?,
+            new.operation.to_string(),
+            new.actor,
+            now
+        ],
+        doing,
+    )?;
+    Ok(())
+}
+
+fn read(row: &Row<'_>) -> rusqlite::Result<(StackRecord, Option<String>)> {
+    let record = StackRecord {
+        name: parsed(row, 0)?,
+        revision: row.get::<_, i64>(1)?.unsigned_abs(),
+        manifest: row.get(2)?,
+        state: parsed(row, 3)?,
+        applied_revision: row.get::<_, Option<i64>>(4)?.map(i64::unsigned_abs),
+        applied: None,
+        updated_at: ms(row, 6)?,
+        applied_at: ms_opt(row, 7)?,
+    };
+    Ok((record, row.get(5)?))
+}
+
+fn finish((record, resolved): (StackRecord, Option<String>)) -> Result<StackRecord, StoreError> {
+    let applied = resolved.map(|text| open(RESOLVED.0, RESOLVED.1, &text)).transpose()?;
+    Ok(StackRecord { applied, ..record })
+}

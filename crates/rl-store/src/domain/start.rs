@@ -1,0 +1,102 @@
+//! Starting an operation: jobs, the stack's new revision and every reservation in one transaction, or nothing at all.
+use rl_engine::{Lane, OperationId, OperationSpec, Submitted, Tx, UnixMs, fail_point, submit_in};
+use rl_model::{Plan, ResolvedGuest, ResolvedStack, StackName};
+use rusqlite::Connection;
+
+use super::guest;
+use super::stack::{self, NewRevision};
+use crate::error::{Conflict, StoreError};
+use crate::store::Store;
+
+/// What an operation means for its stack.
+#[derive(Debug, Clone)]
+pub struct StackStart {
+    /// The stack.
+    pub stack: StackName,
+    /// The revision the plan was made from; 0 for a new stack.
+    pub base_revision: u64,
+    /// The manifest as the user wrote it.
+    pub manifest: String,
+    /// What the stack shall be.
+    pub resolved: ResolvedStack,
+    /// Guests whose VMID, MACs and addresses are reserved.
+    pub reserve: Vec<ResolvedGuest>,
+}
+
+impl StackStart {
+    /// What a plan means for its stack: every guest it makes or changes is reserved.
+    pub fn of(plan: &Plan, manifest: String) -> Self {
+        Self {
+            stack: plan.stack.clone(),
+            base_revision: plan.base_revision,
+            manifest,
+            resolved: plan.resolved.clone(),
+            reserve: plan.actions.iter().filter_map(|action| action.kind.guest()).cloned().collect(),
+        }
+    }
+}
+
+/// A started operation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Started {
+    /// The operation.
+    pub operation: OperationId,
+    /// It had been started before, under the same id or idempotency key; nothing new was stored.
+    pub existing: bool,
+    /// The stack's new revision; `None` for an operation without a stack or one that had been started before.
+    pub revision: Option<u64>,
+}
+
+impl Store {
+    /// Starts an operation. With a stack it is the only unfinished one of that stack, and all it needs is reserved; when
+    /// anything is held by another guest, or the stack has moved on, nothing is stored at all.
+    pub async fn start_operation(
+        &self,
+        mut spec: OperationSpec,
+        start: Option<StackStart>,
+    ) -> Result<Started, StoreError> {
+        let now = self.now();
+        if let Some(start) = &start {
+            spec.subject = start.stack.to_string();
+            spec.exclusive = true;
+        }
+        fail_point!("store.start.before");
+        let started =
+            self.sqlite().write_with(Lane::Intake, move |tx, connection| run(tx, connection, &spec, start, now)).await;
+        fail_point!("store.start.after");
+        started
+    }
+}
+
+fn run(
+    tx: &mut Tx<'_>,
+    connection: &Connection,
+    spec: &OperationSpec,
+    start: Option<StackStart>,
+    now: UnixMs,
+) -> Result<Started, StoreError> {
+    // The journal goes first: it knows an operation that was started before, and refuses a second one of the stack.
+    let Submitted { id, existing } = submit_in(tx, spec, now)?;
+    let Some(start) = start.filter(|_| !existing) else {
+        return Ok(Started { operation: id, existing, revision: None });
+    };
+    let found = stack::current_revision(connection, &start.stack)?;
+    if found != start.base_revision {
+        return Err(Conflict::Revision { stack: start.stack, expected: start.base_revision, found }.into());
+    }
+    let revision = found + 1;
+    for guest in &start.reserve {
+        guest::reserve(connection, &start.stack, guest, now)?;
+    }
+    let new = NewRevision {
+        stack: &start.stack,
+        revision,
+        manifest: &start.manifest,
+        resolved: &start.resolved,
+        operation: id,
+        actor: &spec.actor,
+        now,
+    };
+    stack::put_revision(connection, &new)?;
+    Ok(Started { operation: id, existing, revision: Some(revision) })
+}

@@ -1,0 +1,185 @@
+//! What can go wrong in the store, as a person should read it.
+use std::path::PathBuf;
+
+use rl_engine::{JournalError, OperationId};
+use rl_model::{GuestId, SiteName, StackName, VmidRange};
+
+use crate::domain::LeaseKind;
+
+/// Why the store did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Another process has the data directory.
+    #[error("the data directory {} is in use{}; wait until that process has ended, or choose another with --data", dir.display(), by_pid(*pid))]
+    Held {
+        /// The directory.
+        dir: PathBuf,
+        /// The process that holds it, if it said so.
+        pid: Option<u32>,
+    },
+    /// The directory cannot be used.
+    #[error("the data directory {} cannot be used: {doing} failed", dir.display())]
+    Directory {
+        /// The directory.
+        dir: PathBuf,
+        /// What was tried.
+        doing: &'static str,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The database was written by a newer release.
+    #[error("the database has schema {found}, this release knows up to {known}; use the newer release that wrote it")]
+    Newer {
+        /// Schema found.
+        found: u32,
+        /// Newest schema known.
+        known: u32,
+    },
+    /// A migration that was applied is not the one this release has.
+    #[error(
+        "schema change {version} of the database is not the one this release knows; it was made by a modified release"
+    )]
+    ChangedMigration {
+        /// The migration.
+        version: u32,
+    },
+    /// The linked SQLite has a bug that can destroy the database.
+    #[error("SQLite {found} is linked; before 3.51.3 a reset of its log can corrupt the database. Use a newer one")]
+    OldSqlite {
+        /// Version found.
+        found: String,
+    },
+    /// What was asked for collides with what is stored. Nothing was changed.
+    #[error(transparent)]
+    Conflict(#[from] Conflict),
+    /// No VMID of the range is free.
+    #[error(
+        "no VMID of {range} is free on site {site}; widen `vmids` in the site file, or remove guests that are no longer needed"
+    )]
+    NoFreeVmid {
+        /// The site.
+        site: SiteName,
+        /// The range.
+        range: VmidRange,
+    },
+    /// A row that this release cannot read.
+    #[error("a stored {what} cannot be read; it is left as it is")]
+    Undecodable {
+        /// Which row.
+        what: String,
+        /// What the decoder said.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The database refused.
+    #[error("the database failed while {doing}")]
+    Sqlite {
+        /// What was being done.
+        doing: &'static str,
+        /// What SQLite said.
+        #[source]
+        source: rusqlite::Error,
+    },
+    /// The disk is full: new work is refused until there is room.
+    #[error("the disk that holds the data directory is full; make room and try again. Nothing was stored")]
+    Full,
+    /// A commit failed: nothing more is acknowledged, the process should end and start again.
+    #[error("the store stopped after a failed commit; end the process and start it again")]
+    Poisoned,
+    /// The journal refused.
+    #[error(transparent)]
+    Journal(JournalError),
+}
+
+/// What an operation that was to start collides with.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Conflict {
+    /// A value is held by another guest.
+    #[error("{kind} {value} on site {site} is held by guest {holder}{}; plan again to get another", quarantine(*quarantined))]
+    Reserved {
+        /// The site.
+        site: SiteName,
+        /// What kind of value.
+        kind: LeaseKind,
+        /// The value.
+        value: String,
+        /// Who holds it.
+        holder: GuestId,
+        /// It is free, but not to be handed out yet.
+        quarantined: bool,
+    },
+    /// The stack has an unfinished operation.
+    #[error("stack {stack} has the unfinished operation {operation}; resume or cancel it first")]
+    Unfinished {
+        /// The stack.
+        stack: String,
+        /// Its operation.
+        operation: OperationId,
+    },
+    /// The stack has changed since the plan was made.
+    #[error("stack {stack} is at revision {found}, the plan was made from {expected}; plan again")]
+    Revision {
+        /// The stack.
+        stack: StackName,
+        /// Revision the plan was made from.
+        expected: u64,
+        /// Revision stored.
+        found: u64,
+    },
+    /// A guest of that name exists in the stack under another identity.
+    #[error("stack {stack} already has a guest {name} with the id {holder}; plan again")]
+    GuestName {
+        /// The stack.
+        stack: StackName,
+        /// The name.
+        name: String,
+        /// The guest that has it.
+        holder: GuestId,
+    },
+}
+
+fn by_pid(pid: Option<u32>) -> String {
+    pid.map_or_else(String::new, |pid| format!(" by process {pid}"))
+}
+
+fn quarantine(quarantined: bool) -> &'static str {
+    if quarantined { ", which gave it back a short while ago" } else { "" }
+}
+
+impl From<JournalError> for StoreError {
+    fn from(error: JournalError) -> Self {
+        match error {
+            JournalError::Busy { subject, operation } => Conflict::Unfinished { stack: subject, operation }.into(),
+            JournalError::Poisoned => StoreError::Poisoned,
+            JournalError::Undecodable { what, source } => StoreError::Undecodable { what, source },
+            error => StoreError::Journal(error),
+        }
+    }
+}
+
+impl From<StoreError> for JournalError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Journal(error) => error,
+            StoreError::Poisoned => JournalError::Poisoned,
+            StoreError::Full => JournalError::Full { why: "the disk that holds the data directory is full".to_owned() },
+            StoreError::Undecodable { what, source } => JournalError::Undecodable { what, source },
+            error => JournalError::Store { doing: "reading or writing the database", source: Box::new(error) },
+        }
+    }
+}
+
+/// Names what was being done when SQLite refused.
+pub(crate) trait Doing<T> {
+    fn doing(self, doing: &'static str) -> Result<T, StoreError>;
+}
+
+impl<T> Doing<T> for rusqlite::Result<T> {
+    fn doing(self, doing: &'static str) -> Result<T, StoreError> {
+        self.map_err(|source| match source.sqlite_error_code() {
+            Some(rusqlite::ErrorCode::DiskFull) => StoreError::Full,
+            _ => StoreError::Sqlite { doing, source },
+        })
+    }
+}

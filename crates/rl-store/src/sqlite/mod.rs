@@ -1,0 +1,136 @@
+//! The SQLite side: data directory, schema, one writer thread, a few readers, and the rows of the journal.
+mod dir;
+mod migrate;
+mod reader;
+mod rows;
+mod writer;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use rl_engine::{Announce, Backend, JournalError, Lane, RowResult, Rows, Signal, Tx};
+use rusqlite::Connection;
+use tokio::sync::watch;
+
+use crate::error::{Doing, StoreError};
+pub(crate) use rows::{SqlRows, convert};
+
+/// Oldest SQLite that is safe: before it a reset of the log could corrupt the database (sqlite.org/changes.html, 3.53.0).
+const SQLITE_MIN: i32 = 3_051_003;
+/// Memory for cached pages of one connection, in KiB.
+const CACHE_KIB: i32 = 8 * 1024;
+/// Prepared statements kept by one connection: more than the store has.
+const STATEMENTS: usize = 128;
+
+/// An open database: cheap to clone, closed when the last clone goes.
+#[derive(Clone)]
+pub(crate) struct Sqlite {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    // Readers go first, so that the writer's last checkpoint is not held up by one.
+    readers: reader::Readers,
+    writer: writer::Writer,
+}
+
+impl Sqlite {
+    /// Takes the data directory, opens the database in it and brings its schema up to date.
+    pub(crate) fn open(dir: &Path) -> Result<Self, StoreError> {
+        if rusqlite::version_number() < SQLITE_MIN {
+            return Err(StoreError::OldSqlite { found: rusqlite::version().to_owned() });
+        }
+        let held = dir::hold(dir)?;
+        let path = held.database();
+        let mut connection = connect(&path)?;
+        connection
+            .execute_batch("pragma journal_mode = wal; pragma synchronous = full; pragma wal_autocheckpoint = 0; pragma foreign_keys = on;")
+            .doing("setting the database up")?;
+        migrate::migrate(&mut connection)?;
+        let readers = reader::Readers::start(|| {
+            let connection = connect(&path)?;
+            connection.execute_batch("pragma query_only = on;").doing("setting a reader up")?;
+            Ok(connection)
+        })?;
+        let writer = writer::Writer::start(connection, held)?;
+        Ok(Self { inner: Arc::new(Inner { readers, writer }) })
+    }
+
+    /// Runs `work` in a transaction and returns after it is on disk. When `work` fails nothing is kept.
+    pub(crate) async fn write_with<T, E>(
+        &self,
+        lane: Lane,
+        work: impl FnOnce(&mut Tx<'_>, &Connection) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<JournalError> + Send + 'static,
+    {
+        self.inner.writer.write(lane, work).await
+    }
+
+    /// Runs `work` on a consistent view.
+    pub(crate) async fn read_with<T, E>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<JournalError> + Send + 'static,
+    {
+        self.inner.readers.read(work).await
+    }
+
+    pub(crate) fn is_poisoned(&self) -> bool {
+        self.inner.writer.is_poisoned()
+    }
+}
+
+fn connect(path: &Path) -> Result<Connection, StoreError> {
+    let connection = Connection::open(path).doing("opening the database")?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    connection.pragma_update(None, "cache_size", -CACHE_KIB).doing("setting a connection up")?;
+    Ok(connection)
+}
+
+impl Backend for Sqlite {
+    fn exclusive(&self) -> bool {
+        true
+    }
+
+    async fn write<T: Send + 'static>(
+        &self,
+        lane: Lane,
+        work: impl FnOnce(&mut Tx<'_>) -> RowResult<T> + Send + 'static,
+    ) -> RowResult<T> {
+        self.write_with(lane, move |tx, _| work(tx)).await
+    }
+
+    async fn read<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut dyn Rows) -> RowResult<T> + Send + 'static,
+    ) -> RowResult<T> {
+        self.read_with(move |connection| work(&mut SqlRows::new(connection))).await
+    }
+
+    fn signals(&self) -> watch::Receiver<Signal> {
+        self.inner.writer.signals()
+    }
+}
+
+/// What one write leaves to be done once the commit is known.
+pub(crate) struct Pending {
+    announce: Announce,
+    answer: Box<dyn FnOnce(Commit) + Send>,
+}
+
+/// What became of a commit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Commit {
+    /// On disk.
+    Kept,
+    /// The database took the whole transaction back, as it does when the disk is full; nothing was kept.
+    TakenBack,
+    /// Unknown: nothing more may be acknowledged.
+    Failed,
+}

@@ -1,0 +1,93 @@
+//! The store of an installation: one handle for the journal and everything beside it.
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use rl_engine::{Clock, Journal, Lane, UnixMs};
+use rl_model::ControllerId;
+use rusqlite::{Connection, OptionalExtension};
+
+use crate::error::{Doing, StoreError};
+use crate::sqlite::Sqlite;
+
+/// How long a VMID, MAC or address rests after release: longer than neighbours and switches remember one.
+pub const QUARANTINE: Duration = Duration::from_secs(15 * 60);
+
+/// An open store. Clones share it; the data directory is let go of when the last one is dropped.
+#[derive(Clone)]
+pub struct Store {
+    sqlite: Sqlite,
+    clock: Arc<dyn Clock>,
+    controller: ControllerId,
+    quarantine: Duration,
+}
+
+impl Store {
+    /// Opens the store in a data directory, which is created when it is missing and held until the store is dropped. Reads
+    /// and writes files, so call it where blocking is allowed.
+    pub async fn open(dir: &Path, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
+        let sqlite = Sqlite::open(dir)?;
+        let made = ControllerId::from_bits(StdRng::from_os_rng().random());
+        let controller = sqlite.write_with(Lane::Intake, move |_, connection| controller(connection, &made)).await?;
+        Ok(Self { sqlite, clock, controller, quarantine: QUARANTINE })
+    }
+
+    /// The same store with another quarantine.
+    #[must_use]
+    pub fn with_quarantine(mut self, quarantine: Duration) -> Self {
+        self.quarantine = quarantine;
+        self
+    }
+
+    /// The identity of this installation, made when the data directory was.
+    pub fn controller(&self) -> ControllerId {
+        self.controller.clone()
+    }
+
+    /// The journal for an engine.
+    pub fn journal(&self) -> Arc<dyn Journal> {
+        Arc::new(self.sqlite.clone())
+    }
+
+    /// A commit has failed: nothing is acknowledged any more and the process should end.
+    pub fn is_poisoned(&self) -> bool {
+        self.sqlite.is_poisoned()
+    }
+
+    pub(crate) fn sqlite(&self) -> &Sqlite {
+        &self.sqlite
+    }
+
+    pub(crate) fn now(&self) -> UnixMs {
+        self.clock.now()
+    }
+
+    pub(crate) fn quarantine_end(&self) -> UnixMs {
+        self.now() + self.quarantine
+    }
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Store").field("controller", &self.controller).finish_non_exhaustive()
+    }
+}
+
+/// Reads the installation's identity, or keeps the one just made.
+fn controller(connection: &Connection, made: &ControllerId) -> Result<ControllerId, StoreError> {
+    let doing = "reading the installation's identity";
+    connection
+        .execute("insert or ignore into meta (key, value) values ('controller', ?1)", [made.as_str()])
+        .doing(doing)?;
+    let found: Option<String> = connection
+        .query_row("select value from meta where key = 'controller'", (), |row| row.get(0))
+        .optional()
+        .doing(doing)?;
+    let found = found.unwrap_or_else(|| made.to_string());
+    found.parse().map_err(|source| StoreError::Undecodable {
+        what: "installation identity".to_owned(),
+        source: Box::new(source),
+    })
+}
