@@ -1,1 +1,28 @@
-//! Where thought becomes act: observe, compile a plan to jobs, the steps and the proof.
+//! Where thought becomes act: observe the sites, compile a plan to jobs, the steps, and the proof.
+//!
+//! **Invariant of absence:** nothing here decides what shall be. A plan leaves no choice open; a step looks, acts if
+//! needed, and looks again. No step touches a guest whose stamp it has not just read.
+
+mod compile;
+mod context;
+mod fault;
+mod gate;
+mod identity;
+mod kinds;
+mod live;
+mod observe;
+mod payload;
+mod preflight;
+mod prove;
+mod roster;
+mod site;
+pub mod steps;
+
+pub use compile::{CompileError, compile, compile_guest};
+pub use context::{Ctx, GuestRegistry, RegistryError};
+pub use kinds::registry;
+pub use observe::{ObserveError, Scope, look_closer, observe};
+pub use payload::{GuestVerb, JobPayload, Target};
+pub use preflight::{CheckItem, SiteCheck, check_site};
+pub use prove::{prove, prove_gone};
+pub use site::SiteApi;

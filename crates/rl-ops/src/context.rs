@@ -1,0 +1,93 @@
+//! What steps work with: the sites' APIs, and the book of guests and leases.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use rl_engine::StepError;
+use rl_model::{GuestId, NodeName, ResolvedGuest, SiteName, StackName, Vmid, VmidRange};
+
+use crate::site::SiteApi;
+
+/// The context of every step.
+pub struct Ctx {
+    sites: BTreeMap<SiteName, Arc<SiteApi>>,
+    guests: Arc<dyn GuestRegistry>,
+}
+
+impl Ctx {
+    /// Joins the sites that the jobs at hand need and the book of guests.
+    pub fn new(sites: BTreeMap<SiteName, Arc<SiteApi>>, guests: Arc<dyn GuestRegistry>) -> Self {
+        Self { sites, guests }
+    }
+
+    /// The API of a site.
+    pub fn site(&self, name: &SiteName) -> Result<&Arc<SiteApi>, StepError> {
+        self.sites.get(name).ok_or_else(|| {
+            StepError::blocked(
+                format!("site {name} is not connected"),
+                format!("give its file with -f, or apply it once, so that site {name} is known"),
+            )
+        })
+    }
+
+    /// All sites.
+    pub fn sites(&self) -> impl Iterator<Item = (&SiteName, &Arc<SiteApi>)> {
+        self.sites.iter()
+    }
+
+    /// The book of guests.
+    pub fn guests(&self) -> &dyn GuestRegistry {
+        &*self.guests
+    }
+}
+
+/// The book of guests and their leases, kept in the store. Every call is one transaction.
+#[async_trait]
+pub trait GuestRegistry: Send + Sync {
+    /// The VMID leased to a guest.
+    async fn vmid_of(&self, site: &SiteName, guest: &GuestId) -> Result<Option<Vmid>, RegistryError>;
+
+    /// Gives the guest another VMID: the lowest of the range that nobody holds and that is not `taken`. The old one is
+    /// given back at once, since a stranger holds it.
+    async fn lease_another_vmid(
+        &self,
+        site: &SiteName,
+        guest: &GuestId,
+        range: VmidRange,
+        taken: &[Vmid],
+    ) -> Result<Vmid, RegistryError>;
+
+    /// Writes down that a guest is as resolved, on this node under this VMID.
+    async fn record(&self, stack: &StackName, guest: &ResolvedGuest, node: &NodeName, vmid: Vmid) -> Result<(), RegistryError>;
+
+    /// Gives back all that a guest holds, after a quarantine, and forgets it. Doing it again changes nothing.
+    async fn release(&self, guest: &GuestId) -> Result<(), RegistryError>;
+}
+
+/// Why the book could not be read or written.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum RegistryError {
+    /// No VMID of the range is free.
+    #[error("no VMID of {range} is free on site {site}")]
+    NoFreeVmid {
+        /// The site.
+        site: SiteName,
+        /// The range.
+        range: VmidRange,
+    },
+    /// The store failed.
+    #[error("the store failed: {0}")]
+    Store(String),
+}
+
+impl From<RegistryError> for StepError {
+    fn from(error: RegistryError) -> Self {
+        match &error {
+            RegistryError::NoFreeVmid { .. } => {
+                Self::blocked(error.to_string(), "widen `vmids` in the site file, or remove guests that are no longer needed")
+            }
+            RegistryError::Store(_) => Self::retry(std::time::Duration::from_secs(1), error.to_string()),
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! The protocol around every call that changes the outside: announce, call, write down the answer, follow the task.
+
+use std::future::Future;
+use std::time::Duration;
+
+use rl_engine::{Envelope, StepCx, StepError, fail_point};
+use rl_model::{NodeName, Upid, Vmid};
+use rl_pve::{PveError, TaskEnd};
+use serde::{Deserialize, Serialize};
+
+use crate::fault::{BUSY_WAIT, LOST_WAIT, classify, full_text, may_have_happened};
+use crate::site::SiteApi;
+
+/// What is announced before a call.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Announced {
+    /// The call, as a person names it.
+    pub(crate) call: String,
+    /// The node it goes to.
+    pub(crate) node: NodeName,
+    /// The VMID it is about.
+    pub(crate) vmid: Vmid,
+}
+
+impl Announced {
+    fn envelope(&self) -> Result<Envelope, StepError> {
+        Ok(Envelope::of("proxmox-call", 1, self)?)
+    }
+}
+
+/// How a call that was not answered well ended.
+#[derive(Debug)]
+pub(crate) enum NotDone {
+    /// It was refused, so certainly not carried out; the announcement is taken back.
+    Refused(PveError),
+    /// Whether it was carried out is not known. Look before anything else.
+    Lost(PveError),
+    /// The step must stop.
+    Stop(StepError),
+}
+
+impl NotDone {
+    /// The step's error where a refusal has no special meaning.
+    pub(crate) fn into_step_error(self) -> StepError {
+        match self {
+            Self::Refused(error) => classify(&error),
+            Self::Lost(error) => StepError::retry(LOST_WAIT, full_text(&error)),
+            Self::Stop(error) => error,
+        }
+    }
+}
+
+impl From<StepError> for NotDone {
+    fn from(error: StepError) -> Self {
+        Self::Stop(error)
+    }
+}
+
+/// Announces a call, makes it, and writes down what it answered. `limit` is the longest time the answer may take.
+pub(crate) async fn call<T>(
+    cx: &StepCx,
+    announced: Announced,
+    limit: Duration,
+    send: impl Future<Output = Result<T, PveError>> + Send,
+    reference: impl FnOnce(&T) -> String,
+) -> Result<T, NotDone> {
+    cx.may_call(limit)?;
+    cx.intent(announced.envelope()?).await?;
+    fail_point!("ops.call.before");
+    cx.may_call(limit)?;
+    match send.await {
+        Ok(answer) => {
+            fail_point!("ops.call.after");
+            cx.submitted(reference(&answer)).await?;
+            Ok(answer)
+        }
+        Err(error) if may_have_happened(&error) => Err(NotDone::Lost(error)),
+        Err(error) => {
+            cx.withdraw().await?;
+            Err(NotDone::Refused(error))
+        }
+    }
+}
+
+/// Announces a call that starts a task, makes it, and follows the task to its end.
+pub(crate) async fn run_task(
+    cx: &StepCx,
+    api: &SiteApi,
+    announced: Announced,
+    limit: Duration,
+    send: impl Future<Output = Result<Upid, PveError>> + Send,
+) -> Result<TaskEnd, NotDone> {
+    let label = announced.call.clone();
+    let upid = call(cx, announced, limit, send, Upid::to_string).await?;
+    Ok(follow(cx, api, &upid, &label).await?)
+}
+
+/// Follows a task to its end. When the operation is cancelled, the task is stopped and its end awaited first, so that
+/// nothing is under way when the step ends.
+pub(crate) async fn follow(cx: &StepCx, api: &SiteApi, upid: &Upid, label: &str) -> Result<TaskEnd, StepError> {
+    cx.progress(format!("{label}: task runs on {}", upid.node()), None);
+    let end = tokio::select! {
+        end = api.watch(upid) => end,
+        () = cx.cancelled() => {
+            cx.progress(format!("{label}: stopping the task on {}", upid.node()), None);
+            api.stop_task(upid).await.map_err(|error| StepError::retry(BUSY_WAIT, full_text(&error)))?;
+            api.watch(upid).await.map_err(|error| StepError::retry(BUSY_WAIT, full_text(&error)))?;
+            return Err(StepError::Cancelled);
+        }
+    };
+    let end = end.map_err(|error| StepError::retry(BUSY_WAIT, full_text(&error)))?;
+    fail_point!("ops.task.followed");
+    if let TaskEnd::Warnings(count) = &end {
+        cx.note(format!("{label}: Proxmox ended the task with {count} warnings; its log is under {upid}")).await?;
+    }
+    Ok(end)
+}
+
+/// Error texts of tasks that go away by themselves: a lock held by somebody else, a busy storage, a lost quorum.
+const PASSING: [&str; 7] =
+    ["got timeout", "is locked", "lock request timeout", "no quorum", "command timed out", "interrupted by signal", "Connection timed out"];
+
+/// The meaning of a task's end: `Ok` when it may have done its work (look), an error when it says that it did not.
+pub(crate) fn task_error(end: &TaskEnd, label: &str) -> Result<(), StepError> {
+    match end {
+        TaskEnd::Ok | TaskEnd::Warnings(_) | TaskEnd::Unknown => Ok(()),
+        TaskEnd::Failed(text) if PASSING.iter().any(|passing| text.contains(passing)) => {
+            Err(StepError::retry(crate::fault::LOCKED_WAIT, format!("{label}: the task failed: {text}")))
+        }
+        TaskEnd::Failed(text) => Err(StepError::fatal(format!("{label}: the task failed: {text}"))),
+    }
+}

@@ -1,0 +1,237 @@
+//! The proof: everything that shall be is read back and compared, item by item.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt;
+use rl_engine::fail_point;
+use rl_model::{
+    AddressMode, ConfigFields, FieldKey, GuestKind, GuestName, GuestStatus, LiveInterface, ObservedGuest, Proof, ProofCheck,
+    ProofItem, ResolvedGuest, ResolvedStack, SiteName, StackName, Stamp, Vmid,
+};
+use rl_pve::PveError;
+
+use crate::fault::full_text;
+use crate::site::SiteApi;
+
+/// Guests read at once; the client's own limit by node is what holds back.
+const READS_AT_ONCE: usize = 64;
+/// Looks at the live addresses of one guest: a container has its address some moments after its start.
+const LIVE_LOOKS_MAX: u32 = 12;
+
+/// Reads a stack back and compares it with what shall be. Changes nothing.
+pub async fn prove(sites: &BTreeMap<SiteName, Arc<SiteApi>>, resolved: &ResolvedStack, at_ms: i64) -> Proof {
+    fail_point!("ops.proof.before");
+    let lists = lists(sites, resolved).await;
+    let mut items: Vec<ProofItem> = futures::stream::iter(resolved.guests.values())
+        .map(|guest| {
+            let (lists, stamp) = (&lists, resolved.stamp(guest));
+            async move { prove_guest(sites, lists, guest, &stamp).await }
+        })
+        .buffer_unordered(READS_AT_ONCE)
+        .collect()
+        .await;
+    items.extend(strays(&lists, resolved));
+    items.sort_by(|a, b| a.guest.cmp(&b.guest));
+    Proof::new(resolved.name.clone(), at_ms, items)
+}
+
+/// Reads back that no guest of a destroyed stack is left.
+pub async fn prove_gone(
+    sites: &BTreeMap<SiteName, Arc<SiteApi>>,
+    stack: &StackName,
+    guests: &[(SiteName, Stamp)],
+    at_ms: i64,
+) -> Proof {
+    let mut items = Vec::new();
+    for (name, api) in sites {
+        let ours = guests.iter().filter(|(site, _)| site == name);
+        match api.guests().await {
+            Ok(list) => items.extend(ours.map(|(_, stamp)| {
+                let left = list.values().find(|row| row.has_stamp_tag(&stamp.tag()));
+                let found = left.map_or_else(|| "nothing".to_owned(), |row| format!("VMID {} on {}", row.vmid, row.node));
+                item(stamp.name.clone(), name, left.map(|row| row.vmid), vec![check("gone", "nothing", &found)])
+            })),
+            Err(error) => items.extend(ours.map(|(_, stamp)| item(stamp.name.clone(), name, None, vec![unread(&error)]))),
+        }
+    }
+    Proof::new(stack.clone(), at_ms, items)
+}
+
+type Lists = BTreeMap<SiteName, Result<BTreeMap<Vmid, ObservedGuest>, PveError>>;
+
+async fn lists(sites: &BTreeMap<SiteName, Arc<SiteApi>>, resolved: &ResolvedStack) -> Lists {
+    let mut out = Lists::new();
+    for (name, api) in sites {
+        if resolved.guests.values().any(|guest| guest.site == *name) {
+            out.insert(name.clone(), api.guests().await);
+        }
+    }
+    out
+}
+
+async fn prove_guest(
+    sites: &BTreeMap<SiteName, Arc<SiteApi>>,
+    lists: &Lists,
+    guest: &ResolvedGuest,
+    stamp: &Stamp,
+) -> ProofItem {
+    let (Some(api), Some(list)) = (sites.get(&guest.site), lists.get(&guest.site)) else {
+        let checks = vec![check("site", "connected", "not connected")];
+        return item(guest.name.clone(), &guest.site, Some(guest.vmid), checks);
+    };
+    let list = match list {
+        Ok(list) => list,
+        Err(error) => return item(guest.name.clone(), &guest.site, Some(guest.vmid), vec![unread(error)]),
+    };
+    let mut checks = vec![exists_once(list, guest, stamp)];
+    let Some(row) = list.get(&guest.vmid) else {
+        return item(guest.name.clone(), &guest.site, Some(guest.vmid), checks);
+    };
+    checks.push(check("type", "container", if row.kind == GuestKind::Container { "container" } else { "virtual machine" }));
+    if guest.node_pinned {
+        checks.push(check("node", guest.node.as_str(), row.node.as_str()));
+    }
+    if row.kind == GuestKind::Container {
+        read_checks(api, row, guest, stamp, &mut checks).await;
+    }
+    let mut out = item(guest.name.clone(), &guest.site, Some(guest.vmid), checks);
+    out.node = Some(row.node.clone());
+    out
+}
+
+fn exists_once(list: &BTreeMap<Vmid, ObservedGuest>, guest: &ResolvedGuest, stamp: &Stamp) -> ProofCheck {
+    let tag = stamp.tag();
+    let bearers: Vec<String> = list.values().filter(|row| row.has_stamp_tag(&tag)).map(|row| row.vmid.to_string()).collect();
+    let found = match bearers.len() {
+        0 if list.contains_key(&guest.vmid) => format!("VMID {} without our tag", guest.vmid),
+        0 => "nothing".to_owned(),
+        _ => format!("VMID {}", bearers.join(" and ")),
+    };
+    check("exists once", &format!("VMID {}", guest.vmid), &found)
+}
+
+async fn read_checks(api: &SiteApi, row: &ObservedGuest, guest: &ResolvedGuest, stamp: &Stamp, checks: &mut Vec<ProofCheck>) {
+    let config = match api.config(&row.node, row.vmid).await {
+        Ok(Some((config, _))) => config,
+        Ok(None) => return checks.push(check("configuration", "present", "missing")),
+        Err(error) => return checks.push(unread(&error)),
+    };
+    let found = config.stamp.as_ref().map_or_else(|| "none".to_owned(), |found| found.guest.to_string());
+    checks.push(check("stamp", stamp.guest.as_str(), &found));
+    checks.extend(config_checks(guest, stamp, &config.fields));
+    if !config.pending.is_empty() {
+        checks.push(check("pending changes", "none", &config.pending.join(", ")));
+    }
+    power_checks(api, row, guest, checks).await;
+}
+
+/// Compares every field, in Proxmox's own words. Tags may be more than ours: people add their own.
+pub(crate) fn config_checks(guest: &ResolvedGuest, stamp: &Stamp, found: &ConfigFields) -> Vec<ProofCheck> {
+    let desired = ConfigFields::desired(guest, stamp);
+    desired
+        .0
+        .iter()
+        .map(|(key, expected)| match key {
+            FieldKey::Tags => {
+                let have: Vec<&str> = found.get(*key).split(';').collect();
+                let missing = expected.split(';').any(|tag| !tag.is_empty() && !have.contains(&tag));
+                ProofCheck { name: key.to_string(), ok: !missing, expected: expected.clone(), found: found.get(*key).to_owned() }
+            }
+            key if key.is_disk() => {
+                let (want, have) = (desired.disk_size(*key), found.disk_size(*key));
+                let ok = have >= want && without_size(expected) == without_size(found.get(*key));
+                ProofCheck { name: key.to_string(), ok, expected: expected.clone(), found: found.get(*key).to_owned() }
+            }
+            _ => check(&key.to_string(), expected, found.get(*key)),
+        })
+        .collect()
+}
+
+fn without_size(value: &str) -> String {
+    let mut parsed = rl_model::PropertyString::parse(value);
+    parsed.remove("size");
+    parsed.to_string()
+}
+
+async fn power_checks(api: &SiteApi, row: &ObservedGuest, guest: &ResolvedGuest, checks: &mut Vec<ProofCheck>) {
+    let wanted = if guest.running { "running" } else { "stopped" };
+    if !guest.running {
+        // Only a running container answers with interfaces; its absence there is the quickest sure sign.
+        let found = match row.status {
+            GuestStatus::Stopped => "stopped",
+            GuestStatus::Running => "running",
+            GuestStatus::Unknown => "unknown",
+        };
+        return checks.push(check("state", wanted, found));
+    }
+    let mut last: Vec<ProofCheck> = Vec::new();
+    for look in 0..LIVE_LOOKS_MAX {
+        if look > 0 {
+            api.pause(Duration::from_secs(1)).await;
+        }
+        match api.interfaces(&row.node, row.vmid).await {
+            Ok(live) => {
+                last = live_checks(guest, live.as_deref());
+                if last.iter().all(|check| check.ok) {
+                    break;
+                }
+            }
+            Err(error) => last = vec![unread(&error)],
+        }
+    }
+    checks.extend(last);
+}
+
+/// Compares what is live inside a running guest: that it runs, and each leased address on the NIC with the right MAC.
+pub(crate) fn live_checks(guest: &ResolvedGuest, live: Option<&[LiveInterface]>) -> Vec<ProofCheck> {
+    let Some(live) = live else { return vec![check("state", "running", "stopped")] };
+    let mut checks = vec![check("state", "running", "running")];
+    for nic in &guest.nics {
+        let inside = live.iter().find(|interface| interface.name == nic.name);
+        let mac = inside.and_then(|interface| interface.mac);
+        let found = mac.map_or_else(|| "no such interface".to_owned(), |mac| mac.to_string());
+        checks.push(check(&format!("live MAC of {}", nic.name), &nic.mac.to_string(), &found));
+        for mode in [&nic.ipv4, &nic.ipv6] {
+            if let AddressMode::Static { address, .. } = mode {
+                let have: Vec<String> = inside.map(|i| i.addresses.iter().map(ToString::to_string).collect()).unwrap_or_default();
+                let there = inside.is_some_and(|interface| interface.addresses.contains(address));
+                let found = if there { address.to_string() } else if have.is_empty() { "none".to_owned() } else { have.join(", ") };
+                checks.push(check(&format!("live address of {}", nic.name), &address.to_string(), &found));
+            }
+        }
+    }
+    checks
+}
+
+/// Guests that bear a stamp tag of this stack's guests under a VMID that is not theirs.
+fn strays(lists: &Lists, resolved: &ResolvedStack) -> Vec<ProofItem> {
+    let mut wanted: BTreeMap<String, &ResolvedGuest> = BTreeMap::new();
+    for guest in resolved.guests.values() {
+        wanted.insert(resolved.stamp(guest).tag().to_string(), guest);
+    }
+    let mut out = Vec::new();
+    for (site, list) in lists {
+        for row in list.iter().flat_map(|list| list.values()) {
+            let Some(guest) = row.tags.iter().find_map(|tag| wanted.get(tag)) else { continue };
+            if guest.site != *site {
+                let found = format!("VMID {} on {site}/{}", row.vmid, row.node);
+                out.push(item(guest.name.clone(), site, Some(row.vmid), vec![check("exists once", guest.site.as_str(), &found)]));
+            }
+        }
+    }
+    out
+}
+
+fn item(guest: GuestName, site: &SiteName, vmid: Option<Vmid>, checks: Vec<ProofCheck>) -> ProofItem {
+    ProofItem { guest, site: site.clone(), node: None, vmid, checks }
+}
+
+fn check(name: &str, expected: &str, found: &str) -> ProofCheck {
+    ProofCheck { name: name.to_owned(), ok: expected == found, expected: expected.to_owned(), found: found.to_owned() }
+}
+
+fn unread(error: &PveError) -> ProofCheck {
+    ProofCheck { name: "read back".to_owned(), ok: false, expected: "an answer".to_owned(), found: full_text(error) }
+}

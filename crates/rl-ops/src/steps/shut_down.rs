@@ -1,0 +1,93 @@
+//! Shuts a container down, by force when it does not go by itself, and sees it stopped.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use rl_engine::{OpClass, Receipt, Step, StepCx, StepError};
+use rl_model::{GuestStatus, Upid, Vmid};
+use rl_pve::{CallClass, ErrorKind};
+
+use super::{GuestReceipt, leased_vmid, nothing};
+use crate::context::Ctx;
+use crate::fault::{BUSY_WAIT, classify, look_error};
+use crate::identity::{Found, Ours, find, foreign};
+use crate::live::{Announced, NotDone, follow, run_task, task_error};
+use crate::payload::Target;
+use crate::site::SiteApi;
+
+/// How long a container may take to shut down before Proxmox stops it.
+const SHUTDOWN_GRACE: Duration = Duration::from_secs(60);
+
+/// See the module.
+pub struct ShutDown {
+    /// The guest.
+    pub target: Target,
+}
+
+#[async_trait]
+impl Step for ShutDown {
+    fn name(&self) -> &str {
+        "shut down"
+    }
+
+    fn class(&self) -> OpClass {
+        OpClass::StateGuarded
+    }
+
+    async fn ensure(&self, cx: &StepCx) -> Result<Receipt, StepError> {
+        let api = cx.context::<Ctx>().site(&self.target.site)?;
+        if let Some(upid) = cx.prior().ext_ref().and_then(|text| text.parse::<Upid>().ok()) {
+            follow(cx, api, &upid, "shutdown").await?;
+        }
+        let vmid = leased_vmid(cx, &self.target).await?;
+        match find(api, &self.target, vmid).await? {
+            Found::Ours(ours) => shut_down(cx, api, &self.target, &ours).await?.envelope(),
+            Found::Absent => Ok(nothing()),
+            Found::BeingMade { .. } => Err(StepError::retry(BUSY_WAIT, format!("container {vmid} is being made"))),
+            Found::Foreign { why } => Err(foreign(&self.target, &why)),
+        }
+    }
+
+    async fn undo(&self, _cx: &StepCx) -> Result<(), StepError> {
+        // A job that shuts a guest down goes on or is tried again; it is not turned back.
+        Ok(())
+    }
+}
+
+async fn is_running(api: &SiteApi, ours: &Ours) -> Result<bool, StepError> {
+    let list = api.node_guests(&ours.node).await.map_err(look_error)?;
+    Ok(list.get(&ours.vmid).is_some_and(|row| row.status == GuestStatus::Running))
+}
+
+async fn shut_down(cx: &StepCx, api: &SiteApi, target: &Target, ours: &Ours) -> Result<GuestReceipt, StepError> {
+    let receipt = |changed| GuestReceipt { node: ours.node.clone(), vmid: ours.vmid, changed };
+    if !is_running(api, ours).await? {
+        return Ok(receipt(false));
+    }
+    let announced = Announced { call: "shutdown".to_owned(), node: ours.node.clone(), vmid: ours.vmid };
+    let label = format!("shutdown of {} (VMID {})", target.stamp.name, ours.vmid);
+    match run_task(cx, api, announced, CallClass::Write.limit(), api.shutdown(&ours.node, ours.vmid, SHUTDOWN_GRACE)).await {
+        Ok(end) => task_error(&end, &label)?,
+        Err(NotDone::Refused(error)) if matches!(error.kind(), ErrorKind::NotRunning) => {}
+        Err(NotDone::Refused(error)) => return Err(classify(&error)),
+        Err(other) => return Err(other.into_step_error()),
+    }
+    if is_running(api, ours).await? {
+        return Err(StepError::retry(BUSY_WAIT, format!("{label}: Proxmox says it is done, but the container still runs")));
+    }
+    Ok(receipt(true))
+}
+
+/// Stops a guest of ours at once, if it is there and runs. For undoing.
+pub(crate) async fn stop_ours(cx: &StepCx, api: &SiteApi, target: &Target, vmid: Vmid) -> Result<(), StepError> {
+    let Found::Ours(ours) = find(api, target, vmid).await? else { return Ok(()) };
+    if !is_running(api, &ours).await? {
+        return Ok(());
+    }
+    let announced = Announced { call: "stop".to_owned(), node: ours.node.clone(), vmid };
+    match run_task(cx, api, announced, CallClass::Write.limit(), api.stop(&ours.node, vmid)).await {
+        Ok(end) => task_error(&end, "stop"),
+        Err(NotDone::Refused(error)) if matches!(error.kind(), ErrorKind::NotRunning) => Ok(()),
+        Err(other) => Err(other.into_step_error()),
+    }
+}
