@@ -170,8 +170,10 @@ impl Pve {
         let mut last = PveError::new(call, ErrorKind::Unreachable, "there is no endpoint");
         for index in inner.endpoints.order() {
             let endpoint = inner.endpoints.get(index);
-            inner.figures.count(call.method, call.template);
             let outcome = attempt(&inner.http, endpoint, call, headers.clone()).await;
+            if !matches!(outcome, Err(Failure::NotSent(_))) {
+                inner.figures.count(call.method, call.template);
+            }
             tracing::debug!(method = %call.method, path = %call.path, %endpoint, ok = outcome.is_ok(), "call");
             match outcome {
                 Err(Failure::NotSent(error)) if *error.kind() == ErrorKind::Unreachable => {
