@@ -1,0 +1,96 @@
+//! Guests that leave: what the store knows, the stack no longer declares, or a destroy takes away.
+
+use rl_model::{ActionKind, ContainerConfig, FieldKey, GuestStatus, KnownGuest, MacAddr, NoteLevel, Stamp};
+
+use super::delta::data_volumes;
+use super::guest::{Draft, Scene};
+use super::report::Reporter;
+use super::say;
+use super::world::{Found, Identity, Place};
+
+impl Scene<'_> {
+    /// Decides about a guest that leaves the stack.
+    pub(crate) fn decide_leaving(&self, known: &KnownGuest, report: &mut Reporter) -> Option<Draft> {
+        if self.no_quorum(&known.site, report) {
+            return None;
+        }
+        let stamp = self.stamp_of(known);
+        let who = self.identity_of(known);
+        match self.world.find(who) {
+            Found::Absent => Some(forget(known, stamp, "it is gone already")),
+            Found::Ours(place, config) => self.remove(known, stamp, place, config, report),
+            Found::Shallow(place) => {
+                say::remove_not_read(known, place, report);
+                None
+            }
+            Found::Foreign(place, foreign) if !foreign.has_our_mac => {
+                say::vmid_taken_over(known, place, report);
+                Some(forget(known, stamp, "it is gone and another guest holds its VMID"))
+            }
+            Found::Unread(why) => {
+                report.left_alone(&known.site, NoteLevel::Warning, why);
+                None
+            }
+            other => {
+                say::left_alone(&other, &say::Subject { who, stamp: &stamp }, report);
+                None
+            }
+        }
+    }
+
+    /// Whom to look for, from what the store knows.
+    pub(crate) fn identity_of<'b>(&'b self, known: &'b KnownGuest) -> Identity<'b> {
+        let (id, controller, site, node) = (&known.id, &self.leases.controller, &known.site, &known.node);
+        Identity { id, controller, site, node, vmid: known.vmid, net0: net0_of(known) }
+    }
+
+    fn stamp_of(&self, known: &KnownGuest) -> Stamp {
+        Stamp {
+            guest: known.id.clone(),
+            stack: known.stack.clone(),
+            name: known.name.clone(),
+            controller: self.leases.controller.clone(),
+        }
+    }
+
+    fn remove(
+        &self,
+        known: &KnownGuest,
+        stamp: Stamp,
+        place: Place<'_>,
+        config: &ContainerConfig,
+        report: &mut Reporter,
+    ) -> Option<Draft> {
+        let volumes = data_volumes(&config.fields);
+        if place.guest.template {
+            say::remove_template(known, place, report);
+            return None;
+        }
+        if config.fields.get(FieldKey::Protection) == "1" {
+            say::remove_protected(known, place, report);
+            return None;
+        }
+        if !volumes.is_empty() && !self.policy.allow_data_loss.contains(&known.name) {
+            say::remove_loses_data(known, place, &volumes, report);
+            return None;
+        }
+        let was_running = place.guest.status == GuestStatus::Running;
+        let kind = ActionKind::Remove { was_running, seen_net0: config.net0_mac };
+        let draft = Draft::new(stamp, (place.site, &place.guest.node, place.guest.vmid), kind);
+        Some(draft.because(vec!["it is no longer in the stack".to_owned()]))
+    }
+}
+
+/// The leased MAC of `net0`, as far as the store tells which NIC that is.
+pub(crate) fn net0_of(known: &KnownGuest) -> Option<MacAddr> {
+    match &known.last {
+        Some(last) => last.nics.iter().find(|nic| nic.slot.number() == 0).map(|nic| nic.mac),
+        None if known.macs.len() == 1 => known.macs.values().next().copied(),
+        None => None,
+    }
+}
+
+fn forget(known: &KnownGuest, stamp: Stamp, why: &str) -> Draft {
+    let draft = Draft::new(stamp, (&known.site, &known.node, known.vmid), ActionKind::Forget);
+    draft.because(vec![why.to_owned()])
+}
