@@ -36,6 +36,11 @@ impl Origins {
         self.0.entry(path.into()).or_insert(location);
     }
 
+    /// Where exactly this path was written.
+    pub fn get(&self, path: &str) -> Option<&Location> {
+        self.0.get(path)
+    }
+
     /// Where the path was written, or its nearest parent that was.
     pub fn find(&self, path: &str) -> Option<&Location> {
         let mut rest = path;

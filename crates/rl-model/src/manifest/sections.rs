@@ -69,8 +69,8 @@ pub enum Verdict {
 pub struct FirewallRule {
     /// What happens to what fits.
     pub verdict: Verdict,
-    /// What kind of traffic fits.
-    pub traffic: FirewallTraffic,
+    /// What kinds of traffic fit, at least one.
+    pub traffic: Vec<FirewallTraffic>,
     /// The NIC it is bound to; every NIC when left out.
     pub on: Option<NicName>,
     /// Towards the guest or from it.

@@ -1,0 +1,68 @@
+//! DNS records point at NICs that have an address of their type.
+
+use std::collections::BTreeMap;
+
+use rl_model::manifest::{DnsRecord, DnsType, Location};
+
+use super::super::link::{Placed, modes};
+use super::super::nic::Mode;
+use super::super::report::{Findings, Sp, suggest};
+use super::super::stack::StackDraft;
+use crate::diagnostic::{Diagnostic, codes};
+
+/// Checks the records of every stack.
+pub(super) fn records(findings: &mut Findings, stacks: &[StackDraft], placed: &[Placed<'_>]) {
+    let mut seen: BTreeMap<String, &Location> = BTreeMap::new();
+    for stack in stacks {
+        for record in &stack.dns {
+            target(findings, stack, record, placed);
+            let DnsRecord { zone, name, kind, to, .. } = &record.value;
+            let key = format!("{name} {zone} {kind:?} {} {}", to.container, to.nic).to_ascii_lowercase();
+            let Some(first) = seen.get(&key).copied() else {
+                seen.insert(key, &record.at);
+                continue;
+            };
+            let message = format!("the record `{name}` of the zone `{zone}` is declared twice");
+            findings.push(
+                Diagnostic::error(codes::DUPLICATE_NAME, Some(&record.at), message)
+                    .related(Some(first), "first record")
+                    .help("keep one of the two"),
+            );
+        }
+    }
+}
+
+fn target(findings: &mut Findings, stack: &StackDraft, record: &Sp<DnsRecord>, placed: &[Placed<'_>]) {
+    let to = &record.value.to;
+    let Some(draft) = stack.containers.iter().find(|draft| draft.name.value == to.container) else {
+        if !stack.incomplete {
+            let names = stack.containers.iter().map(|draft| draft.name.value.as_str());
+            let message = format!("the stack has no container `{}`", to.container);
+            let help = suggest(to.container.as_str(), names, "containers");
+            findings.push(Diagnostic::error(codes::UNKNOWN_CONTAINER, Some(&record.at), message).help(help));
+        }
+        return;
+    };
+    let Some(nic) = draft.nics.iter().find(|nic| nic.name.value == to.nic) else {
+        let help = suggest(to.nic.as_str(), draft.nics.iter().map(|nic| nic.name.value.as_str()), "NICs");
+        let message = format!("the container `{}` has no NIC `{}`", to.container, to.nic);
+        findings.push(Diagnostic::error(codes::UNKNOWN_NIC, Some(&record.at), message).help(help));
+        return;
+    };
+    let found = placed.iter().find(|one| std::ptr::eq(one.draft, draft));
+    let network = found.and_then(|one| one.nics().find(|(other, _)| std::ptr::eq(*other, nic)));
+    let Some((_, network)) = network else { return };
+    let (ipv4, ipv6) = modes(nic, network);
+    let (mode, kind, key) = match record.value.kind {
+        DnsType::A => (ipv4, "A", "ipv4"),
+        DnsType::Aaaa => (ipv6, "AAAA", "ipv6"),
+    };
+    if mode == Mode::None {
+        let message = format!("a record of type {kind} cannot point at `{}.{}`", to.container, to.nic);
+        findings.push(
+            Diagnostic::error(codes::NO_ADDRESSES, Some(&record.at), message)
+                .label(format!("this NIC has `{key}: none`"))
+                .help(format!("give the NIC an address with `{key}`, or change the record's type")),
+        );
+    }
+}

@@ -1,0 +1,107 @@
+//! `after:` names containers of the stack and goes in no circle.
+
+use std::collections::BTreeMap;
+
+use rl_model::ContainerName;
+
+use super::super::container::Draft;
+use super::super::report::{Findings, suggest};
+use super::super::stack::StackDraft;
+use crate::diagnostic::{Diagnostic, codes};
+
+/// Checks the order of every stack.
+pub(super) fn after(findings: &mut Findings, stacks: &[StackDraft]) {
+    for stack in stacks {
+        let drafts: BTreeMap<&ContainerName, &Draft> =
+            stack.containers.iter().map(|draft| (&draft.name.value, draft)).collect();
+        for draft in drafts.values() {
+            for name in &draft.after {
+                if !drafts.contains_key(&name.value) && !stack.incomplete {
+                    let help = suggest(name.value.as_str(), drafts.keys().map(|key| key.as_str()), "containers");
+                    let message = format!("the stack has no container `{}`", name.value);
+                    findings.push(Diagnostic::error(codes::UNKNOWN_CONTAINER, Some(&name.at), message).help(help));
+                }
+            }
+        }
+        circles(findings, &drafts);
+    }
+}
+
+/// Takes away containers that wait for nothing left; what stays waits in circles or for one. Each circle is reported
+/// once.
+fn circles(findings: &mut Findings, drafts: &BTreeMap<&ContainerName, &Draft>) {
+    let mut left = drafts.clone();
+    loop {
+        let ready: Vec<&ContainerName> = left
+            .iter()
+            .filter(|(_, draft)| draft.after.iter().all(|name| !left.contains_key(&name.value)))
+            .map(|(name, _)| *name)
+            .collect();
+        if ready.is_empty() {
+            break;
+        }
+        left.retain(|name, _| !ready.contains(name));
+    }
+    while let Some((start, _)) = left.first_key_value() {
+        let path = walk(&left, start);
+        let circle: Vec<String> = path.iter().map(|draft| format!("`{}`", draft.name.value)).collect();
+        let Some(first) = path.first() else { break };
+        let message = match circle.as_slice() {
+            [one] => format!("the container {one} waits for itself"),
+            _ => format!("containers wait for each other: {} waits for {}", circle.join(" waits for "), circle[0]),
+        };
+        let edge = |from: &Draft| {
+            from.after
+                .iter()
+                .find(|name| path.iter().any(|draft| draft.name.value == name.value))
+                .map(|name| name.at.clone())
+        };
+        let mut found = Diagnostic::error(codes::CYCLE, edge(first).as_ref(), message);
+        for draft in &path[1..] {
+            found = found.related(edge(draft).as_ref(), "waits for this");
+        }
+        findings.push(found.help("remove one of these from `after`"));
+        left.retain(|name, _| path.iter().all(|draft| draft.name.value != **name));
+        let names: Vec<&ContainerName> = left.keys().copied().collect();
+        // What only waited for this circle is no circle of its own.
+        for name in names {
+            if !reaches_itself(&left, name) {
+                left.remove(name);
+            }
+        }
+    }
+}
+
+/// Follows `after` from a container that never gets ready until one comes up again; gives the circle.
+fn walk<'a>(left: &BTreeMap<&ContainerName, &'a Draft>, start: &ContainerName) -> Vec<&'a Draft> {
+    let mut path: Vec<&Draft> = Vec::new();
+    let mut name = start;
+    loop {
+        if let Some(begin) = path.iter().position(|draft| draft.name.value == *name) {
+            return path.split_off(begin);
+        }
+        let Some(draft) = left.get(name) else { return path };
+        path.push(draft);
+        let next = draft.after.iter().find(|next| left.contains_key(&next.value));
+        match next {
+            Some(next) => name = &next.value,
+            None => return path,
+        }
+    }
+}
+
+fn reaches_itself(left: &BTreeMap<&ContainerName, &Draft>, start: &ContainerName) -> bool {
+    let mut seen = std::collections::BTreeSet::new();
+    let mut open = vec![start];
+    while let Some(name) = open.pop() {
+        for next in left.get(name).into_iter().flat_map(|draft| &draft.after) {
+            if next.value == *start {
+                return true;
+            }
+            if left.contains_key(&next.value) && seen.insert(&next.value) {
+                open.push(&next.value);
+            }
+        }
+    }
+    false
+}

@@ -1,0 +1,62 @@
+//! Reads public SSH keys.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use super::fields::text;
+use super::report::Report;
+use super::tree::{Node, shown};
+use crate::diagnostic::codes;
+
+/// Kinds of public key that OpenSSH takes.
+const KINDS: [&str; 7] = [
+    "ssh-ed25519",
+    "ssh-rsa",
+    "ecdsa-sha2-nistp256",
+    "ecdsa-sha2-nistp384",
+    "ecdsa-sha2-nistp521",
+    "sk-ssh-ed25519@openssh.com",
+    "sk-ecdsa-sha2-nistp256@openssh.com",
+];
+
+/// Reads one line of an `authorized_keys` file.
+pub(crate) fn public_key(report: &mut Report<'_>, node: &Node) -> Option<String> {
+    let line = text(report, node, "a public SSH key as text")?.trim();
+    if line.contains("PRIVATE KEY") {
+        let message = "this is a private key, which must not stand in a stack file";
+        let help =
+            "name the public key, the line in the file that ends in `.pub`, and make a new pair if this one was shared";
+        report.error(codes::PLAIN_SECRET, node.place, message, "", help);
+        return None;
+    }
+    match why_not(line) {
+        None => Some(line.to_owned()),
+        Some(why) => {
+            let message = format!("`{}` is no public SSH key", shown(line));
+            report.error(codes::INVALID_VALUE, node.place, &message, why, "copy the whole line of the `.pub` file");
+            None
+        }
+    }
+}
+
+fn why_not(line: &str) -> Option<&'static str> {
+    if line.contains(['\n', '\r']) {
+        return Some("it has several lines, write each key as an item of the list");
+    }
+    let mut words = line.split(' ').filter(|word| !word.is_empty());
+    let kind = words.next().unwrap_or_default();
+    if !KINDS.contains(&kind) {
+        return Some("it does not begin with a kind such as `ssh-ed25519`");
+    }
+    let Ok(blob) = STANDARD.decode(words.next().unwrap_or_default()) else {
+        return Some("the part behind the kind is no base64, it may be cut off");
+    };
+    // RFC 4253, section 6.6: the blob begins with the kind again, its length in four bytes before it.
+    let Some((length, rest)) = blob.split_first_chunk::<4>() else { return Some("its key part is empty") };
+    let length = u32::from_be_bytes(*length) as usize;
+    let inner = rest.get(..length);
+    if inner != Some(kind.as_bytes()) || rest.len() == length {
+        return Some("its key part does not fit its kind, it may be cut off");
+    }
+    None
+}
