@@ -12,6 +12,7 @@
 //! functions over rows ([`submit_in`]) and pure transitions ([`transition`]).
 //!
 //! **Invariant:** nothing here knows a container, a node or a store's SQL; time and randomness are handed in.
+pub mod conformance;
 mod cx;
 mod engine;
 mod envelope;

@@ -1,0 +1,71 @@
+//! Leases and fences: whoever lost a job cannot write about it.
+use super::{Suite, key, known, lease_lost, payload};
+use crate::journal::{Finish, Holder, JournalError};
+use crate::record::Unwind;
+use crate::state::JobState;
+
+async fn assert_all_refused(suite: &Suite, holder: Holder) {
+    let (journal, now) = (&suite.journal, suite.now());
+    assert!(lease_lost(journal.intent(holder, key("s"), payload(), now).await));
+    assert!(lease_lost(journal.submitted(holder, key("s"), "ref".to_owned(), now).await));
+    assert!(lease_lost(journal.withdraw(holder, key("s"), now).await));
+    assert!(lease_lost(journal.outcome(holder, key("s"), payload(), None, now).await));
+    assert!(lease_lost(journal.outcome(holder, key("s"), payload(), Some(Finish::Done), now).await));
+    assert!(lease_lost(journal.turn(holder, Unwind::Failed, "late".to_owned(), now).await));
+    assert!(lease_lost(journal.note(holder, None, "late".to_owned(), now).await));
+    for finish in [Finish::Done, Finish::Release, Finish::Stuck { reason: "late".to_owned() }] {
+        assert!(lease_lost(journal.finish(holder, finish, now).await));
+    }
+}
+
+pub(super) async fn refuses_every_late_write(suite: Suite) {
+    let (_, claimed) = suite.one_running().await;
+    let job = claimed.holder.job;
+    suite.finish(claimed.holder, Finish::Release).await.unwrap();
+    assert_all_refused(&suite, claimed.holder).await;
+    let again = suite.claim(10).await.remove(0);
+    assert!(again.holder.fence > claimed.holder.fence, "every claim raises the fence");
+    let before = suite.status(job).await;
+    assert_all_refused(&suite, claimed.holder).await;
+    assert_all_refused(&suite, Holder { owner: suite.ids.owner(), ..again.holder }).await;
+    assert_all_refused(&suite, Holder { fence: again.holder.fence + 1, ..again.holder }).await;
+    assert_eq!(suite.status(job).await, before, "a refused write changes nothing");
+    assert!(suite.journal.steps(job).await.unwrap().is_empty());
+    suite.finish(again.holder, Finish::Done).await.unwrap();
+    assert_all_refused(&suite, again.holder).await;
+}
+
+pub(super) async fn takes_over_from_a_dead_owner(mut suite: Suite) {
+    let (_, claimed) = suite.one_running().await;
+    suite.journal.intent(claimed.holder, key("s"), payload(), suite.now()).await.unwrap();
+    suite.journal.submitted(claimed.holder, key("s"), "UPID:1".to_owned(), suite.now()).await.unwrap();
+    let dead = suite.owner;
+    // Its lease has run out; a store held by one process would not even wait for that.
+    suite.clock.advance(super::TTL * 2);
+    suite.owner = suite.register(known()).await;
+    assert_all_refused(&suite, claimed.holder).await;
+    let beat = suite.journal.heartbeat(dead, suite.now() + super::TTL, suite.now()).await;
+    assert!(matches!(beat, Err(JournalError::OwnerLost { .. })), "{beat:?}");
+    let claim = suite.journal.claim(suite.claim_request(dead, 1), suite.now()).await;
+    assert!(matches!(claim, Err(JournalError::OwnerLost { .. })), "{claim:?}");
+    let again = suite.claim(10).await.remove(0);
+    assert_eq!(again.holder.job, claimed.holder.job);
+    assert_eq!(again.steps.len(), 1);
+    assert_eq!(again.steps[0].ext_ref.as_deref(), Some("UPID:1"), "the new holder finds the task of the old one");
+    suite.journal.heartbeat(suite.owner, suite.now() + super::TTL, suite.now()).await.unwrap();
+    suite.finish(again.holder, Finish::Done).await.unwrap();
+    suite.journal.unregister(suite.owner, suite.now()).await.unwrap();
+}
+
+pub(super) async fn counts_interrupted_runs_until_progress(mut suite: Suite) {
+    let (_, mut claimed) = suite.one_running().await;
+    for crashes in 1..=3 {
+        suite.clock.advance(super::TTL * 2);
+        suite.owner = suite.register(known()).await;
+        claimed = suite.claim(10).await.remove(0);
+        assert_eq!(claimed.job.status.crashes, crashes);
+    }
+    suite.journal.outcome(claimed.holder, key("s"), payload(), None, suite.now()).await.unwrap();
+    let status = suite.status(claimed.holder.job).await;
+    assert_eq!((status.state, status.crashes, status.failures), (JobState::Running, 0, 0));
+}

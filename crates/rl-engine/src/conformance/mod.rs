@@ -1,0 +1,191 @@
+//! What every journal must do, as one suite that each store runs against itself.
+//!
+//! A store's test calls [`run`] with a function that makes an empty journal. A failed expectation panics with the case's name.
+#![allow(clippy::unwrap_used)]
+
+mod claim;
+mod control;
+mod fence;
+mod finish;
+mod read;
+mod step;
+mod submit;
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::envelope::Envelope;
+use crate::id::{Ids, JobId, OperationId, OwnerId};
+use crate::journal::{
+    ClaimRequest, Claimed, Finish, Holder, Journal, JournalError, KnownKinds, RegisterRequest, StepKey,
+};
+use crate::record::{Direction, JobStatus};
+use crate::simclock::SimClock;
+use crate::spec::{JobSpec, OperationSpec};
+use crate::state::{JobState, OperationState};
+use crate::time::{Clock, UnixMs};
+
+/// Lease of the owners in the suite.
+const TTL: Duration = Duration::from_secs(60);
+/// The moment every case starts at.
+const START: UnixMs = UnixMs(1_700_000_000_000);
+
+/// Makes an empty journal; the second part is kept alive as long as the journal is used (a temporary directory).
+pub type Make<'a> =
+    dyn Fn() -> Pin<Box<dyn Future<Output = (Arc<dyn Journal>, Box<dyn std::any::Any + Send>)> + 'a>> + 'a;
+
+/// Runs every case on a journal of its own, and names each on standard error through tracing.
+///
+/// # Panics
+/// When the journal does not do what a case expects.
+pub async fn run(make: &Make<'_>) {
+    let mut seed = 0;
+    macro_rules! cases {
+        ($($module:ident :: $case:ident),* $(,)?) => {$(
+            let (journal, _kept) = make().await;
+            seed += 1;
+            tracing::info!(case = concat!(stringify!($module), "::", stringify!($case)), "conformance");
+            $module::$case(Suite::new(journal, seed).await).await;
+        )*};
+    }
+    cases!(
+        submit::stores_everything,
+        submit::is_repeatable_by_id_and_by_key,
+        submit::refuses_what_cannot_work_and_stores_nothing,
+        submit::lets_one_exclusive_operation_run,
+        submit::ends_an_operation_without_jobs_at_once,
+        claim::follows_priority_turns_and_order,
+        claim::never_exceeds_a_lock_domain,
+        claim::keeps_locks_while_a_call_is_open,
+        claim::waits_out_a_back_off,
+        claim::parks_what_it_does_not_know,
+        fence::refuses_every_late_write,
+        fence::takes_over_from_a_dead_owner,
+        fence::counts_interrupted_runs_until_progress,
+        step::records_intent_reference_and_outcome,
+        step::wants_an_intent_before_a_reference,
+        step::keeps_unknown_fields_of_payloads,
+        finish::starts_followers_and_ends_operations,
+        finish::skips_what_comes_after_a_failure,
+        finish::blocks_and_goes_on_by_hand,
+        finish::is_stuck_until_sent_on,
+        control::cancels_in_every_state,
+        control::tells_the_holder_of_a_cancellation,
+        control::refuses_what_does_not_fit,
+        control::prunes_old_operations,
+        read::pages_and_filters,
+        read::numbers_events_in_order,
+    );
+}
+
+/// A journal under test with ids, a clock that only the case moves, and a registered owner.
+struct Suite {
+    journal: Arc<dyn Journal>,
+    ids: Ids,
+    clock: SimClock,
+    owner: OwnerId,
+}
+
+fn payload() -> Envelope {
+    Envelope::new("toy", 1, json!({ "size": 1 }))
+}
+
+fn key(name: &str) -> StepKey {
+    StepKey { name: name.to_owned(), direction: Direction::Do, position: 0 }
+}
+
+fn known() -> KnownKinds {
+    KnownKinds::from([("toy".to_owned(), 1..=1)])
+}
+
+impl Suite {
+    async fn new(journal: Arc<dyn Journal>, seed: u64) -> Suite {
+        let clock = SimClock::manual(START);
+        let ids = Ids::from_seed(Arc::new(clock.clone()), seed);
+        let mut suite = Suite { journal, clock, owner: ids.owner(), ids };
+        suite.owner = suite.register(known()).await;
+        suite
+    }
+
+    fn now(&self) -> UnixMs {
+        self.clock.now()
+    }
+
+    async fn register(&self, known: KnownKinds) -> OwnerId {
+        let owner = self.ids.owner();
+        let request = RegisterRequest { lease_until: self.now() + TTL, known, takeover_grace: Duration::ZERO };
+        self.journal.register(owner, request, self.now()).await.unwrap();
+        owner
+    }
+
+    /// An operation with one job for each key, all with the same settings.
+    fn operation(&self, subject: &str, keys: &[&str]) -> OperationSpec {
+        // Ids made at different moments sort in the order of their making.
+        self.clock.advance(Duration::from_millis(1));
+        OperationSpec {
+            id: self.ids.operation(),
+            kind: "apply".to_owned(),
+            subject: subject.to_owned(),
+            actor: "tester".to_owned(),
+            summary: format!("apply {subject}"),
+            payload: Envelope::new("plan", 1, json!({})),
+            idempotency_key: None,
+            exclusive: false,
+            jobs: keys.iter().map(|key| JobSpec::new(self.ids.job(), *key, payload())).collect(),
+        }
+    }
+
+    async fn submit(&self, spec: OperationSpec) -> OperationId {
+        self.journal.submit(spec, self.now()).await.unwrap().id
+    }
+
+    /// Submits an operation of one job and claims it.
+    async fn one_running(&self) -> (OperationId, Claimed) {
+        let id = self.submit(self.operation("one", &["only"])).await;
+        let claimed = self.claim(10).await;
+        let [claimed] = <[Claimed; 1]>::try_from(claimed).expect("exactly one job is ready");
+        (id, claimed)
+    }
+
+    fn claim_request(&self, owner: OwnerId, limit: usize) -> ClaimRequest {
+        ClaimRequest {
+            owner,
+            limit,
+            known: known(),
+            deadline_default: Duration::from_secs(3600),
+            takeover_grace: Duration::ZERO,
+        }
+    }
+
+    async fn claim(&self, limit: usize) -> Vec<Claimed> {
+        self.journal.claim(self.claim_request(self.owner, limit), self.now()).await.unwrap().jobs
+    }
+
+    async fn claim_keys(&self, limit: usize) -> Vec<String> {
+        self.claim(limit).await.into_iter().map(|claimed| claimed.job.spec.key).collect()
+    }
+
+    async fn finish(&self, holder: Holder, finish: Finish) -> Result<(), JournalError> {
+        self.journal.finish(holder, finish, self.now()).await
+    }
+
+    async fn status(&self, job: JobId) -> JobStatus {
+        self.journal.job(job).await.unwrap().expect("the job is stored").status
+    }
+
+    async fn job_state(&self, job: JobId) -> JobState {
+        self.status(job).await.state
+    }
+
+    async fn state(&self, operation: OperationId) -> OperationState {
+        self.journal.operation(operation).await.unwrap().expect("the operation is stored").status.state
+    }
+}
+
+fn lease_lost<T: std::fmt::Debug>(result: Result<T, JournalError>) -> bool {
+    matches!(result, Err(JournalError::LeaseLost { .. }))
+}

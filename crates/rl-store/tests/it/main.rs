@@ -1,0 +1,4 @@
+//! Tests of the store from outside.
+#![allow(clippy::unwrap_used)]
+
+mod conformance;
