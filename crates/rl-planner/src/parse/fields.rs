@@ -12,6 +12,7 @@ use crate::diagnostic::{Diagnostic, codes};
 /// The keys one kind of mapping may have, and what it is called.
 pub(crate) struct Shape {
     /// Name of its definition in the JSON Schema.
+    #[cfg_attr(not(test), expect(dead_code, reason = "a test holds parser and schema together by it"))]
     pub(crate) name: &'static str,
     /// What a person calls it, as in "a container".
     pub(crate) what: &'static str,

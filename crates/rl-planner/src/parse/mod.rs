@@ -132,6 +132,29 @@ fn join(
     Manifest { sites, stacks: out, origins }
 }
 
+/// Every kind of mapping with its keys, for the test that holds parser and schema together.
+#[cfg(test)]
+pub(crate) fn shapes() -> Vec<&'static Shape> {
+    vec![
+        &site::SITE,
+        &site::PROXMOX,
+        &site::TOKEN,
+        &site::TLS,
+        &site::LIMITS,
+        &network::NETWORK,
+        &stack::STACK,
+        &container::CONTAINER,
+        &container::STARTUP,
+        &container::FEATURES,
+        &nic::NIC,
+        &volume::VOLUME,
+        &firewall::FIREWALL,
+        &firewall::RULE,
+        &secrets::SECRET,
+        &dns::RECORD,
+    ]
+}
+
 #[cfg(test)]
 mod tests;
 
