@@ -6,6 +6,10 @@ use std::time::Duration;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use rl_model::{NodeName, SecretValue};
+use serde::de::DeserializeOwned;
+
+use crate::PveError;
+use crate::error::{Refusal, classify};
 
 /// Characters left as they are in a path segment (RFC 3986, unreserved); Proxmox decodes the rest.
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
@@ -132,7 +136,23 @@ pub struct Request<A> {
     answer: PhantomData<fn() -> A>,
 }
 
+impl<A: DeserializeOwned> Request<A> {
+    /// Reads the body of a 200 answer.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Decode`](crate::ErrorKind::Decode) with the place in the answer that is not as expected.
+    pub fn decode(&self, body: &[u8]) -> Result<A, PveError> {
+        crate::client::decode(&self.call(), body)
+    }
+}
+
 impl<A> Request<A> {
+    /// What a refusal of this request means, from HTTP status, reason phrase and body.
+    pub fn refused(&self, status: u16, reason: &str, body: &[u8]) -> PveError {
+        let (kind, text) = classify(&Refusal { status, reason, body }, self.safety == Safety::Read);
+        PveError::new(&self.call(), kind, &text).with_status(status)
+    }
+
     fn new(method: Method, template: &'static str, safety: Safety, class: CallClass) -> Self {
         Self {
             method,
@@ -266,6 +286,21 @@ impl<A> Request<A> {
     /// How long the answer may take.
     pub fn class(&self) -> CallClass {
         self.class
+    }
+
+    /// The same call with an answer of another type.
+    pub fn retyped<B>(self) -> Request<B> {
+        Request {
+            method: self.method,
+            template: self.template,
+            args: self.args,
+            params: self.params,
+            node: self.node,
+            safety: self.safety,
+            class: self.class,
+            envelope: self.envelope,
+            answer: PhantomData,
+        }
     }
 
     /// What the client needs to know of it, without the type of its answer.

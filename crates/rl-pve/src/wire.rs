@@ -156,8 +156,12 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for RowsVisitor<T> {
         f.write_str("a list")
     }
 
-    fn visit_unit<E: de::Error>(self) -> Result<Rows<T>, E> {
+    fn visit_none<E: de::Error>(self) -> Result<Rows<T>, E> {
         Ok(Rows::default())
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Rows<T>, D::Error> {
+        deserializer.deserialize_seq(self)
     }
 
     fn visit_seq<S: SeqAccess<'de>>(self, mut seq: S) -> Result<Rows<T>, S::Error> {
@@ -174,7 +178,7 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for RowsVisitor<T> {
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Rows<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(RowsVisitor(PhantomData))
+        deserializer.deserialize_option(RowsVisitor(PhantomData))
     }
 }
 
@@ -255,3 +259,6 @@ impl<'de> Deserialize<'de> for Nothing {
         de::IgnoredAny::deserialize(deserializer).map(|_| Self)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -13,6 +13,3 @@ pub mod qemu;
 pub mod storage;
 pub mod tasks;
 pub mod version;
-
-#[cfg(test)]
-mod tests;

@@ -11,7 +11,7 @@ struct Envelope<A> {
     data: A,
 }
 
-pub(super) fn decode<A: DeserializeOwned>(call: &Call, body: &[u8]) -> Result<A, PveError> {
+pub(crate) fn decode<A: DeserializeOwned>(call: &Call, body: &[u8]) -> Result<A, PveError> {
     if call.whole { from_json(call, body) } else { from_json::<Envelope<A>>(call, body).map(|envelope| envelope.data) }
 }
 

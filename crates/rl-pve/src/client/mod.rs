@@ -29,6 +29,7 @@ use figures::Figures;
 use limits::Limits;
 use transport::{Failure, attempt, http_client};
 
+pub(crate) use answer::decode;
 pub use connection::{ApiToken, ConnectError, Credentials, Pace, SiteConnection, TokenError};
 pub use figures::CallCount;
 pub use resolver::NameResolver;
@@ -81,7 +82,7 @@ impl Pve {
     pub async fn send<A: DeserializeOwned>(&self, request: Request<A>) -> Result<A, PveError> {
         let call = request.call();
         let body = self.exchange(&call).await?;
-        answer::decode(&call, &body)
+        decode(&call, &body)
     }
 
     /// Follows a task that was started just now to its end. May be cancelled and called again at any time.
@@ -239,7 +240,7 @@ impl Pve {
                 return Err(error);
             }
         };
-        let ticket: api::access::Ticket = answer::decode(&call, &body)?;
+        let ticket: api::access::Ticket = decode(&call, &body)?;
         let (ticket, csrf) = ticket.into_secrets().ok_or_else(|| {
             PveError::new(&call, ErrorKind::Unauthorized, "the user needs a second factor: use an API token instead")
         })?;

@@ -100,10 +100,12 @@ const BY_TEXT: &[(&str, ErrorKind)] = &[
     ("protection mode enabled", ErrorKind::Protected),
     ("already at specified size", ErrorKind::SameSize),
     ("no such task", ErrorKind::NoSuchTask),
-    ("does not exist", ErrorKind::DoesNotExist),
-    ("no such cluster node", ErrorKind::DoesNotExist),
     ("could not find CT", ErrorKind::DoesNotExist),
-    ("hostname lookup", ErrorKind::DoesNotExist),
+    ("does not exist", ErrorKind::NotFound),
+    ("no such cluster node", ErrorKind::NotFound),
+    ("hostname lookup", ErrorKind::NotFound),
+    ("no such user", ErrorKind::NotFound),
+    ("no such token", ErrorKind::NotFound),
 ];
 
 fn by_text(text: &str, read: bool) -> ErrorKind {
@@ -112,6 +114,9 @@ fn by_text(text: &str, read: bool) -> ErrorKind {
     }
     if text.contains("can't lock file") && text.contains("got timeout") {
         return ErrorKind::LockTimeout;
+    }
+    if text.starts_with("Configuration file ") && text.contains(".conf' does not exist") {
+        return ErrorKind::DoesNotExist;
     }
     // The work under a cluster lock was killed after a minute, somewhere in its middle.
     if text.contains("-locked command timed out") {

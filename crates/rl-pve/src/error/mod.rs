@@ -45,8 +45,11 @@ pub enum ErrorKind {
     LockTimeout,
     /// The VMID (or pool, volume) is taken.
     AlreadyExists,
-    /// The guest, node, storage, pool or snapshot is not there.
+    /// The guest is not there.
     DoesNotExist,
+    /// Something else that the call names is not there: a node, storage, bridge, pool, snapshot or user. Says nothing
+    /// about the guest.
+    NotFound,
     /// The configuration changed since it was read.
     DigestMismatch,
     /// The cluster has no quorum, so nothing can be written.
@@ -137,6 +140,7 @@ impl PveError {
             self.0.kind,
             ErrorKind::AlreadyExists
                 | ErrorKind::DoesNotExist
+                | ErrorKind::NotFound
                 | ErrorKind::DigestMismatch
                 | ErrorKind::AlreadyRunning
                 | ErrorKind::NotRunning

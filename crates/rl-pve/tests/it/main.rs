@@ -1,0 +1,11 @@
+//! The crate from outside: against the API description, the recordings, a server of our own and the simulator.
+
+#![allow(clippy::unwrap_used)]
+
+mod contract;
+mod recordings;
+mod requests;
+mod samples;
+mod schema;
+mod shared;
+mod spy;
