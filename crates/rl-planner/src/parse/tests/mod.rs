@@ -1,6 +1,15 @@
 #![allow(clippy::unwrap_used)]
 
+mod files;
 mod good;
+mod keys;
+mod networks;
+mod order;
+mod pins;
+mod references;
+mod sections;
+mod types;
+mod values;
 
 use super::*;
 
@@ -36,4 +45,22 @@ fn together(files: &[(&str, &str)]) -> String {
         Ok((_, warnings)) => crate::diagnostic::render(&warnings, &sources, false),
         Err(errors) => errors.render(&sources, false),
     }
+}
+
+/// What is shown for one container, `body` being its lines without indentation.
+fn container_shown(body: &str) -> String {
+    stack_shown(&stack_of(body))
+}
+
+/// A stack with the container `web`, its lines given without indentation.
+fn stack_of(body: &str) -> String {
+    let lines: Vec<String> = body.trim_matches('\n').lines().map(|line| format!("    {line}\n")).collect();
+    format!("kind: stack\nname: shop\nsite: fra1\ncontainers:\n  web:\n{}", lines.concat())
+}
+
+/// The site with one piece of its text replaced.
+fn site_with(from: &str, to: &str) -> String {
+    let text = SITE.replacen(from, to, 1);
+    assert_ne!(text, SITE, "`{from}` is in the site");
+    shown(&text)
 }
