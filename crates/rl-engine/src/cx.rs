@@ -91,6 +91,11 @@ impl StepCx {
         self.job.status.failures + self.job.status.crashes + 1
     }
 
+    /// The fence of the claim this call runs under: raised with every claim of the job.
+    pub fn fence(&self) -> u64 {
+        self.job.holder.fence
+    }
+
     /// The step's name.
     pub fn step(&self) -> &str {
         &self.key.name

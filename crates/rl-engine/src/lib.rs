@@ -30,6 +30,7 @@ mod simclock;
 mod spec;
 mod state;
 mod step;
+pub mod testing;
 mod time;
 pub mod transition;
 mod tx;

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::id::Ids;
@@ -122,6 +123,7 @@ pub struct Engine {
     pub(crate) ids: Ids,
     pub(crate) progress: ProgressBoard,
     pub(crate) stats: Arc<EngineStats>,
+    pub(crate) registered: watch::Sender<bool>,
 }
 
 impl Engine {
@@ -146,12 +148,21 @@ impl Engine {
             ids,
             progress: ProgressBoard::new(),
             stats: Arc::default(),
+            registered: watch::Sender::new(false),
         }
     }
 
     /// Where running jobs are.
     pub fn progress(&self) -> ProgressBoard {
         self.progress.clone()
+    }
+
+    /// Ends once the engine has taken up what earlier runs left, so that an operation that is still blocked then is blocked for
+    /// this release too. Never ends while the engine does not run.
+    pub async fn registered(&self) {
+        let mut registered = self.registered.subscribe();
+        // The sender lives in this engine, so the wait can only end by the engine's registration.
+        let _ = registered.wait_for(|registered| *registered).await;
     }
 
     /// Counters.

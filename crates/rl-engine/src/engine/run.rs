@@ -38,6 +38,7 @@ struct Run<'a> {
 pub(super) async fn run(engine: &Engine, shutdown: CancellationToken) -> Result<(), EngineError> {
     loop {
         let mut run = Run::register(engine).await.map_err(EngineError::Journal)?;
+        engine.registered.send_replace(true);
         match run.serve(&shutdown).await {
             Ok(()) => return run.drain().await.map_err(EngineError::Journal),
             Err(JournalError::OwnerLost { owner }) => {

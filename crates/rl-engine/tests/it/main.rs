@@ -2,3 +2,8 @@
 #![allow(clippy::unwrap_used)]
 
 mod conformance;
+mod failpoints;
+mod proofs;
+mod run;
+mod sim;
+mod world;
