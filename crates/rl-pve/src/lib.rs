@@ -13,7 +13,9 @@ mod request;
 mod watch;
 pub mod wire;
 
-pub use client::{ApiToken, CallCount, ConnectError, Credentials, NameResolver, Pace, Pve, SiteConnection, TokenError};
+pub use client::{
+    ApiToken, CallCount, CallLimits, ConnectError, Credentials, NameResolver, Pace, Pve, SiteConnection, TokenError,
+};
 pub use error::{ErrorKind, PveError};
 pub use request::{CallClass, Method, Param, ParamValue, Request, Safety};
 pub use watch::TaskEnd;

@@ -104,6 +104,24 @@ impl Default for Pace {
     }
 }
 
+/// How long calls to a site may take; never longer than the class of a call allows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CallLimits {
+    /// Name lookup, TCP and TLS together.
+    pub connect: Duration,
+    /// From sending a call to the end of its answer.
+    pub answer: Duration,
+}
+
+/// A node in the next data centre connects within a tenth of it; a dead one costs this much with every first try.
+const CONNECT_LIMIT: Duration = Duration::from_secs(5);
+
+impl Default for CallLimits {
+    fn default() -> Self {
+        Self { connect: CONNECT_LIMIT, answer: Duration::MAX }
+    }
+}
+
 /// All that [`Pve::connect`](super::Pve::connect) needs.
 #[derive(Clone)]
 pub struct SiteConnection {
@@ -117,6 +135,8 @@ pub struct SiteConnection {
     pub requests_per_node: u32,
     /// How quickly the site's clock runs.
     pub pace: Pace,
+    /// How long calls may take.
+    pub limits: CallLimits,
     /// Looks up the names of endpoints.
     pub resolver: Arc<NameResolver>,
 }
@@ -130,6 +150,7 @@ impl SiteConnection {
             trust: site.tls.clone(),
             requests_per_node: site.limits.requests_per_node,
             pace: Pace::REAL,
+            limits: CallLimits::default(),
             resolver: Arc::new(NameResolver::system()),
         }
     }

@@ -30,7 +30,7 @@ use limits::Limits;
 use transport::{Failure, attempt, http_client};
 
 pub(crate) use answer::decode;
-pub use connection::{ApiToken, ConnectError, Credentials, Pace, SiteConnection, TokenError};
+pub use connection::{ApiToken, CallLimits, ConnectError, Credentials, Pace, SiteConnection, TokenError};
 pub use figures::CallCount;
 pub use resolver::NameResolver;
 
@@ -52,6 +52,7 @@ struct Inner {
     limits: Limits,
     figures: Figures,
     pace: Pace,
+    answer_limit: Duration,
     watch: TaskWatch,
 }
 
@@ -69,6 +70,7 @@ impl Pve {
             endpoints: Endpoints::new(connection.endpoints),
             figures: Figures::default(),
             pace: connection.pace,
+            answer_limit: connection.limits.answer,
             watch: TaskWatch::new(connection.pace),
         };
         Ok(Self { inner: Arc::new(inner) })
@@ -171,7 +173,8 @@ impl Pve {
         let mut last = PveError::new(call, ErrorKind::Unreachable, "there is no endpoint");
         for index in inner.endpoints.order() {
             let endpoint = inner.endpoints.get(index);
-            let outcome = attempt(&inner.http, endpoint, call, headers.clone()).await;
+            let limit = call.class.limit().min(inner.answer_limit);
+            let outcome = attempt(&inner.http, endpoint, call, headers.clone(), limit).await;
             if !matches!(outcome, Err(Failure::NotSent(_))) {
                 inner.figures.count(call.method, call.template);
             }

@@ -13,8 +13,6 @@ use crate::error::{Refusal, classify};
 use crate::request::{Call, Safety};
 use crate::{ErrorKind, PveError};
 
-/// Time for name lookup, TCP and TLS together.
-const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 /// pveproxy closes connections that are idle for five seconds; ours are closed earlier, so that none is used that is
 /// being closed at the other end.
 const POOL_IDLE_LIMIT: Duration = Duration::from_secs(4);
@@ -49,7 +47,7 @@ pub(super) fn http_client(connection: &SiteConnection) -> Result<reqwest::Client
         .referer(false)
         .redirect(reqwest::redirect::Policy::none())
         .retry(reqwest::retry::never())
-        .connect_timeout(CONNECT_LIMIT)
+        .connect_timeout(connection.limits.connect)
         .pool_idle_timeout(POOL_IDLE_LIMIT)
         .pool_max_idle_per_host(POOL_IDLE_MAX)
         .tcp_nodelay(true)
@@ -63,8 +61,9 @@ pub(super) async fn attempt(
     endpoint: &Endpoint,
     call: &Call,
     headers: HeaderMap,
+    limit: Duration,
 ) -> Result<Vec<u8>, Failure> {
-    let request = build(http, endpoint, call, headers).map_err(Failure::NotSent)?;
+    let request = build(http, endpoint, call, headers, limit).map_err(Failure::NotSent)?;
     let mut response = http.execute(request).await.map_err(|error| sending(call, endpoint, error))?;
     let status = response.status().as_u16();
     let reason = response.extensions().get::<ReasonPhrase>().map(|reason| reason.as_bytes().to_vec());
@@ -87,6 +86,7 @@ fn build(
     endpoint: &Endpoint,
     call: &Call,
     headers: HeaderMap,
+    limit: Duration,
 ) -> Result<reqwest::Request, PveError> {
     let form = call.form.expose();
     if form.len() > REQUEST_BYTES_MAX {
@@ -113,7 +113,7 @@ fn build(
         }
         http.request(method, url)
     };
-    builder = builder.headers(headers).timeout(call.class.limit());
+    builder = builder.headers(headers).timeout(limit);
     builder
         .build()
         .map_err(|e| PveError::new(call, ErrorKind::Unreachable, "the address cannot be used").because(bare(e)))
@@ -148,11 +148,7 @@ fn was_cancelled(error: &reqwest::Error) -> bool {
 /// Says whether the certificate is at fault: the one failure to connect that a person must mend.
 fn connect_text(error: &reqwest::Error) -> &'static str {
     for cause in causes(error) {
-        let cause = match cause.downcast_ref::<std::io::Error>() {
-            Some(io) => io.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()),
-            None => cause.downcast_ref::<rustls::Error>(),
-        };
-        match cause {
+        match tls_error(cause) {
             Some(rustls::Error::InvalidCertificate(rustls::CertificateError::ApplicationVerificationFailure)) => {
                 return "its certificate has another fingerprint than the site's `tls` setting";
             }
@@ -164,6 +160,15 @@ fn connect_text(error: &reqwest::Error) -> &'static str {
         }
     }
     "cannot connect"
+}
+
+/// The TLS error in a cause; I/O errors wrap it, one in another, and do not name it as their source.
+fn tls_error<'a>(cause: &'a (dyn StdError + 'static)) -> Option<&'a rustls::Error> {
+    let mut cause = cause;
+    while let Some(inner) = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {
+        cause = inner;
+    }
+    cause.downcast_ref()
 }
 
 fn causes(error: &reqwest::Error) -> impl Iterator<Item = &(dyn StdError + 'static)> {

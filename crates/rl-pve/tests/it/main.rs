@@ -3,9 +3,13 @@
 #![allow(clippy::unwrap_used)]
 
 mod contract;
+mod fake;
 mod recordings;
 mod requests;
 mod samples;
 mod schema;
 mod shared;
 mod spy;
+mod tickets;
+mod transport;
+mod watching;
