@@ -87,8 +87,9 @@ fn keyed_values(line: &str, start: usize, hidden: &mut Vec<Range<usize>>) {
             }
             let from = line.len() - value.len();
             let flow = line[..at].contains('{');
-            let end = value.find(|c: char| c == '\n' || (flow && ",}".contains(c))).unwrap_or(value.len());
-            hidden.push(start + from..start + from + end);
+            let quoted = value.strip_prefix('"').and_then(|rest| rest.find('"')).map(|end| end + 2);
+            let end = quoted.or_else(|| value.find(|c: char| c == '\n' || (flow && ",}".contains(c))));
+            hidden.push(start + from..start + from + end.unwrap_or(value.len()));
         }
     }
 }

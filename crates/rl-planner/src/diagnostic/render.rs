@@ -9,8 +9,8 @@ use rl_model::manifest::Location;
 
 use super::{Diagnostic, Severity, Source, redact};
 
-/// Columns of an excerpt: narrow enough for a split terminal.
-const WIDTH: usize = 120;
+/// Columns of an excerpt: wide enough for a line of most files with the words beside its mark.
+const WIDTH: usize = 140;
 /// Lines between two places of one finding that are still shown as one excerpt; farther ones get their own.
 const JOINED_LINES_MAX: u32 = 6;
 /// Longest line that is shown whole; a longer one is cut around the place, so that a file on one line stays readable.

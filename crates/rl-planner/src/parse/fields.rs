@@ -11,8 +11,8 @@ use crate::diagnostic::{Diagnostic, codes};
 
 /// The keys one kind of mapping may have, and what it is called.
 pub(crate) struct Shape {
-    /// Name of its definition in the JSON Schema.
-    #[cfg_attr(not(test), expect(dead_code, reason = "a test holds parser and schema together by it"))]
+    /// Name of its definition in the JSON Schema; a test holds the two together by it.
+    #[cfg_attr(not(test), expect(dead_code, reason = "only a test looks at it"))]
     pub(crate) name: &'static str,
     /// What a person calls it, as in "a container".
     pub(crate) what: &'static str,
@@ -21,7 +21,7 @@ pub(crate) struct Shape {
 }
 
 /// Words of other tools and what they are called here.
-const FOREIGN_WORDS: [(&str, &str); 34] = [
+const FOREIGN_WORDS: [(&str, &str); 35] = [
     ("ram", "memory"),
     ("mem", "memory"),
     ("cpu", "cores"),
@@ -48,6 +48,7 @@ const FOREIGN_WORDS: [(&str, &str); 34] = [
     ("ip6", "ipv6"),
     ("hwaddr", "mac"),
     ("gw", "gateway"),
+    ("cidr", "subnet"),
     ("dns_servers", "nameservers"),
     ("nameserver", "nameservers"),
     ("searchdomain", "search_domain"),
@@ -130,7 +131,8 @@ impl<'n> Fields<'n> {
 
     /// The value of a key that must be there.
     pub(crate) fn require(&self, report: &mut Report<'_>, key: &str, example: &str) -> Option<&'n Node> {
-        if self.entry(key).is_none() && !report.partial {
+        // A merge key, itself reported, may have been meant to bring the key.
+        if self.entry(key).is_none() && self.entry("<<").is_none() && !report.partial {
             let message = format!("{} needs the key `{key}`", self.what);
             let help = format!("add it, as in `{example}`");
             report.error(codes::MISSING_KEY, self.owner, &message, "the key is missing here", &help);
@@ -192,9 +194,12 @@ pub(crate) fn named<'n, K: FromStr<Err = ParseError>>(
 ) -> Vec<Named<'n, K>> {
     let Some(entries) = entries(report, node, node.place, what) else { return Vec::new() };
     let mut out = Vec::new();
-    for entry in entries {
+    for (index, entry) in entries.iter().enumerate() {
         let path = format!("{path}.{}", entry.key);
         let at = report.at(entry.key_place);
+        if report.origins.get(&path).is_some() && entries[..index].iter().any(|other| other.key == entry.key) {
+            continue;
+        }
         report.origins.insert(path.clone(), at.clone());
         match entry.key.parse::<K>() {
             Ok(value) => {
@@ -210,7 +215,10 @@ pub(crate) fn named<'n, K: FromStr<Err = ParseError>>(
 fn entries<'n>(report: &mut Report<'_>, node: &'n Node, owner: Place, what: &str) -> Option<&'n [Entry]> {
     let Kind::Map(entries) = &node.kind else {
         let place = if node.is_null() { owner } else { node.place };
-        let help = "write `key: value` lines below it, or `{ key: value }`";
+        let help = match node.is_null() {
+            true => "write `key: value` lines below it, or `{}` where nothing needs to be said",
+            false => "write `key: value` lines below it, or `{ key: value }`",
+        };
         wrong_type(report, node, place, &format!("{what}, which is a mapping"), help);
         return None;
     };
@@ -234,11 +242,16 @@ fn unknown_key(report: &mut Report<'_>, entry: &Entry, shape: &Shape) {
     if entry.key.is_empty() || entry.key == "<<" || matches!(entry.value.kind, Kind::Broken) {
         return;
     }
-    let foreign = FOREIGN_WORDS.iter().find(|(word, ours)| *word == entry.key && shape.keys.contains(ours));
-    let help = match (nearest(&entry.key, shape.keys.iter().copied()), foreign) {
-        (_, Some((_, ours))) => format!("it is called `{ours}` here"),
-        (Some(word), None) => format!("did you mean `{word}`?"),
-        (None, None) => listed(shape.keys.iter().copied(), "keys"),
+    let foreign = FOREIGN_WORDS.iter().find(|(word, _)| *word == entry.key).map(|(_, ours)| *ours);
+    let near = nearest(&entry.key, shape.keys.iter().copied());
+    let elsewhere = foreign.unwrap_or(&entry.key);
+    let elsewhere =
+        super::SHAPES.iter().find(|other| other.keys.contains(&elsewhere)).map(|other| (elsewhere, other.what));
+    let help = match (foreign.filter(|ours| shape.keys.contains(ours)), near, elsewhere) {
+        (Some(ours), ..) => format!("it is called `{ours}` here"),
+        (_, Some(word), _) => format!("did you mean `{word}`?"),
+        (_, _, Some((key, what))) => format!("`{key}` is a key of {what}"),
+        (None, None, None) => listed(shape.keys.iter().copied(), "keys"),
     };
     let message = format!("{} has no key `{}`", shape.what, shown(&entry.key));
     report.error(codes::UNKNOWN_KEY, entry.key_place, &message, "unknown key", &help);
@@ -286,25 +299,21 @@ pub(crate) fn article(what: &str) -> String {
     format!("{} {what}", if an { "an" } else { "a" })
 }
 
-/// Reports a value that breaks the rule of its kind, with a mended one where letters in the wrong case or `_` are all
-/// that is wrong.
+/// Reports a value that breaks the rule of its kind, with a mended one where letters in the wrong case, `_`, or a
+/// beginning left out are all that is wrong.
 pub(crate) fn invalid<T: FromStr<Err = ParseError>>(
     report: &mut Report<'_>,
     place: Place,
     text: &str,
     error: &ParseError,
 ) {
-    let mended = text.trim().to_ascii_lowercase().replace(['_', ' '], "-");
-    let upper = mended.to_ascii_uppercase();
-    let mended = [mended, upper].into_iter().find(|other| other != text && other.parse::<T>().is_ok());
+    let what = T::from_str("").err().map_or(error.what, |empty| empty.what);
+    let plain = text.trim().to_ascii_lowercase().replace(['_', ' '], "-");
+    let bare = text.trim_start_matches("http://");
+    let mended = [plain.trim_matches('-').to_owned(), plain.clone(), format!("/{text}"), format!("https://{bare}")];
+    let mended = mended.into_iter().find(|other| other != text && other.parse::<T>().is_ok());
     let help = mended.map(|mended| format!("did you mean `{mended}`?")).unwrap_or_default();
-    report.error(
-        codes::INVALID_VALUE,
-        place,
-        &format!("`{}` is no valid {}", shown(text), error.what),
-        &error.rule,
-        &help,
-    );
+    report.error(codes::INVALID_VALUE, place, &format!("`{}` is no valid {what}", shown(text)), &error.rule, &help);
 }
 
 /// Reads an amount of memory or disk, which has a unit.
@@ -317,7 +326,32 @@ pub(crate) fn size<T: FromStr<Err = ParseError>>(report: &mut Report<'_>, node: 
         report.error(codes::WRONG_TYPE, node.place, &message, "MiB? GiB?", &help);
         return None;
     }
-    parsed(report, node)
+    let text = text(report, node, "a number and a unit as text")?;
+    match text.parse::<T>() {
+        Ok(value) => Some(Sp { value, at: report.at(node.place) }),
+        Err(error) => {
+            let help = meant_size::<T>(text).map_or_else(
+                || "write a number and a unit, as in `512 MiB` or `1.5 GiB`".to_owned(),
+                |meant| format!("did you mean `{meant}`?"),
+            );
+            let message = format!("`{}` is no valid {}", shown(text), error.what);
+            report.error(codes::INVALID_VALUE, node.place, &message, &error.rule, &help);
+            None
+        }
+    }
+}
+
+/// A size with a unit of another spelling, such as `8G` or `1 gigabyte`, in ours.
+fn meant_size<T: FromStr<Err = ParseError>>(text: &str) -> Option<String> {
+    let unit = text.find(|c: char| c.is_ascii_alphabetic())?;
+    let letter = match text.as_bytes()[unit].to_ascii_lowercase() {
+        b'm' => "MiB",
+        b'g' => "GiB",
+        b't' => "TiB",
+        _ => return None,
+    };
+    let meant = format!("{} {letter}", text[..unit].trim());
+    meant.parse::<T>().is_ok().then_some(meant)
 }
 
 /// Reads `true` or `false`.

@@ -176,9 +176,8 @@ impl<'a> Linker<'a> {
 
     fn storage(&self, findings: &mut Findings, site: &Site, storage: &Sp<StorageId>) -> Option<StorageId> {
         let id = &storage.value;
-        let known = || site.storages.iter().chain(&site.storage).map(StorageId::as_str);
-        if !site.storages.is_empty() && !known().any(|name| name == id.as_str()) {
-            let help = suggest(id.as_str(), known(), "storages");
+        if !site.storages.is_empty() && !site.storages.contains(id) {
+            let help = suggest(id.as_str(), site.storages.iter().map(StorageId::as_str), "storages");
             let message = format!("the site `{}` has no storage `{id}`", site.name);
             let found = Diagnostic::error(codes::UNKNOWN_STORAGE, Some(&storage.at), message);
             findings.push(self.of_site(found, site, "storages").help(help));

@@ -27,7 +27,7 @@ mod tree;
 mod volume;
 mod yaml;
 
-use fields::{Shape, choice, parsed, wrong_type};
+use fields::{Shape, parsed, text, wrong_type};
 use link::{Linker, Placed};
 use report::{Findings, Report};
 use stack::StackDraft;
@@ -132,28 +132,25 @@ fn join(
     Manifest { sites, stacks: out, origins }
 }
 
-/// Every kind of mapping with its keys, for the test that holds parser and schema together.
-#[cfg(test)]
-pub(crate) fn shapes() -> Vec<&'static Shape> {
-    vec![
-        &site::SITE,
-        &site::PROXMOX,
-        &site::TOKEN,
-        &site::TLS,
-        &site::LIMITS,
-        &network::NETWORK,
-        &stack::STACK,
-        &container::CONTAINER,
-        &container::STARTUP,
-        &container::FEATURES,
-        &nic::NIC,
-        &volume::VOLUME,
-        &firewall::FIREWALL,
-        &firewall::RULE,
-        &secrets::SECRET,
-        &dns::RECORD,
-    ]
-}
+/// Every kind of mapping that a stack file may hold.
+pub(crate) const SHAPES: &[Shape] = &[
+    site::SITE,
+    site::PROXMOX,
+    site::TOKEN,
+    site::TLS,
+    site::LIMITS,
+    network::NETWORK,
+    stack::STACK,
+    container::CONTAINER,
+    container::STARTUP,
+    container::FEATURES,
+    nic::NIC,
+    volume::VOLUME,
+    firewall::FIREWALL,
+    firewall::RULE,
+    secrets::SECRET,
+    dns::RECORD,
+];
 
 #[cfg(test)]
 mod tests;
@@ -253,9 +250,17 @@ fn kind(report: &mut Report<'_>, root: &Node) -> Option<DocumentKind> {
         report.error(codes::UNKNOWN_KIND, start, "the document does not say its kind", "", &help);
         return meant.map(|(_, kind)| kind);
     };
-    choice(report, &entry.value, "kind of document", &words)
-        .map(|sp| sp.value)
-        .or_else(|| guess().map(|(_, kind)| kind))
+    let written = text(report, &entry.value, "the kind of a document")?;
+    if let Some((_, kind)) = words.iter().find(|(word, _)| *word == written) {
+        return Some(*kind);
+    }
+    let help = match report::nearest(written, words.iter().map(|(word, _)| *word)) {
+        Some(word) => format!("did you mean `{word}`?"),
+        None => "write `site` or `stack`".to_owned(),
+    };
+    let message = format!("`{}` is no kind of document", tree::shown(written));
+    report.error(codes::UNKNOWN_KIND, entry.value.place, &message, "", &help);
+    guess().map(|(_, kind)| kind)
 }
 
 /// Reads a document's name; gives it with the place that stands for the document and the path of its parts.

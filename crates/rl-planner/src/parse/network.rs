@@ -33,7 +33,14 @@ pub(crate) fn network(
     let mtu = fields.integer(report, "mtu", Limits { what: "an MTU in bytes", min: MTU_MIN, max: 65_535 });
     let subnet = fields.parsed::<Cidr>(report, "subnet");
     let gateway = fields.get(report, "gateway").and_then(|node| address(report, node));
-    let addresses = fields.get(report, "addresses").map(|node| one_or_list(report, node, range));
+    let ranges = fields.path("addresses");
+    let addresses = fields.get(report, "addresses").map(|node| {
+        one_or_list(report, node, |report, item| {
+            let found = parsed::<AddressRange>(report, item)?;
+            report.origins.insert(format!("{ranges}.{}", found.value), found.at.clone());
+            Some(found)
+        })
+    });
     let nameservers = fields.list(report, "nameservers", |r, node| address(r, node).map(|sp| sp.value));
     let search_domain = fields.parsed::<Fqdn>(report, "search_domain");
     let addresses = addresses.unwrap_or_default();
@@ -65,10 +72,6 @@ pub(crate) fn address(report: &mut Report<'_>, node: &Node) -> Option<Sp<IpAddr>
     };
     report.error(codes::INVALID_VALUE, node.place, &format!("`{}` is no valid address", shown(text)), "", &help);
     None
-}
-
-fn range(report: &mut Report<'_>, node: &Node) -> Option<Sp<AddressRange>> {
-    parsed::<AddressRange>(report, node)
 }
 
 /// Holds that the gateway and the ranges lie in the subnet.

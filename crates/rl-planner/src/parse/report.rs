@@ -117,7 +117,7 @@ pub(crate) fn suggest<'w>(given: &str, known: impl IntoIterator<Item = &'w str> 
 }
 
 /// Most words listed in a hint.
-const LISTED_MAX: usize = 12;
+const LISTED_MAX: usize = 30;
 
 /// "networks here: `a`, `b`", or that there are none.
 pub(crate) fn listed<'w>(words: impl IntoIterator<Item = &'w str>, what: &str) -> String {

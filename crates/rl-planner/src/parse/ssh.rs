@@ -51,12 +51,18 @@ fn why_not(line: &str) -> Option<&'static str> {
     let Ok(blob) = STANDARD.decode(words.next().unwrap_or_default()) else {
         return Some("the part behind the kind is no base64, it may be cut off");
     };
-    // RFC 4253, section 6.6: the blob begins with the kind again, its length in four bytes before it.
-    let Some((length, rest)) = blob.split_first_chunk::<4>() else { return Some("its key part is empty") };
-    let length = u32::from_be_bytes(*length) as usize;
-    let inner = rest.get(..length);
-    if inner != Some(kind.as_bytes()) || rest.len() == length {
-        return Some("its key part does not fit its kind, it may be cut off");
+    // RFC 4253, section 6.6: strings with their lengths in four bytes before them, the first of which is the kind.
+    let (mut rest, mut parts) = (blob.as_slice(), 0);
+    while let Some((length, tail)) = rest.split_first_chunk::<4>() {
+        let length = u32::from_be_bytes(*length) as usize;
+        let Some((part, tail)) = tail.split_at_checked(length) else { break };
+        if parts == 0 && part != kind.as_bytes() {
+            return Some("its key part is of another kind");
+        }
+        (rest, parts) = (tail, parts + 1);
+    }
+    if parts < 2 || !rest.is_empty() {
+        return Some("its key part is not complete, it may be cut off");
     }
     None
 }

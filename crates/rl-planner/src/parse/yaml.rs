@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use granit_parser::{ErrorKind, Event, Parser, ScalarStyle, ScanError, Span};
+use granit_parser::{ErrorKind, Event, Parser, ScalarStyle, ScanError, Span, StructureStyle};
 
 use super::report::Report;
 use super::tree::{Entry, Kind, Node, Place, Scalar};
-use crate::diagnostic::codes;
+use crate::diagnostic::{Diagnostic, codes};
 
 /// Deepest nesting, aliases expanded: stack files need seven levels.
 const DEPTH_MAX: usize = 48;
@@ -59,6 +59,8 @@ pub(crate) fn documents(text: &str, report: &mut Report<'_>) -> Documents {
 /// A collection whose end has not been read yet.
 struct Open {
     place: Place,
+    /// Written with brackets.
+    flow: bool,
     anchor: usize,
     /// Nesting of what it contains so far, itself included.
     height: usize,
@@ -111,9 +113,9 @@ impl Builder<'_, '_, '_> {
                 let node = Arc::new(Node { place, kind });
                 self.done(anchor, Done { node, height: 1, size: 1 })
             }
-            Event::SequenceStart(_, anchor, _) => self.begin(place, anchor, Content::List(Vec::new())),
-            Event::MappingStart(_, anchor, _) => {
-                self.begin(place, anchor, Content::Map { entries: Vec::new(), key: None })
+            Event::SequenceStart(style, anchor, _) => self.begin(place, style, anchor, Content::List(Vec::new())),
+            Event::MappingStart(style, anchor, _) => {
+                self.begin(place, style, anchor, Content::Map { entries: Vec::new(), key: None })
             }
             Event::SequenceEnd | Event::MappingEnd => self.end(place),
             Event::Alias(id) => match self.anchors.get(&id).cloned() {
@@ -121,18 +123,19 @@ impl Builder<'_, '_, '_> {
                     let cost = target.size;
                     self.put(target, cost)
                 }
-                None => self.broken(place, "the alias stands inside the value it names"),
+                None => self.broken(place, "the alias stands inside the value it names", "write the value out"),
             },
             Event::UnresolvedAlias(name) => {
                 let message = format!("the alias `*{name}` has no anchor `&{name}` before it in its document");
-                self.broken(place, &message)
+                self.broken(place, &message, "write the value out, or name it with an anchor first")
             }
             _ => true,
         }
     }
 
-    fn begin(&mut self, place: Place, anchor: usize, content: Content) -> bool {
-        self.open.push(Open { place, anchor, height: 1, size: 1, content });
+    fn begin(&mut self, place: Place, style: StructureStyle, anchor: usize, content: Content) -> bool {
+        let flow = style == StructureStyle::Flow;
+        self.open.push(Open { place, flow, anchor, height: 1, size: 1, content });
         true
     }
 
@@ -205,8 +208,8 @@ impl Builder<'_, '_, '_> {
         true
     }
 
-    fn broken(&mut self, place: Place, message: &str) -> bool {
-        self.unsupported(place, message, "write the value out, or name its anchor with `&name` first");
+    fn broken(&mut self, place: Place, message: &str, help: &str) -> bool {
+        self.unsupported(place, message, help);
         let node = Arc::new(Node { place, kind: Kind::Broken });
         self.done(0, Done { node, height: 1, size: 1 })
     }
@@ -238,9 +241,21 @@ impl Builder<'_, '_, '_> {
             let help = "replace it by spaces; most editors can do so for the whole file";
             return self.report.error(codes::TAB, place, "a tab is used for indentation", "this is a tab", help);
         }
-        let (message, help) = words(error.kind());
+        let bracket = self.open.iter().rev().find(|open| open.flow).map(|open| open.place);
+        let (message, help) = match bracket {
+            Some(open) if open.line < place.line && *error.kind() != ErrorKind::RecursionLimitExceeded => {
+                ("a `[` or `{` is not closed".to_owned(), "add the missing `]` or `}`")
+            }
+            _ => words(error.kind(), &self.text[line..start]),
+        };
         let code = if *error.kind() == ErrorKind::RecursionLimitExceeded { codes::BUDGET } else { codes::SYNTAX };
-        self.report.error(code, place, &message, "reading stopped here", help);
+        let at = self.report.at(place);
+        let mut found = Diagnostic::error(code, Some(&at), message).label("reading stopped here").help(help);
+        if let Some(open) = bracket.filter(|open| open.start != place.start) {
+            let place = Place { end: open.start + 1, ..open };
+            found = found.related(Some(&self.report.at(place)), "this bracket is open");
+        }
+        self.report.findings.push(found);
     }
 
     fn place(&self, span: Span) -> Place {
@@ -252,10 +267,14 @@ impl Builder<'_, '_, '_> {
     }
 }
 
-/// A syntax error in our words, with a hint.
-fn words(kind: &ErrorKind) -> (String, &'static str) {
+/// A syntax error in our words, with a hint; `before` is what stands before it on its line.
+fn words(kind: &ErrorKind, before: &str) -> (String, &'static str) {
     use ErrorKind as E;
+    let indented = before.starts_with(' ') && !before.contains(": ");
     let (message, help) = match kind {
+        E::MappingValueNotAllowed if indented => {
+            ("the indentation does not fit what is above", "keys of one mapping begin in the same column")
+        }
         E::UnclosedQuotedScalar | E::DocumentIndicatorInQuotedScalar => {
             ("a quoted text has no closing quote", "add the missing quote")
         }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::schema;
-use crate::parse::shapes;
+use crate::parse::SHAPES;
 
 /// Every definition with its properties, the document kinds under their own names.
 fn properties(schema: &serde_json::Value) -> BTreeMap<String, BTreeSet<String>> {
@@ -16,7 +16,7 @@ fn properties(schema: &serde_json::Value) -> BTreeMap<String, BTreeSet<String>> 
 #[test]
 fn parser_and_schema_know_the_same_keys() {
     let schema = schema();
-    let parser: BTreeMap<String, BTreeSet<String>> = shapes()
+    let parser: BTreeMap<String, BTreeSet<String>> = SHAPES
         .iter()
         .map(|shape| (shape.name.to_owned(), shape.keys.iter().map(|key| (*key).to_owned()).collect()))
         .collect();

@@ -56,11 +56,13 @@ fn circles(findings: &mut Findings, drafts: &BTreeMap<&ContainerName, &Draft>) {
                 .find(|name| path.iter().any(|draft| draft.name.value == name.value))
                 .map(|name| name.at.clone())
         };
-        let mut found = Diagnostic::error(codes::CYCLE, edge(first).as_ref(), message);
+        let label = |draft: &Draft| format!("`{}` waits for this", draft.name.value);
+        let mut found = Diagnostic::error(codes::CYCLE, edge(first).as_ref(), message).label(label(first));
         for draft in &path[1..] {
-            found = found.related(edge(draft).as_ref(), "waits for this");
+            found = found.related(edge(draft).as_ref(), label(draft));
         }
-        findings.push(found.help("remove one of these from `after`"));
+        let help = if path.len() == 1 { "remove it from `after`" } else { "remove one of these from `after`" };
+        findings.push(found.help(help));
         left.retain(|name, _| path.iter().all(|draft| draft.name.value != **name));
         let names: Vec<&ContainerName> = left.keys().copied().collect();
         // What only waited for this circle is no circle of its own.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use rl_model::manifest::Origins;
+use rl_model::manifest::{Location, Origins};
 use rl_model::{AddressRange, Endpoint, Network, Site, SiteName};
 
 use super::super::report::Findings;
@@ -17,16 +17,12 @@ pub(super) fn within_sites(findings: &mut Findings, sites: &BTreeMap<SiteName, S
                 true => format!("the ranges {range} and {second} of the network `{}` overlap", network.name),
                 false => format!("the ranges of the networks `{}` and `{}` overlap", network.name, other.name),
             };
-            let place =
-                |network: &Network| origins.find(&format!("sites.{}.networks.{}.addresses", site.name, network.name));
-            let found = Diagnostic::error(codes::RANGES_OVERLAP, place(other), message)
-                .label(format!("{second} shares addresses with {range}"))
-                .help("an address must not be handed out twice; part the ranges");
-            findings.push(if network.name == other.name {
-                found
-            } else {
-                found.related(place(network), "the other range")
-            });
+            findings.push(
+                Diagnostic::error(codes::RANGES_OVERLAP, place(origins, site, other, second), message)
+                    .label(format!("shares addresses with {range}"))
+                    .related(place(origins, site, network, range), "the other range")
+                    .help("an address must not be handed out twice; part the ranges"),
+            );
         }
     }
 }
@@ -38,17 +34,14 @@ pub(super) fn between_sites(findings: &mut Findings, sites: &BTreeMap<SiteName, 
         let neighbours = all[index + 1..].iter().filter(|o| o.datacenter.is_some() && o.datacenter == site.datacenter);
         for other in neighbours {
             for ((network, range), (neighbour, second)) in overlaps(&ranges(site), &ranges(other)) {
-                let place = |site: &Site, network: &Network| {
-                    origins.find(&format!("sites.{}.networks.{}.addresses", site.name, network.name)).cloned()
-                };
                 let message = format!(
                     "the sites `{}` and `{}` in one data centre hand out the same addresses",
                     site.name, other.name
                 );
                 findings.push(
-                    Diagnostic::warning(codes::RANGES_OVERLAP, place(other, neighbour).as_ref(), message)
-                        .label(format!("{second} shares addresses with {range}"))
-                        .related(place(site, network).as_ref(), format!("the range of `{}`", site.name))
+                    Diagnostic::warning(codes::RANGES_OVERLAP, place(origins, other, neighbour, second), message)
+                        .label(format!("shares addresses with {range}"))
+                        .related(place(origins, site, network, range), format!("the range of `{}`", site.name))
                         .help("part the ranges, unless these are networks that never meet"),
                 );
             }
@@ -72,6 +65,12 @@ pub(super) fn endpoints(findings: &mut Findings, sites: &BTreeMap<SiteName, Site
             );
         }
     }
+}
+
+/// Where a range of a network was written.
+fn place<'o>(origins: &'o Origins, site: &Site, network: &Network, range: AddressRange) -> Option<&'o Location> {
+    let path = format!("sites.{}.networks.{}.addresses", site.name, network.name);
+    origins.get(&format!("{path}.{range}")).or_else(|| origins.get(&path))
 }
 
 type Ranges<'a> = Vec<(&'a Network, AddressRange)>;

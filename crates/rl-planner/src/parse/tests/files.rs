@@ -45,14 +45,16 @@ name: fra1
 proxmox: { endpoints: ["https://pve1:8006"
 vmids: 2000-2999
 "#), @r#"
-        error[RL0103]: a `key: value` is not allowed here
+        error[RL0103]: a `[` or `{` is not closed
          --> site.yaml:4:6
           |
+        2 | name: fra1
         3 | proxmox: { endpoints: ["https://pve1:8006"
+          |                       - this bracket is open
         4 | vmids: 2000-2999
           |      ^ reading stopped here
           |
-          = help: quote a text that contains `: `, or check the indentation
+          = help: add the missing `]` or `}`
 
         the stack files have 1 error; nothing was contacted or changed
     "#);
@@ -68,7 +70,9 @@ networks: { dmz: { bridge: vmbr0 vlan: 20, mtu: 1500 } }
           |
         1 | kind: site
         2 | networks: { dmz: { bridge: vmbr0 vlan: 20, mtu: 1500 } }
-          |                                      ^ reading stopped here
+          |                  -                   ^ reading stopped here
+          |                  |
+          |                  this bracket is open
           |
           = help: part the entries with `,` and close with `}`
 
@@ -83,7 +87,7 @@ name: shop
   site: fra1
 containers: {}
 "#), @r#"
-        error[RL0103]: a `key: value` is not allowed here
+        error[RL0103]: the indentation does not fit what is above
          --> site.yaml:3:7
           |
         2 | name: shop
@@ -91,7 +95,7 @@ containers: {}
           |       ^ reading stopped here
         4 | containers: {}
           |
-          = help: quote a text that contains `: `, or check the indentation
+          = help: keys of one mapping begin in the same column
 
         the stack files have 1 error; nothing was contacted or changed
     "#);
@@ -235,7 +239,7 @@ fn unknown_kind() {
     insta::assert_snapshot!(shown(r#"kind: sitee
 name: fra1
 "#), @r#"
-        error[RL0201]: `sitee` is no kind of document
+        error[RL0110]: `sitee` is no kind of document
          --> site.yaml:1:7
           |
         1 | kind: sitee
@@ -342,15 +346,6 @@ containers:
   web: &web { image: debian-12 }
   db: { <<: *web, cores: 2 }
 "#), @r#"
-        error[RL0106]: a container needs the key `image`
-         --> stack.yaml:6:3
-          |
-        5 |   web: &web { image: debian-12 }
-        6 |   db: { <<: *web, cores: 2 }
-          |   ^^ the key is missing here
-          |
-          = help: add it, as in `image: debian-12`
-
         error[RL0112]: the merge key `<<` is not supported
          --> stack.yaml:6:9
           |
@@ -360,7 +355,7 @@ containers:
           |
           = help: put what containers have in common under `defaults:` of the stack
 
-        the stack files have 2 errors; nothing was contacted or changed
+        the stack files have 1 error; nothing was contacted or changed
     "#);
 }
 
@@ -378,7 +373,7 @@ containers: { web: *web }
         4 | containers: { web: *web }
           |                    ^^^^
           |
-          = help: write the value out, or name its anchor with `&name` first
+          = help: write the value out, or name it with an anchor first
 
         the stack files have 1 error; nothing was contacted or changed
     "#);
@@ -398,7 +393,7 @@ containers: &all { web: *all }
         4 | containers: &all { web: *all }
           |                         ^^^^
           |
-          = help: write the value out, or name its anchor with `&name` first
+          = help: write the value out
 
         the stack files have 1 error; nothing was contacted or changed
     "#);
@@ -433,4 +428,84 @@ containers: {}
 
         the stack files have 2 errors; nothing was contacted or changed
     "#);
+}
+
+#[test]
+fn file_that_is_not_utf_8() {
+    let found = text_of(b"kind: stack\nname: K\xf6ln\n", "latin1.yaml").unwrap_err();
+    insta::assert_snapshot!(crate::diagnostic::render(&[*found], &[], false), @r#"
+        error[RL0101]: the file is not UTF-8 text: byte 0xF6 does not fit
+        --> latin1.yaml:2:8
+         |
+         = help: save it as UTF-8; from Latin-1: iconv -f ISO-8859-1 -t UTF-8
+    "#);
+}
+
+#[test]
+fn file_of_50_mb_is_refused_unread() {
+    let bytes = vec![b' '; 50_000_000];
+    let found = text_of(&bytes, "large.yaml").unwrap_err();
+    insta::assert_snapshot!(crate::diagnostic::render(&[*found], &[], false), @r#"
+        error[RL0102]: the file has 50000000 bytes, at most 4194304 are read
+        --> large.yaml:1:1
+         |
+         = help: split it into several files and give each with `-f`; `count` declares many alike containers
+    "#);
+    let text = String::from_utf8(bytes).unwrap();
+    insta::assert_snapshot!(parse(&text, "large.yaml").unwrap_err().render(&[], false), @r#"
+        error[RL0102]: the file has 50000000 bytes, at most 4194304 are read
+        --> large.yaml:1:1
+         |
+         = help: split it into several files and give each with `-f`; `count` declares many alike containers
+
+        the stack files have 1 error; nothing was contacted or changed
+    "#);
+}
+
+#[test]
+fn a_byte_order_mark_is_no_mistake() {
+    assert_eq!(together(&[("bom.yaml", &format!("\u{feff}{SITE}"))]), "nothing is wrong");
+}
+
+#[test]
+fn aliases_that_expand_without_end() {
+    let mut text = String::from("kind: stack\nname: bomb\na: &a [x, x, x, x, x, x, x, x, x, x]\n");
+    for (this, last) in ('b'..='i').zip('a'..='h') {
+        text += &format!("{this}: &{this} [{}]\n", vec![format!("*{last}"); 10].join(", "));
+    }
+    insta::assert_snapshot!(shown(&text), @r#"
+        error[RL0109]: the file holds more than 500000 values once its aliases are written out
+         --> site.yaml:7:7
+          |
+        6 | d: &d [*c, *c, *c, *c, *c, *c, *c, *c, *c, *c]
+        7 | e: &e [*d, *d, *d, *d, *d, *d, *d, *d, *d, *d]
+          |       ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ here the limit is passed
+        8 | f: &f [*e, *e, *e, *e, *e, *e, *e, *e, *e, *e]
+          |
+          = help: split it into several files
+
+        the stack files have 1 error; nothing was contacted or changed
+    "#);
+}
+
+#[test]
+fn nesting_without_end() {
+    let deep = format!("kind: stack\nname: {}x{}\n", "[".repeat(100_000), "]".repeat(100_000));
+    let shown = shown(&deep);
+    assert!(shown.starts_with("error[RL0109]: the document is nested too deeply"), "{shown}");
+    let mut aliases = String::from("kind: stack\na0: &a0 x\n");
+    (1..100_000).for_each(|n| aliases += &format!("a{n}: &a{n} [*a{}]\n", n - 1));
+    let shown = together(&[("deep.yaml", &aliases)]);
+    assert!(shown.starts_with("error[RL0109]: the document is nested more than 48 levels deep"), "{shown}");
+}
+
+#[test]
+fn more_mistakes_than_anyone_reads_are_counted() {
+    let containers: String = (0..500).map(|n| format!("  c{n}: {{ image: none }}\n")).collect();
+    let text = format!("kind: stack\nname: shop\nsite: fra1\ncontainers:\n{containers}");
+    let shown = stack_shown(&text);
+    assert_eq!(shown.matches("error[").count(), 200);
+    assert!(
+        shown.ends_with("the stack files have 500 errors, 300 of them not listed; nothing was contacted or changed\n")
+    );
 }

@@ -6,6 +6,7 @@ mod keys;
 mod networks;
 mod order;
 mod pins;
+mod properties;
 mod references;
 mod sections;
 mod types;

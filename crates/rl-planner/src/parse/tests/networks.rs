@@ -126,12 +126,14 @@ fn subnet_with_host_bits() {
 fn ranges_of_one_network_overlap() {
     insta::assert_snapshot!(site_with("addresses: 10.20.0.50-10.20.0.59", "addresses: [10.20.0.50-10.20.0.59, 10.20.0.55-10.20.0.70]"), @r#"
         error[RL0213]: the ranges 10.20.0.50-10.20.0.59 and 10.20.0.55-10.20.0.70 of the network `dmz` overlap
-         --> site.yaml:6:88
+         --> site.yaml:6:112
           |
-        5 | ...
-        6 | ...y: 10.20.0.1, addresses: [10.20.0.50-10.20.0.59, 10.20.0.55-10.20.0.70] }
-          |                             ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ 10.20.0.55-10.20.0.70 shares addresses with 10.20.0.50-10.20.0.59
-        7 | ...
+        5 | networks:
+        6 |   dmz: { bridge: vmbr0, vlan: 20, subnet: 10.20.0.0/24, gateway: 10.20.0.1, addresses: [10.20.0.50-10.20.0.59, 10.20.0.55-10.20.0.70] }
+          |                                                                                         ---------------------  ^^^^^^^^^^^^^^^^^^^^^ shares addresses with 10.20.0.50-10.20.0.59
+          |                                                                                         |
+          |                                                                                         the other range
+        7 |   lan: { bridge: vmbr1 }
           |
           = help: an address must not be handed out twice; part the ranges
 
@@ -149,7 +151,7 @@ fn ranges_of_two_networks_overlap() {
         6 |   dmz: { bridge: vmbr0, vlan: 20, subnet: 10.20.0.0/24, gateway: 10.20.0.1, addresses: 10.20.0.50-10.20.0.59 }
           |                                                                                        --------------------- the other range
         7 |   lan: { bridge: vmbr1, subnet: 10.20.0.0/24, addresses: 10.20.0.59-10.20.0.99 }
-          |                                                          ^^^^^^^^^^^^^^^^^^^^^ 10.20.0.59-10.20.0.99 shares addresses with 10.20.0.50-10.20.0.59
+          |                                                          ^^^^^^^^^^^^^^^^^^^^^ shares addresses with 10.20.0.50-10.20.0.59
         8 | images: { debian-12: "local:vztmpl/debian-12-standard_12.7-1_amd64.tar.zst" }
           |
           = help: an address must not be handed out twice; part the ranges
@@ -194,7 +196,7 @@ fn two_sites_of_one_data_centre_share_addresses() {
           |
         6 | networks:
         7 |   dmz: { bridge: vmbr0, vlan: 20, subnet: 10.20.0.0/24, gateway: 10.20.0.1, addresses: 10.20.0.50-10.20.0.59 }
-          |                                                                                        ^^^^^^^^^^^^^^^^^^^^^ 10.20.0.50-10.20.0.59 shares addresses with 10.20.0.50-10.20.0.59
+          |                                                                                        ^^^^^^^^^^^^^^^^^^^^^ shares addresses with 10.20.0.50-10.20.0.59
         8 |   lan: { bridge: vmbr1 }
           |
          ::: one.yaml:7:88

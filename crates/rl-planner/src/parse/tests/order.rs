@@ -12,9 +12,9 @@ after: [web]
           |
         6 |     image: debian-12
         7 |     after: [web]
-          |             ^^^
+          |             ^^^ `web` waits for this
           |
-          = help: remove one of these from `after`
+          = help: remove it from `after`
 
         the stack files have 1 error; nothing was contacted or changed
     "#);
@@ -37,11 +37,11 @@ containers:
           |
         5 | containers:
         6 |   web: { after: [cache] }
-          |                  ----- waits for this
+          |                  ----- `web` waits for this
         7 |   cache: { after: [db] }
-          |                    ^^
+          |                    ^^ `cache` waits for this
         8 |   db: { after: [web] }
-          |                 --- waits for this
+          |                 --- `db` waits for this
         9 |   late: { after: [web] }
           |
           = help: remove one of these from `after`
@@ -67,9 +67,9 @@ containers:
           |
         5 | containers:
         6 |   a: { after: [b] }
-          |                ^
+          |                ^ `a` waits for this
         7 |   b: { after: [a] }
-          |                - waits for this
+          |                - `b` waits for this
         8 |   c: { after: [d, a] }
           |
           = help: remove one of these from `after`
@@ -79,9 +79,9 @@ containers:
           |
         7 |   b: { after: [a] }
         8 |   c: { after: [d, a] }
-          |                ^
+          |                ^ `c` waits for this
         9 |   d: { after: [c] }
-          |                - waits for this
+          |                - `d` waits for this
           |
           = help: remove one of these from `after`
 
@@ -106,6 +106,40 @@ volumes:
           |                     ^^^^ second volume
           |
           = help: give one of them another path
+
+        the stack files have 1 error; nothing was contacted or changed
+    "#);
+}
+
+#[test]
+fn too_many_nics() {
+    let nics: String = (0..33).map(|n| format!("\n  eth{n}: {{ network: lan }}")).collect();
+    insta::assert_snapshot!(container_shown(&format!("image: debian-12\nnics:{nics}")), @r#"
+        error[RL0221]: the container has 33 NICs
+          --> stack.yaml:40:7
+           |
+        39 |       eth31: { network: lan }
+        40 |       eth32: { network: lan }
+           |       ^^^^^ a container has at most 32
+           |
+           = help: remove some, or spread the service over several containers
+
+        the stack files have 1 error; nothing was contacted or changed
+    "#);
+}
+
+#[test]
+fn too_many_volumes() {
+    let volumes: String = (0..257).map(|n| format!("\n  v{n}: {{ path: /v{n}, size: 1 GiB }}")).collect();
+    insta::assert_snapshot!(container_shown(&format!("image: debian-12\nvolumes:{volumes}")), @r#"
+        error[RL0221]: the container has 257 volumes
+           --> stack.yaml:264:7
+            |
+        263 |       v255: { path: /v255, size: 1 GiB }
+        264 |       v256: { path: /v256, size: 1 GiB }
+            |       ^^^^ at most 256 are possible
+            |
+            = help: remove some
 
         the stack files have 1 error; nothing was contacted or changed
     "#);

@@ -154,7 +154,7 @@ volumes: { data: { path: /data, size: 1 GiB, storage: nfs-1 } }
            |           ----------------- the site's storages
         11 | nodes: [pve1, pve2]
            |
-           = help: known storages: `local-zfs`, `ceph`, `local-zfs`
+           = help: known storages: `local-zfs`, `ceph`
 
         the stack files have 2 errors; nothing was contacted or changed
     "#);

@@ -203,6 +203,7 @@ secrets:
            |                              ^^^^^ it must be absolute and not `/` itself
         10 |       - { from: shop/db, to: /run/c, mode: "999" }
            |
+           = help: did you mean `/run/b`?
 
         error[RL0201]: `999` are no permissions
           --> stack.yaml:10:44

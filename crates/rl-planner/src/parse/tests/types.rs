@@ -255,7 +255,7 @@ containers:
           |   ^^^
         7 |   db: {}
           |
-          = help: write `key: value` lines below it, or `{ key: value }`
+          = help: write `key: value` lines below it, or `{}` where nothing needs to be said
 
         the stack files have 1 error; nothing was contacted or changed
     "#);

@@ -34,6 +34,8 @@ containers: { Web_1: { image: debian-12 }, -db: { image: debian-12 } }
         3 | site: fra1
         4 | containers: { Web_1: { image: debian-12 }, -db: { image: debian-12 } }
           |                                            ^^^ it must not begin or end with `-`
+          |
+          = help: did you mean `db`?
 
         the stack files have 3 errors; nothing was contacted or changed
     "#);
@@ -158,6 +160,7 @@ disk: 8G
           |             ^^^^^^^^^^ its unit is unknown, write MiB, GiB or TiB
         8 |     disk: 8G
           |
+          = help: did you mean `1 GiB`?
 
         error[RL0201]: `8G` is no valid disk size
          --> stack.yaml:8:11
@@ -165,6 +168,8 @@ disk: 8G
         7 |     memory: 1 Gigabyte
         8 |     disk: 8G
           |           ^^ its unit is unknown, write MiB, GiB or TiB
+          |
+          = help: did you mean `8 GiB`?
 
         the stack files have 2 errors; nothing was contacted or changed
     "#);
@@ -181,6 +186,8 @@ memory: 1 GB
         6 |     image: debian-12
         7 |     memory: 1 GB
           |             ^^^^ it is no whole number of MiB
+          |
+          = help: did you mean `1 GiB`?
 
         the stack files have 1 error; nothing was contacted or changed
     "#);
@@ -379,8 +386,6 @@ nics: { lo: { network: dmz }, a-very-long-nic-name: { network: dmz } }
         6 |     image: debian-12
         7 |     nics: { lo: { network: dmz }, a-very-long-nic-name: { network: dmz } }
           |             ^^ `lo` is the loopback interface
-          |
-          = help: did you mean `LO`?
 
         error[RL0201]: `a-very-long-nic-name` is no valid NIC name
          --> stack.yaml:7:35
@@ -409,6 +414,7 @@ volumes:
           |                     ^^^^ it must be absolute and not `/` itself
         9 |       logs: { path: /var/../log, size: 1 GiB }
           |
+          = help: did you mean `/data`?
 
         error[RL0201]: `/var/../log` is no valid path in the guest
           --> stack.yaml:9:21
@@ -479,6 +485,16 @@ ssh_keys:
     b3BlbnNzaC1rZXktdjEAAAAABG5vbmUAAAAEbm9uZQ
     -----END OPENSSH PRIVATE KEY-----
 "#), @r#"
+        error[RL0201]: `ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAA me@…` is no public SSH key
+         --> stack.yaml:8:9
+          |
+        7 |     ssh_keys:
+        8 |       - ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAA me@home
+          |         ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ its key part is not complete, it may be cut off
+        9 |       - AAAAB3NzaC1yc2EAAAADAQABAAABAQ
+          |
+          = help: copy the whole line of the `.pub` file
+
         error[RL0201]: `AAAAB3NzaC1yc2EAAAADAQABAAABAQ` is no public SSH key
           --> stack.yaml:9:9
            |
@@ -499,7 +515,7 @@ ssh_keys:
            |
            = help: name the public key, the line in the file that ends in `.pub`, and make a new pair if this one was shared
 
-        the stack files have 2 errors; nothing was contacted or changed
+        the stack files have 3 errors; nothing was contacted or changed
     "#);
 }
 
@@ -545,26 +561,28 @@ fn endpoints() {
          --> site.yaml:3:24
           |
         2 | name: fra1
-        3 | proxmox: { endpoints: ["pve1.example:8006", "http://pve2", "https://pve3:8006/api2", "https://pve4:99999"], token...
+        3 | proxmox: { endpoints: ["pve1.example:8006", "http://pve2", "https://pve3:8006/api2", "https://pve4:99999"], token: { file: fra1.token...
           |                        ^^^^^^^^^^^^^^^^^^^ it must begin with https://
         4 | vmids: 2000-2999
           |
+          = help: did you mean `https://pve1.example:8006`?
 
         error[RL0201]: `http://pve2` is no valid endpoint
          --> site.yaml:3:45
           |
         2 | name: fra1
-        3 | proxmox: { endpoints: ["pve1.example:8006", "http://pve2", "https://pve3:8006/api2", "https://pve4:99999"], token...
+        3 | proxmox: { endpoints: ["pve1.example:8006", "http://pve2", "https://pve3:8006/api2", "https://pve4:99999"], token: { file: fra1.token...
           |                                             ^^^^^^^^^^^^^ it must begin with https://
         4 | vmids: 2000-2999
           |
+          = help: did you mean `https://pve2`?
 
         error[RL0201]: `https://pve3:8006/api2` is no valid endpoint
          --> site.yaml:3:60
           |
         2 | ...
-        3 | ...http://pve2", "https://pve3:8006/api2", "https://pve4:99999"], token: { file: fra1.token } }
-          |                  ^^^^^^^^^^^^^^^^^^^^^^^^ write only https://host:port, without path, query or user
+        3 | ...e:8006", "http://pve2", "https://pve3:8006/api2", "https://pve4:99999"], token: { file: fra1.token } }
+          |                            ^^^^^^^^^^^^^^^^^^^^^^^^ write only https://host:port, without path, query or user
         4 | ...
           |
 
@@ -572,8 +590,8 @@ fn endpoints() {
          --> site.yaml:3:86
           |
         2 | ...
-        3 | ..."https://pve3:8006/api2", "https://pve4:99999"], token: { file: fra1.token } }
-          |                              ^^^^^^^^^^^^^^^^^^^^ its port is no number from 1 to 65535
+        3 | ...://pve2", "https://pve3:8006/api2", "https://pve4:99999"], token: { file: fra1.token } }
+          |                                        ^^^^^^^^^^^^^^^^^^^^ its port is no number from 1 to 65535
         4 | ...
           |
 
@@ -624,8 +642,8 @@ fn fingerprint() {
          --> site.yaml:3:103
           |
         2 | ...
-        3 | ...int: "DA:39:A3:EE:5E:6B:4B:0D:32:55:BF:EF:95:60:18:90:AF:D8:07:09" } }
-          |         ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ 20 bytes: this is a SHA-1 fingerprint
+        3 | ...{ fingerprint: "DA:39:A3:EE:5E:6B:4B:0D:32:55:BF:EF:95:60:18:90:AF:D8:07:09" } }
+          |                   ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ 20 bytes: this is a SHA-1 fingerprint
         4 | ...
           |
           = help: the node shows it under System, Certificates, or by: openssl x509 -in /etc/pve/local/pve-ssl.pem -noout -fingerprint -sha256
@@ -670,7 +688,7 @@ fn vmid_range() {
 #[test]
 fn vmid_range_below_100() {
     insta::assert_snapshot!(site_with("2000-2999", "1-50"), @r#"
-        error[RL0201]: `1-50` is no valid VMID
+        error[RL0201]: `1-50` is no valid VMID range
          --> site.yaml:4:8
           |
         3 | proxmox: { endpoints: ["https://pve1.example:8006"], token: { file: fra1.token } }
@@ -690,7 +708,7 @@ fn vlan_and_mtu() {
          --> site.yaml:6:31
           |
         5 | networks:
-        6 |   dmz: { bridge: vmbr0, vlan: 5000, mtu: 64, subnet: 10.20.0.0/24, gateway: 10.20.0.1, addresses: 10.20.0.50-10.2...
+        6 |   dmz: { bridge: vmbr0, vlan: 5000, mtu: 64, subnet: 10.20.0.0/24, gateway: 10.20.0.1, addresses: 10.20.0.50-10.20.0.59 }
           |                               ^^^^ allowed: 1 to 4094
         7 |   lan: { bridge: vmbr1 }
           |
@@ -700,7 +718,7 @@ fn vlan_and_mtu() {
          --> site.yaml:6:42
           |
         5 | networks:
-        6 |   dmz: { bridge: vmbr0, vlan: 5000, mtu: 64, subnet: 10.20.0.0/24, gateway: 10.20.0.1, addresses: 10.20.0.50-10.2...
+        6 |   dmz: { bridge: vmbr0, vlan: 5000, mtu: 64, subnet: 10.20.0.0/24, gateway: 10.20.0.1, addresses: 10.20.0.50-10.20.0.59 }
           |                                          ^^ allowed: 576 to 65535
         7 |   lan: { bridge: vmbr1 }
           |
