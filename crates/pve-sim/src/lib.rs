@@ -1,1 +1,34 @@
 //! A simulated Proxmox VE site behind real HTTPS.
+//!
+//! [`Sim::start`] gives one cluster in this process: a listener per node, tokens and tickets with real privilege checks,
+//! tasks that take their time on a scaled clock, locks, digests and seeded faults. What was truly done stands in the
+//! [`Ledger`], which the control endpoint also shows.
+//!
+//! The crate uses no other crate of this project, so that it cannot share a client's mistakes.
+
+mod api;
+mod auth;
+mod clock;
+mod control;
+mod families;
+mod faults;
+mod http;
+mod latency;
+mod ledger;
+mod locks;
+mod seed;
+mod sim;
+mod site;
+mod tasks;
+mod tls;
+mod world;
+
+pub use faults::{Action, Fault, FaultState, Loss, When};
+pub use ledger::{Effect, Ledger};
+pub use seed::{
+    SeedAcl, SeedBridge, SeedError, SeedGroup, SeedGuest, SeedKind, SeedNode, SeedPool, SeedRole, SeedState,
+    SeedStorage, SeedToken, SeedUser, SizedNode,
+};
+pub use sim::{Sim, SimConfig, SimError};
+pub use site::RecordedAnswer;
+pub use tls::TlsError;

@@ -1,0 +1,2 @@
+//! Integration tests of the simulator.
+#![allow(clippy::unwrap_used)]
