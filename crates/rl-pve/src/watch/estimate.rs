@@ -33,7 +33,7 @@ pub(super) struct Ended {
     pub(super) ran_at: Option<Duration>,
     /// The look that found it ended.
     pub(super) seen_at: Duration,
-    /// How long it ran by the node's clock, rounded up, in the site's time.
+    /// How long it ran by the node's clock, rounded up. Clocks keep our time, also where work is quicker than theirs.
     pub(super) took: Option<Duration>,
 }
 
@@ -67,7 +67,7 @@ impl Estimates {
             None => old * HIT_SHRINK,
         };
         if let Some(took) = ended.took {
-            new = new.min(self.pace.local(took).as_secs_f64());
+            new = new.min(took.as_secs_f64());
         }
         let bounds = (self.pace.local(BOUNDS.0), self.pace.local(BOUNDS.1));
         let new = Duration::from_secs_f64(new.max(0.0)).clamp(bounds.0, bounds.1);

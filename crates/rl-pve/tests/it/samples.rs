@@ -150,6 +150,9 @@ pub(crate) fn full_patch() -> ConfigPatch {
     patch
 }
 
+type Decode = Box<dyn Fn(&[u8]) -> Result<(), PveError>>;
+type Refuse = Box<dyn Fn(u16, &str, &[u8]) -> PveError>;
+
 /// A request without its type, and what its answer's type reads.
 pub(crate) struct Built {
     pub(crate) method: Method,
@@ -159,9 +162,9 @@ pub(crate) struct Built {
     pub(crate) path: String,
     pub(crate) read: Vec<Read>,
     /// Reads the body of an answer.
-    pub(crate) decode: Box<dyn Fn(&[u8]) -> Result<(), PveError>>,
+    pub(crate) decode: Decode,
     /// Reads a refusal.
-    pub(crate) refuse: Box<dyn Fn(u16, &str, &[u8]) -> PveError>,
+    pub(crate) refuse: Refuse,
 }
 
 fn built<A: DeserializeOwned + 'static>(request: Request<A>) -> Built {

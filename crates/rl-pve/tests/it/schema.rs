@@ -64,10 +64,10 @@ pub(crate) fn value_problems(schema: &Value, text: &str) -> Vec<String> {
         Some("boolean") if !["0", "1"].contains(&text) => problems.push("no boolean".into()),
         _ => {}
     }
-    if let Ok(value) = text.parse::<f64>() {
-        if number("minimum").is_some_and(|min| value < min) || number("maximum").is_some_and(|max| value > max) {
-            problems.push("out of range".into());
-        }
+    let outside =
+        |value| number("minimum").is_some_and(|min| value < min) || number("maximum").is_some_and(|max| value > max);
+    if text.parse::<f64>().is_ok_and(outside) {
+        problems.push("out of range".into());
     }
     if let Some(list) = schema["enum"].as_array()
         && !list.iter().any(|allowed| allowed.as_str() == Some(text))
