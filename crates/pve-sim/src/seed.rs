@@ -289,6 +289,8 @@ pub enum SeedError {
 }
 
 const GIB: u64 = 1 << 30;
+/// Bytes of memory of a node whose seed names no size: a small virtual machine with a little kept by its kernel.
+const SMALL_NODE_MEMORY: u64 = 25_276_502_016;
 
 impl SeedState {
     /// Reads a state from JSON; an unknown key is named in the error.
@@ -390,7 +392,7 @@ impl SeedState {
             let bridges = sized.bridges.as_ref().unwrap_or(&self.bridges);
             let node = Node {
                 cores: sized.cores.unwrap_or(2),
-                memory: size(&what, sized.memory.as_deref())?.unwrap_or(24 * GIB),
+                memory: size(&what, sized.memory.as_deref())?.unwrap_or(SMALL_NODE_MEMORY),
                 disk: size(&what, sized.disk.as_deref())?.unwrap_or(252 * GIB),
                 up: true,
                 number: if self.nodes.len() > 1 { at as u32 + 1 } else { 0 },
@@ -430,6 +432,10 @@ impl SeedState {
             let mut user = User { enable: true, password: seed.password.clone(), ..User::default() };
             let texts = [("comment", &seed.comment), ("email", &seed.email)];
             user.texts.extend(texts.into_iter().filter_map(|(k, v)| v.clone().map(|v| (k.to_owned(), v))));
+            // A user that stands in user.cfg has an address there, if only an empty one; root@pam need not stand there.
+            if seed.id != "root@pam" {
+                user.texts.entry("email".to_owned()).or_default();
+            }
             access.users.insert(seed.id.clone(), user);
         }
         for seed in &self.roles {

@@ -19,6 +19,9 @@ use crate::locks::Locks;
 use crate::tasks::{Task, Tasks};
 use crate::world::World;
 
+/// The process that starts guests when a node has booted.
+const BOOT_PID: u32 = 990;
+
 /// Numbers a site is set up with.
 #[derive(Debug, Clone)]
 pub(crate) struct Limits {
@@ -74,7 +77,11 @@ pub(crate) struct SiteParts {
 }
 
 impl Site {
-    pub(crate) fn new(world: World, parts: SiteParts) -> Self {
+    pub(crate) fn new(mut world: World, parts: SiteParts) -> Self {
+        let now = parts.clock.now();
+        for node in world.nodes.keys().cloned().collect::<Vec<_>>() {
+            world.log(&node, "root@pam", BOOT_PID, now, "starting all guests that are marked for it".to_owned());
+        }
         let workers =
             world.nodes.keys().map(|n| (n.clone(), Arc::new(Semaphore::new(parts.limits.workers.max(1))))).collect();
         Self {

@@ -64,10 +64,6 @@ impl Task {
         self.state().log.clone()
     }
 
-    /// How long the log is.
-    pub(crate) fn line_count(&self) -> usize {
-        self.state().log.len()
-    }
 
     /// Writes the last line and the status. `Err` is the error text; a killed task has no last line.
     fn finish(&self, result: &Result<(), String>, killed: bool, now: i64) -> String {

@@ -78,9 +78,6 @@ impl Args {
         self.0.contains_key(name)
     }
 
-    pub(crate) fn take(&mut self, name: &str) -> Option<Arg> {
-        self.0.remove(name)
-    }
 }
 
 /// Who asks.

@@ -303,7 +303,9 @@ fn write(result: ReplyResult, format: &str) -> Response {
 fn write_error(error: &ApiError, extjs: bool) -> Response {
     let mut out = Map::new();
     out.insert("data".into(), Value::Null);
-    out.insert("message".into(), json!(format!("{}\n", error.message)));
+    // What is not implemented is said without the newline that ends every other message.
+    let newline = if error.status == 501 { "" } else { "\n" };
+    out.insert("message".into(), json!(format!("{}{newline}", error.message)));
     if !error.errors.is_empty() {
         out.insert("errors".into(), json!(error.errors));
     }

@@ -152,7 +152,7 @@ fn check_user_group(
     let userid = args.must("userid");
     let must_exist = groups != Some("create");
     if must_exist && !access.users.contains_key(userid) {
-        return Err(ApiError::perm(""));
+        return Err(ApiError::die(format!("no such user ('{userid}')")));
     }
     let privs: Vec<&str> = privs.iter().map(String::as_str).collect();
     if access.check(who, "/access/groups", &privs, true).is_ok() {
@@ -182,6 +182,7 @@ fn check_user_param(access: &Access, who: &Identity, args: &Args, what: &str) ->
         let exists = access.users.contains_key(userid);
         return if exists && who.authuser() == userid { Ok(()) } else { Err(ApiError::perm("")) };
     }
+    crate::api::format::check("pve-userid", userid, "userid").map_err(|why| ApiError::die(why.trim_end()))?;
     let realm = userid.rsplit_once('@').map_or("", |(_, realm)| realm);
     access.check(who, &format!("/access/realm/{realm}"), &[what], false)
 }

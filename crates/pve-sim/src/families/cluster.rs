@@ -33,7 +33,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         get("/cluster", "all", &[], root).returns("array"),
         get("/cluster/status", "/ Sys.Audit", &[], status).protected().returns("array"),
         get("/cluster/nextid", "all", &["vmid?:i@pve-vmid[100..999999999]"], next_id).returns("integer"),
-        get("/cluster/options", "/ Sys.Audit", &[], get_options).returns("object"),
+        get("/cluster/options", "all", &[], get_options).returns("object"),
         put("/cluster/options", "/ Sys.Modify", &[&options], set_options),
         get("/cluster/log", "all", &["max?:i[1..]"], log).returns("array"),
         get("/cluster/ha/resources", "/ Sys.Audit", &["type?:s{ct|vm}"], empty).returns("array"),

@@ -182,7 +182,7 @@ fn remove(call: &Call) -> ReplyResult {
         return Err(failed(format!("pool '{id}' is not empty (contains storage '{storage}')")));
     }
     world.access.guest_pool.retain(|_, pool| pool != id);
-    world.access.storage_pools.values_mut().for_each(|pools| drop(pools.remove(id)));
+    world.access.storage_pools.values_mut().for_each(|pools| _ = pools.remove(id));
     world.access.acl.remove(&format!("/pool/{id}"));
     world.pools.remove(id);
     Ok(Reply::null())

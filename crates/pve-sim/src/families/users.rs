@@ -182,7 +182,7 @@ fn remove(call: &Call) -> ReplyResult {
         access.forget(Subject::Token, &format!("{id}!{token}"));
     }
     access.forget(Subject::User, id);
-    access.groups.values_mut().for_each(|g| drop(g.members.remove(id)));
+    access.groups.values_mut().for_each(|g| _ = g.members.remove(id));
     Ok(Reply::null())
 }
 

@@ -105,11 +105,6 @@ impl Config {
         nets.filter_map(|(k, v)| propstr::parse("net", v, k).ok().map(|p| (k.clone(), p))).collect()
     }
 
-    /// True when the key `features` turns one on.
-    pub(crate) fn has_feature(&self, name: &str) -> bool {
-        let features = self.get("features").and_then(|f| propstr::parse("features", f, "features").ok());
-        features.is_some_and(|f| f.get(name).map(String::as_str) == Some("1"))
-    }
 
     /// Puts a volume under the first free `unusedN`.
     pub(crate) fn add_unused(&mut self, volid: &str) {
