@@ -43,3 +43,8 @@ pub(crate) fn actor() -> String {
 pub(crate) fn named(name: &str) -> Option<String> {
     text(name)
 }
+
+/// How many times faster than real nodes the sites work, where they are simulated.
+pub(crate) fn pace() -> Option<f64> {
+    text("RAPIDLAUNCH_PACE").and_then(|factor| factor.parse().ok())
+}

@@ -1,2 +1,84 @@
-//! The `rapidlaunch` binary.
-fn main() {}
+//! The `rapidlaunch` binary: reads the command line, wires the rooms together, prints what comes of it.
+
+mod cli;
+mod env;
+mod error;
+mod out;
+mod render;
+mod work;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::cli::args::{Cli, Command};
+use crate::error::{CommandError, ErrorKind};
+use crate::out::Out;
+
+fn main() -> ExitCode {
+    // The first statement: a TLS client that is built before a provider is installed panics.
+    if rustls::crypto::aws_lc_rs::default_provider().install_default().is_err() {
+        return ExitCode::FAILURE;
+    }
+    let cli = Cli::parse();
+    let out = Out::new(&cli.global);
+    match run(cli, &out) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => finish(&error, &out),
+    }
+}
+
+fn run(cli: Cli, out: &Out) -> Result<(), CommandError> {
+    init_log(cli.global.verbose, out);
+    // Commands that wait for nothing need no runtime.
+    match &cli.command {
+        Command::Schema => return cli::schema::run(out),
+        Command::Completion { shell } => return cli::completion::run(*shell, out),
+        Command::Validate(args) => return cli::validate::run(args, out),
+        _ => {}
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(worker_threads())
+        .enable_all()
+        .build()
+        .map_err(|error| CommandError::failed("no runtime could be started").because(error))?;
+    let result = runtime.block_on(cli::run(cli, out));
+    runtime.shutdown_timeout(std::time::Duration::from_secs(2));
+    result
+}
+
+/// Threads of the runtime: the work is waiting, so a few do.
+fn worker_threads() -> usize {
+    std::thread::available_parallelism().map_or(2, |n| n.get().clamp(1, 4))
+}
+
+fn finish(error: &CommandError, out: &Out) -> ExitCode {
+    if out.json() && error.kind != ErrorKind::Differences && !(error.message.is_empty() && error.rendered.is_none()) {
+        out.print_json(&error.json());
+    }
+    let text = error.text(out.colour_err);
+    if !text.is_empty() {
+        out.say(&text);
+    }
+    error.kind.into()
+}
+
+/// Logs go to stderr and are off unless asked for. They never hold a secret: those have types that cannot be printed.
+fn init_log(verbose: u8, out: &Out) {
+    let default = match verbose {
+        0 => "off",
+        1 => "rapidlaunch=info,rl_ops=info,rl_engine=info,rl_pve=info,rl_store=info",
+        2 => "rapidlaunch=debug,rl_ops=debug,rl_engine=debug,rl_pve=debug,rl_store=debug,pve_sim=info",
+        _ => "debug",
+    };
+    let filter = env::log_filter().unwrap_or_else(|| default.to_owned());
+    let Ok(filter) = tracing_subscriber::EnvFilter::try_new(&filter) else {
+        return out.say(&format!("RAPIDLAUNCH_LOG is not understood and ignored: {filter}"));
+    };
+    let subscriber = tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(out.colour_err).with_env_filter(filter);
+    if out.json() {
+        let _ = subscriber.json().try_init();
+    } else {
+        let _ = subscriber.try_init();
+    }
+}

@@ -23,6 +23,6 @@ pub use context::{Ctx, GuestRegistry, RegistryError};
 pub use kinds::registry;
 pub use observe::{ObserveError, Scope, look_closer, observe};
 pub use payload::{GuestVerb, JobPayload, Target};
-pub use preflight::{CheckItem, SiteCheck, check_site};
+pub use preflight::{CheckItem, SiteCheck, check_endpoint, check_privileges, needs};
 pub use prove::{prove, prove_gone};
 pub use site::SiteApi;

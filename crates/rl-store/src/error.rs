@@ -36,6 +36,16 @@ pub enum StoreError {
         /// Newest schema known.
         known: u32,
     },
+    /// The database was written by an older release, and another process holds it, so that it cannot be brought up to date.
+    #[error(
+        "the database has schema {found}, this release needs {known}; wait until the older release that holds it has ended"
+    )]
+    Older {
+        /// Schema found.
+        found: u32,
+        /// Schema needed.
+        known: u32,
+    },
     /// A migration that was applied is not the one this release has.
     #[error(
         "schema change {version} of the database is not the one this release knows; it was made by a modified release"
@@ -147,9 +157,13 @@ fn quarantine(quarantined: bool) -> &'static str {
     if quarantined { ", which gave it back a short while ago" } else { "" }
 }
 
+/// How the journal is told of a full disk, and told it again.
+const DISK_FULL: &str = "the disk that holds the data directory is full";
+
 impl From<JournalError> for StoreError {
     fn from(error: JournalError) -> Self {
         match error {
+            JournalError::Full { why } if why == DISK_FULL => StoreError::Full,
             JournalError::Busy { subject, operation } => Conflict::Unfinished { stack: subject, operation }.into(),
             JournalError::Poisoned => StoreError::Poisoned,
             JournalError::Undecodable { what, source } => StoreError::Undecodable { what, source },
@@ -163,7 +177,7 @@ impl From<StoreError> for JournalError {
         match error {
             StoreError::Journal(error) => error,
             StoreError::Poisoned => JournalError::Poisoned,
-            StoreError::Full => JournalError::Full { why: "the disk that holds the data directory is full".to_owned() },
+            StoreError::Full => JournalError::Full { why: DISK_FULL.to_owned() },
             StoreError::Undecodable { what, source } => JournalError::Undecodable { what, source },
             error => JournalError::Store { doing: "reading or writing the database", source: Box::new(error) },
         }

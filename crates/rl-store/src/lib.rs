@@ -1,6 +1,7 @@
 //! SQLite behind the engine's journal and the stores of stacks, guests, leases and sites.
 //!
-//! - [`Store::open`] takes the data directory for this process alone. [`Store::journal`] is what an engine runs on.
+//! - [`Store::open`] takes the data directory for this process alone; [`Store::look`] only reads one that another process has.
+//!   [`Store::journal`] is what an engine runs on.
 //! - [`Store::start_operation`] writes an operation, its stack's new revision and every reservation in one transaction, or
 //!   nothing: a [`Conflict`] says what stood in the way.
 //! - Sites: [`Store::put_site`], [`Store::site`], [`Store::sites`]. Stacks: [`Store::stack`], [`Store::stacks`],

@@ -34,6 +34,20 @@ impl Store {
         Ok(Self { sqlite, clock, controller, quarantine: QUARANTINE })
     }
 
+    /// Opens the store of a directory that another process holds, for reading alone: every write is refused, and followers are
+    /// not told of changes.
+    pub async fn look(dir: &Path, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
+        let sqlite = Sqlite::look(dir)?;
+        let made = ControllerId::from_bits(0);
+        let controller = sqlite.read_with(move |connection| read_controller(connection, &made)).await?;
+        Ok(Self { sqlite, clock, controller, quarantine: QUARANTINE })
+    }
+
+    /// Whether the store was opened by [`Store::look`].
+    pub fn is_looking(&self) -> bool {
+        self.sqlite.is_looking()
+    }
+
     /// The same store with another quarantine.
     #[must_use]
     pub fn with_quarantine(mut self, quarantine: Duration) -> Self {
@@ -54,6 +68,11 @@ impl Store {
     /// A commit has failed: nothing is acknowledged any more and the process should end.
     pub fn is_poisoned(&self) -> bool {
         self.sqlite.is_poisoned()
+    }
+
+    /// Commits since the store was opened: fewer than writes, as concurrent writes share one.
+    pub fn commits(&self) -> u64 {
+        self.sqlite.commits()
     }
 
     pub(crate) fn sqlite(&self) -> &Sqlite {
@@ -81,10 +100,14 @@ fn controller(connection: &Connection, made: &ControllerId) -> Result<Controller
     connection
         .execute("insert or ignore into meta (key, value) values ('controller', ?1)", [made.as_str()])
         .doing(doing)?;
+    read_controller(connection, made)
+}
+
+fn read_controller(connection: &Connection, made: &ControllerId) -> Result<ControllerId, StoreError> {
     let found: Option<String> = connection
         .query_row("select value from meta where key = 'controller'", (), |row| row.get(0))
         .optional()
-        .doing(doing)?;
+        .doing("reading the installation's identity")?;
     let found = found.unwrap_or_else(|| made.to_string());
     found.parse().map_err(|source| StoreError::Undecodable {
         what: "installation identity".to_owned(),

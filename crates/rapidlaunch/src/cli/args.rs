@@ -169,6 +169,9 @@ pub(crate) struct ApplyArgs {
     pub(crate) stack: StackRef,
     #[command(flatten)]
     pub(crate) policy: PolicyArgs,
+    /// Carry out what can be done, and leave out what is blocked
+    #[arg(long)]
+    pub(crate) partial: bool,
     /// Do not ask
     #[arg(long, short = 'y')]
     pub(crate) yes: bool,

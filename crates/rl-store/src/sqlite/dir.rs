@@ -49,6 +49,15 @@ pub(super) fn hold(dir: &Path) -> Result<HeldDir, StoreError> {
     Ok(HeldDir { dir: dir.to_owned(), _lock: lock })
 }
 
+/// The database of a directory that another process holds.
+pub(super) fn database(dir: &Path) -> Result<PathBuf, StoreError> {
+    let path = dir.join(DATABASE_FILE);
+    match path.metadata() {
+        Ok(_) => Ok(path),
+        Err(source) => Err(StoreError::Directory { dir: dir.to_owned(), doing: "looking for its database", source }),
+    }
+}
+
 fn private_file(path: &Path) -> std::io::Result<File> {
     let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
     file.set_permissions(Permissions::from_mode(0o600))?;

@@ -34,6 +34,17 @@ pub(super) fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
     tx.commit().doing(doing)
 }
 
+/// Checks that the schema is the one this release knows, without changing it.
+pub(super) fn check(connection: &Connection) -> Result<(), StoreError> {
+    let applied = applied(connection).doing("reading the schema's version")?;
+    let known = CHANGES.last().map_or(0, |change| change.0);
+    match applied.last() {
+        Some((found, _)) if *found > known => Err(StoreError::Newer { found: *found, known }),
+        Some((found, _)) if *found == known => Ok(()),
+        found => Err(StoreError::Older { found: found.map_or(0, |found| found.0), known }),
+    }
+}
+
 fn applied(connection: &Connection) -> rusqlite::Result<Vec<(u32, String)>> {
     let mut statement = connection.prepare("select version, hash from migration order by version")?;
     let rows = statement.query_map((), |row| Ok((row.get(0)?, row.get(1)?)))?;

@@ -3,6 +3,8 @@ mod dir;
 mod migrate;
 mod reader;
 mod rows;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 use std::path::Path;
@@ -31,7 +33,10 @@ pub(crate) struct Sqlite {
 struct Inner {
     // Readers go first, so that the writer's last checkpoint is not held up by one.
     readers: reader::Readers,
-    writer: writer::Writer,
+    /// Absent where the database is only looked into.
+    writer: Option<writer::Writer>,
+    /// For followers where there is no writer: never changes.
+    still: watch::Sender<Signal>,
 }
 
 impl Sqlite {
@@ -47,13 +52,28 @@ impl Sqlite {
             .execute_batch("pragma journal_mode = wal; pragma synchronous = full; pragma wal_autocheckpoint = 0; pragma foreign_keys = on;")
             .doing("setting the database up")?;
         migrate::migrate(&mut connection)?;
-        let readers = reader::Readers::start(|| {
-            let connection = connect(&path)?;
-            connection.execute_batch("pragma query_only = on;").doing("setting a reader up")?;
-            Ok(connection)
-        })?;
+        let readers = reader::Readers::start(|| reading(&path))?;
         let writer = writer::Writer::start(connection, held)?;
-        Ok(Self { inner: Arc::new(Inner { readers, writer }) })
+        let still = watch::Sender::new(Signal::default());
+        Ok(Self { inner: Arc::new(Inner { readers, writer: Some(writer), still }) })
+    }
+
+    /// Opens the database for reading alone, while another process may hold and write it. Its schema must be current:
+    /// only the holder changes it.
+    pub(crate) fn look(dir: &Path) -> Result<Self, StoreError> {
+        if rusqlite::version_number() < SQLITE_MIN {
+            return Err(StoreError::OldSqlite { found: rusqlite::version().to_owned() });
+        }
+        let path = dir::database(dir)?;
+        migrate::check(&connect(&path)?)?;
+        let readers = reader::Readers::start(|| reading(&path))?;
+        let still = watch::Sender::new(Signal::default());
+        Ok(Self { inner: Arc::new(Inner { readers, writer: None, still }) })
+    }
+
+    /// Whether writes are refused because another process holds the directory.
+    pub(crate) fn is_looking(&self) -> bool {
+        self.inner.writer.is_none()
     }
 
     /// Runs `work` in a transaction and returns after it is on disk. When `work` fails nothing is kept.
@@ -66,7 +86,13 @@ impl Sqlite {
         T: Send + 'static,
         E: From<JournalError> + Send + 'static,
     {
-        self.inner.writer.write(lane, work).await
+        match &self.inner.writer {
+            Some(writer) => writer.write(lane, work).await,
+            None => {
+                let reason = "another process holds the data directory; it is only looked into here".to_owned();
+                Err(JournalError::Refused { reason, source: None }.into())
+            }
+        }
     }
 
     /// Runs `work` on a consistent view.
@@ -81,9 +107,19 @@ impl Sqlite {
         self.inner.readers.read(work).await
     }
 
-    pub(crate) fn is_poisoned(&self) -> bool {
-        self.inner.writer.is_poisoned()
+    pub(crate) fn commits(&self) -> u64 {
+        self.inner.writer.as_ref().map_or(0, writer::Writer::commits)
     }
+
+    pub(crate) fn is_poisoned(&self) -> bool {
+        self.inner.writer.as_ref().is_some_and(writer::Writer::is_poisoned)
+    }
+}
+
+fn reading(path: &Path) -> Result<Connection, StoreError> {
+    let connection = connect(path)?;
+    connection.execute_batch("pragma query_only = on;").doing("setting a reader up")?;
+    Ok(connection)
 }
 
 fn connect(path: &Path) -> Result<Connection, StoreError> {
@@ -114,7 +150,7 @@ impl Backend for Sqlite {
     }
 
     fn signals(&self) -> watch::Receiver<Signal> {
-        self.inner.writer.signals()
+        self.inner.writer.as_ref().map_or_else(|| self.inner.still.subscribe(), writer::Writer::signals)
     }
 }
 

@@ -1,7 +1,7 @@
 //! The one writer: a thread that joins what waits into one transaction, commits it, and only then answers.
 use std::collections::VecDeque;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -42,6 +42,7 @@ struct Shared {
     progress: Semaphore,
     intake: Semaphore,
     poisoned: AtomicBool,
+    commits: AtomicU64,
     signal: watch::Sender<Signal>,
 }
 
@@ -70,6 +71,7 @@ impl Writer {
             progress: Semaphore::new(QUEUE_MAX),
             intake: Semaphore::new(QUEUE_MAX),
             poisoned: AtomicBool::new(false),
+            commits: AtomicU64::new(0),
             signal: watch::Sender::new(Signal { events: last_event, ..Signal::default() }),
         });
         let mut session = Session { connection, sched, broken: false };
@@ -125,6 +127,10 @@ impl Writer {
 
     pub(super) fn is_poisoned(&self) -> bool {
         self.shared.poisoned.load(Ordering::SeqCst)
+    }
+
+    pub(super) fn commits(&self) -> u64 {
+        self.shared.commits.load(Ordering::Relaxed)
     }
 
     pub(super) fn signals(&self) -> watch::Receiver<Signal> {
@@ -242,11 +248,12 @@ impl Shared {
             self.poisoned.store(true, Ordering::SeqCst);
         }
         let announce = pending.iter().map(|pending| pending.announce).fold(Announce::default(), Announce::and);
+        if outcome == Commit::Kept {
+            self.commits.fetch_add(1, Ordering::Relaxed);
+            self.signal.send_if_modified(|signal| announce.apply(signal));
+        }
         for pending in pending {
             (pending.answer)(outcome);
-        }
-        if outcome == Commit::Kept {
-            self.signal.send_if_modified(|signal| announce.apply(signal));
         }
     }
 

@@ -2,3 +2,5 @@
 #![allow(clippy::unwrap_used)]
 
 mod conformance;
+mod crash;
+mod domain;

@@ -1,0 +1,156 @@
+//! `rapidlaunch apply`
+
+use rl_engine::{OperationId, OperationState};
+use rl_model::{Policy, Proof, StackName};
+
+use crate::cli::args::{ApplyArgs, Global};
+use crate::cli::plan;
+use crate::error::{CommandError, ErrorKind};
+use crate::out::Out;
+use crate::render;
+use crate::render::style::Style;
+use crate::work::data::Data;
+use crate::work::operate::{self, Ending};
+use crate::work::planning::{self, Planned, Subject};
+
+/// Makes stacks be as declared, one after the other, and proves each.
+pub(crate) async fn run(global: &Global, args: &ApplyArgs, out: &Out) -> Result<(), CommandError> {
+    operate::need_consent(args.yes, out)?;
+    let data = Data::open(global).await?;
+    let subject = planning::subject(&data, &args.stack, out).await?;
+    let policy = planning::policy(&args.policy);
+    let mut results = Vec::new();
+    let mut worst = None;
+    for name in &subject.stacks {
+        let result = one(&data, &subject, name, &policy, args, out).await?;
+        worst = worst.max(result.ending.map(Severity::of));
+        results.push(result);
+        if worst.is_some() {
+            break;
+        }
+    }
+    if out.json() {
+        out.print_json(&serde_json::json!({ "stacks": results.iter().map(Applied::json).collect::<Vec<_>>() }));
+    }
+    match results.iter().rev().find_map(|result| result.ending) {
+        Some(kind) => Err(CommandError::said(kind)),
+        None => Ok(()),
+    }
+}
+
+/// Endings by how bad they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Severity(u8);
+
+impl Severity {
+    fn of(kind: ErrorKind) -> Self {
+        Self(kind.exit_code())
+    }
+}
+
+/// What became of one stack.
+struct Applied {
+    stack: StackName,
+    resumed: Option<OperationId>,
+    planned: Option<Planned>,
+    operation: Option<(OperationId, OperationState)>,
+    proof: Option<Proof>,
+    ending: Option<ErrorKind>,
+}
+
+impl Applied {
+    fn json(&self) -> serde_json::Value {
+        serde_json::json!({
+            "stack": self.stack,
+            "resumed": self.resumed.map(|id| id.to_string()),
+            "plan": self.planned.as_ref().map(plan::json),
+            "operation": self.operation.map(|(id, state)| serde_json::json!({ "id": id.to_string(), "state": state.as_str() })),
+            "proof": self.proof,
+            "ok": self.ending.is_none(),
+        })
+    }
+}
+
+async fn one(
+    data: &Data,
+    subject: &Subject,
+    name: &StackName,
+    policy: &Policy,
+    args: &ApplyArgs,
+    out: &Out,
+) -> Result<Applied, CommandError> {
+    let mut applied = Applied { stack: name.clone(), resumed: None, planned: None, operation: None, proof: None, ending: None };
+    if let Some(id) = data.unfinished(name).await? {
+        out.say(&format!("Stack {name} has the unfinished operation {id}: going on with it first."));
+        applied.resumed = Some(id);
+        let ending = operate::resume(data, &subject.manifest.sites, id, out).await?;
+        if let Some(kind) = said(&ending, id, out) {
+            applied.operation = ending.state().map(|state| (id, state));
+            applied.ending = Some(kind);
+            return Ok(applied);
+        }
+    }
+    let planned = planning::plan(data, subject, name, policy, args.deep, out).await?;
+    show(&planned, out);
+    refuse_blocked(&planned, args.partial)?;
+    if !planned.plan.is_empty() {
+        if !args.yes && !out.ask("Apply this plan?") {
+            return Err(CommandError::input("not applied: the answer was no; nothing was touched"));
+        }
+        let id = operate::start(data, &planned, "apply").await?;
+        let ending = operate::run(data, &planned.sites, id, out).await?;
+        applied.operation = ending.state().map(|state| (id, state));
+        applied.ending = said(&ending, id, out);
+    }
+    if applied.ending.is_none() {
+        let proof = operate::prove_applied(data, &planned).await?;
+        if !out.json() {
+            out.print(&render::proof::proof(&proof, false, Style::new(out.colour)));
+        }
+        applied.ending = (!proof.ok).then_some(ErrorKind::Failed);
+        applied.proof = Some(proof);
+    }
+    if applied.ending.is_none() && planned.report.is_blocked() {
+        applied.ending = Some(ErrorKind::Blocked);
+    }
+    applied.planned = Some(planned);
+    Ok(applied)
+}
+
+/// Shows a plan on its way to being carried out.
+pub(crate) fn show(planned: &Planned, out: &Out) {
+    if !out.json() {
+        out.print(&render::plan::plan(&planned.plan, &planned.report, Style::new(out.colour)));
+    }
+}
+
+/// A plan that a person must help along is not begun, unless the rest of it was asked for.
+pub(crate) fn refuse_blocked(planned: &Planned, partial: bool) -> Result<(), CommandError> {
+    if !planned.report.is_blocked() {
+        return Ok(());
+    }
+    let general = planned.report.notes.iter().any(|note| note.level == rl_model::NoteLevel::Blocked && note.guest.is_none());
+    if partial && !general {
+        return Ok(());
+    }
+    let error = CommandError::blocked("a part of the plan is blocked until a person acts, so nothing was begun")
+        .detailed(plan::json(planned));
+    if general || planned.plan.is_empty() {
+        return Err(error.hinted("the hints above say what to do"));
+    }
+    Err(error.hinted("do what the hints above say, or carry out the rest with --partial"))
+}
+
+/// Says how an operation ended when that is not well; gives the kind that decides the exit code.
+pub(crate) fn said(ending: &Ending, id: OperationId, out: &Out) -> Option<ErrorKind> {
+    let (kind, text) = match ending {
+        Ending::Done => return None,
+        Ending::Failed => (ErrorKind::Failed, format!("Operation {id} failed. `rapidlaunch op show {id}` tells each step; apply again to go on.")),
+        Ending::Stuck => (ErrorKind::Failed, format!("Operation {id} is stuck: something could not be undone. `rapidlaunch op show {id}` tells what; then `rapidlaunch op retry {id}`.")),
+        Ending::Cancelled => (ErrorKind::Failed, format!("Operation {id} was cancelled; what its running jobs had done is undone.")),
+        Ending::Blocked => (ErrorKind::Blocked, format!("Operation {id} is blocked until a person acts. Afterwards `rapidlaunch op retry {id}`, or `rapidlaunch op cancel {id}`.")),
+        Ending::Detached => (ErrorKind::Interrupted, format!("Detached. Operation {id} goes on with `rapidlaunch op watch {id}` or the same command; `rapidlaunch op cancel {id}` undoes what is half done.")),
+    };
+    out.say(&text);
+    Some(kind)
+}

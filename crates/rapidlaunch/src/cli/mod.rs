@@ -1,0 +1,45 @@
+//! The commands, one file each.
+
+pub(crate) mod args;
+pub(crate) mod completion;
+mod apply;
+mod bench;
+mod demo;
+mod destroy;
+mod drift;
+mod guest;
+mod op;
+mod plan;
+pub(crate) mod schema;
+mod sim;
+mod site;
+mod stack;
+pub(crate) mod validate;
+mod verify;
+
+use args::{Cli, Command};
+
+use crate::error::CommandError;
+use crate::out::Out;
+
+/// Runs a command that needs the runtime.
+pub(crate) async fn run(cli: Cli, out: &Out) -> Result<(), CommandError> {
+    let global = cli.global;
+    match cli.command {
+        Command::Plan(args) => plan::run(&global, &args, out).await,
+        Command::Apply(args) => apply::run(&global, &args, out).await,
+        Command::Destroy(args) => destroy::run(&global, &args, out).await,
+        Command::Verify(args) => verify::run(&global, &args, out).await,
+        Command::Drift(args) => drift::run(&global, &args, out).await,
+        Command::Op(command) => op::run(&global, &command, out).await,
+        Command::Site(command) => site::run(&global, &command, out).await,
+        Command::Guest(command) => guest::run(&global, &command, out).await,
+        Command::Stack(command) => stack::run(&global, &command, out).await,
+        Command::Demo(args) => demo::run(&global, &args, out).await,
+        Command::Sim(args) => sim::run(&args, out).await,
+        Command::Bench(args) => bench::run(&args, out).await,
+        Command::Validate(args) => validate::run(&args, out),
+        Command::Schema => schema::run(out),
+        Command::Completion { shell } => completion::run(shell, out),
+    }
+}

@@ -1,0 +1,138 @@
+//! `rapidlaunch op …`
+
+use std::collections::BTreeMap;
+
+use rl_engine::{JobRecord, OperationQuery, OperationRecord, OperationState, PAGE_MAX, StepRecord};
+
+use crate::cli::apply::said;
+use crate::cli::args::{Global, OpCommand, OpRef};
+use crate::env;
+use crate::error::{CommandError, ErrorKind};
+use crate::out::Out;
+use crate::render;
+use crate::render::style::Style;
+use crate::work::data::{Data, dir};
+use crate::work::operate;
+use crate::work::runner::{self, journal_error};
+
+/// Lists, shows, follows, cancels and retries operations.
+pub(crate) async fn run(global: &Global, command: &OpCommand, out: &Out) -> Result<(), CommandError> {
+    match command {
+        OpCommand::Ls { stack, unfinished } => list(global, stack.as_ref().map(ToString::to_string), *unfinished, out).await,
+        OpCommand::Show(op) => show(global, op, out).await,
+        OpCommand::Watch(op) => watch(global, op, out).await,
+        OpCommand::Cancel(op) => cancel(global, op, out).await,
+        OpCommand::Retry(op) => retry(global, op, out).await,
+    }
+}
+
+async fn list(global: &Global, subject: Option<String>, unfinished: bool, out: &Out) -> Result<(), CommandError> {
+    let data = Data::look(global).await?;
+    let states = if unfinished { vec![OperationState::Running, OperationState::Blocked] } else { Vec::new() };
+    let query = OperationQuery { subject, states, before: None, limit: PAGE_MAX };
+    let operations = data.journal().operations(query).await.map_err(journal_error)?;
+    if out.json() {
+        let rows: Vec<serde_json::Value> = operations.iter().map(render::operation::json).collect();
+        out.print_json(&serde_json::json!({ "operations": rows }));
+    } else {
+        out.print(&render::operation::list(&operations, runner::now()));
+    }
+    Ok(())
+}
+
+/// An operation with its jobs and their steps.
+type Whole = (OperationRecord, Vec<(JobRecord, Vec<StepRecord>)>);
+
+async fn whole(data: &Data, op: &OpRef) -> Result<Whole, CommandError> {
+    let record = data.operation(&op.id).await?;
+    let journal = data.journal();
+    let mut jobs = Vec::new();
+    loop {
+        let page = journal.jobs(record.info.id, jobs.len() as u32, PAGE_MAX).await.map_err(journal_error)?;
+        if page.is_empty() {
+            return Ok((record, jobs));
+        }
+        for job in page {
+            let steps = journal.steps(job.spec.id).await.map_err(journal_error)?;
+            jobs.push((job, steps));
+        }
+    }
+}
+
+async fn show(global: &Global, op: &OpRef, out: &Out) -> Result<(), CommandError> {
+    let data = Data::look(global).await?;
+    let (record, jobs) = whole(&data, op).await?;
+    if out.json() {
+        let jobs: Vec<serde_json::Value> = jobs.iter().map(|(job, steps)| render::operation::job_json(job, steps)).collect();
+        let mut value = render::operation::json(&record);
+        value["jobs"] = serde_json::json!(jobs);
+        out.print_json(&value);
+    } else {
+        out.print(&render::operation::show(&record, &jobs, Style::new(out.colour)));
+    }
+    Ok(())
+}
+
+async fn watch(global: &Global, op: &OpRef, out: &Out) -> Result<(), CommandError> {
+    let data = Data::open(global).await?;
+    let record = data.operation(&op.id).await?;
+    if !Data::is_open(&record) {
+        out.say(&format!("Operation {} is {}.", record.info.id, record.status.state.as_str()));
+        return Ok(());
+    }
+    go_on(&data, &record, out).await
+}
+
+async fn go_on(data: &Data, record: &OperationRecord, out: &Out) -> Result<(), CommandError> {
+    let id = record.info.id;
+    let ending = operate::resume(data, &BTreeMap::new(), id, out).await?;
+    if out.json() {
+        let record = data.operation(&id.to_string()).await?;
+        out.print_json(&render::operation::json(&record));
+    }
+    match said(&ending, id, out) {
+        Some(kind) => Err(CommandError::said(kind)),
+        None => {
+            out.say(&format!("Operation {id} is done."));
+            Ok(())
+        }
+    }
+}
+
+async fn cancel(global: &Global, op: &OpRef, out: &Out) -> Result<(), CommandError> {
+    let data = Data::look(global).await?;
+    let record = data.operation(&op.id).await?;
+    let id = record.info.id;
+    if !Data::is_open(&record) {
+        return Err(CommandError::input(format!("operation {id} is {} already", record.status.state.as_str())));
+    }
+    if data.is_looking() {
+        // Another process runs it; it looks for this file and obeys.
+        let file = dir(global)?.join(format!("cancel-{id}"));
+        std::fs::write(&file, b"").map_err(|error| CommandError::failed("the wish to cancel cannot be left").because(error))?;
+        out.say(&format!("Asked the process that runs operation {id} to cancel it."));
+        return Ok(());
+    }
+    let ending = operate::cancel_and_wait(&data, &BTreeMap::new(), id, out).await?;
+    if out.json() {
+        out.print_json(&render::operation::json(&data.operation(&id.to_string()).await?));
+    }
+    match ending {
+        operate::Ending::Cancelled | operate::Ending::Done => {
+            out.say(&format!("Operation {id} is {}.", ending.state().map_or("open", OperationState::as_str)));
+            Ok(())
+        }
+        other => Err(CommandError::said(said(&other, id, out).unwrap_or(ErrorKind::Failed))),
+    }
+}
+
+async fn retry(global: &Global, op: &OpRef, out: &Out) -> Result<(), CommandError> {
+    let data = Data::open(global).await?;
+    let record = data.operation(&op.id).await?;
+    let count = data.journal().retry(record.info.id, env::actor(), runner::now()).await.map_err(journal_error)?;
+    if count == 0 {
+        return Err(CommandError::input(format!("operation {} has no job to try again: it is {}", record.info.id, record.status.state.as_str()))
+            .hinted("what failed and was undone is planned again by `apply`"));
+    }
+    go_on(&data, &record, out).await
+}

@@ -1,0 +1,9 @@
+//! What several commands share: reading files, holding the data directory, connecting sites, planning, running.
+
+pub(crate) mod connect;
+pub(crate) mod data;
+pub(crate) mod inputs;
+pub(crate) mod operate;
+pub(crate) mod planning;
+pub(crate) mod registry;
+pub(crate) mod runner;

@@ -1,0 +1,246 @@
+//! Starts an operation, runs it to its end, and proves what came of it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use rl_engine::{Envelope, Ids, JobSpec, OperationId, OperationSpec, OperationState, SystemClock};
+use rl_model::{Proof, ResolvedStack, Site, SiteName, StackName};
+use rl_ops::Ctx;
+use rl_store::{StackStart, StackState};
+use serde::{Deserialize, Serialize};
+
+use crate::env;
+use crate::error::CommandError;
+use crate::out::Out;
+use crate::work::connect::{self, Sites};
+use crate::work::data::{Data, store_error};
+use crate::work::planning::Planned;
+use crate::work::registry::StoreRegistry;
+use crate::work::runner::{self, Left, Run, journal_error};
+
+/// What an operation's payload tells whoever goes on with it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct OperationPayload {
+    /// The sites its jobs need.
+    pub(crate) sites: Vec<SiteName>,
+    /// The stack's revision it carries out; `None` for an operation on one guest.
+    pub(crate) revision: Option<u64>,
+    /// Whether it takes the stack away.
+    pub(crate) destroy: bool,
+}
+
+/// How an operation ended, or was left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// Every job is done.
+    Done,
+    /// A job failed.
+    Failed,
+    /// A job could not be undone.
+    Stuck,
+    /// It was cancelled.
+    Cancelled,
+    /// A person must act.
+    Blocked,
+    /// The person detached.
+    Detached,
+}
+
+impl Ending {
+    /// The operation's state, unless it still runs.
+    pub(crate) fn state(self) -> Option<OperationState> {
+        match self {
+            Self::Done => Some(OperationState::Done),
+            Self::Failed => Some(OperationState::Failed),
+            Self::Stuck => Some(OperationState::Stuck),
+            Self::Cancelled => Some(OperationState::Cancelled),
+            Self::Blocked => Some(OperationState::Blocked),
+            Self::Detached => None,
+        }
+    }
+
+    fn of(left: &Left) -> Self {
+        match left {
+            Left::Detached => Self::Detached,
+            Left::Settled(record) => match record.status.state {
+                OperationState::Done => Self::Done,
+                OperationState::Failed => Self::Failed,
+                OperationState::Cancelled => Self::Cancelled,
+                OperationState::Stuck => Self::Stuck,
+                OperationState::Blocked | OperationState::Running => Self::Blocked,
+            },
+        }
+    }
+}
+
+/// Without a terminal to ask on, a command that acts needs `--yes`.
+pub(crate) fn need_consent(yes: bool, out: &Out) -> Result<(), CommandError> {
+    if yes || (out.interactive && !out.json()) {
+        return Ok(());
+    }
+    Err(CommandError::input("nobody can be asked here, so nothing was done").hinted("look at it with `plan`, then give --yes"))
+}
+
+/// Compiles a plan and starts it: accepted means on disk.
+pub(crate) async fn start(data: &Data, planned: &Planned, kind: &str) -> Result<OperationId, CommandError> {
+    for site in planned.declared.values() {
+        data.store.put_site(site.clone()).await.map_err(store_error)?;
+    }
+    let ids = Ids::from_os(Arc::new(SystemClock::new()));
+    let jobs = rl_ops::compile(&planned.plan, &planned.declared, &ids)
+        .map_err(|error| CommandError::failed("the plan cannot be carried out").because(error))?;
+    let payload = OperationPayload {
+        sites: planned.declared.keys().cloned().collect(),
+        revision: Some(planned.plan.base_revision + 1),
+        destroy: planned.plan.destroy,
+    };
+    let summary = format!("{kind} {} (plan {})", planned.plan.stack, planned.plan.id);
+    let spec = spec(ids.operation(), kind, planned.plan.stack.as_str(), summary, &payload, jobs)?;
+    let start = StackStart::of(&planned.plan, planned.manifest.clone());
+    Ok(data.store.start_operation(spec, Some(start)).await.map_err(store_error)?.operation)
+}
+
+/// An operation on one guest, started.
+pub(crate) async fn start_on_guest(
+    data: &Data,
+    site: &SiteName,
+    stack: &StackName,
+    summary: String,
+    job: JobSpec,
+) -> Result<OperationId, CommandError> {
+    let ids = Ids::from_os(Arc::new(SystemClock::new()));
+    let payload = OperationPayload { sites: vec![site.clone()], revision: None, destroy: false };
+    let spec = spec(ids.operation(), "guest", stack.as_str(), summary, &payload, vec![job])?;
+    Ok(data.store.start_operation(spec, None).await.map_err(store_error)?.operation)
+}
+
+fn spec(
+    id: OperationId,
+    kind: &str,
+    subject: &str,
+    summary: String,
+    payload: &OperationPayload,
+    jobs: Vec<JobSpec>,
+) -> Result<OperationSpec, CommandError> {
+    let payload = Envelope::of("operation", 1, payload).map_err(|error| CommandError::failed("the operation cannot be written down").because(error))?;
+    Ok(OperationSpec {
+        id,
+        kind: kind.to_owned(),
+        subject: subject.to_owned(),
+        actor: env::actor(),
+        summary,
+        payload,
+        idempotency_key: None,
+        exclusive: true,
+        jobs,
+    })
+}
+
+/// Runs an operation to its end, and writes down what the stack has become.
+pub(crate) async fn run(data: &Data, sites: &Sites, id: OperationId, out: &Out) -> Result<Ending, CommandError> {
+    let ctx = Ctx::new(sites.clone(), Arc::new(StoreRegistry(data.store.clone())));
+    let run = Run {
+        journal: data.journal(),
+        ctx: Arc::new(ctx),
+        operation: id,
+        cancel_file: data.cancel_file(id),
+        actor: env::actor(),
+        out,
+    };
+    let left = runner::run(run).await?;
+    let ending = Ending::of(&left);
+    if let Left::Settled(record) = &left
+        && record.status.state.is_finished()
+    {
+        let payload: OperationPayload = payload_of(record)?;
+        if let Some(revision) = payload.revision {
+            record_stack(data, &record.info.subject, revision, &payload, ending).await?;
+        }
+    }
+    Ok(ending)
+}
+
+fn payload_of(record: &rl_engine::OperationRecord) -> Result<OperationPayload, CommandError> {
+    record.info.payload.read().map_err(|error| {
+        CommandError::failed(format!("operation {} was written by a release that this one does not understand", record.info.id)).because(error)
+    })
+}
+
+/// Goes on with an operation that an earlier process began. Sites from files go before stored ones, so that a new token or address is used.
+pub(crate) async fn resume(
+    data: &Data,
+    given: &BTreeMap<SiteName, Site>,
+    id: OperationId,
+    out: &Out,
+) -> Result<Ending, CommandError> {
+    let record = data.journal().operation(id).await.map_err(journal_error)?;
+    let record = record.ok_or_else(|| CommandError::input(format!("there is no operation {id}")))?;
+    let sites = sites_of(data, given, &payload_of(&record)?, out).await?;
+    run(data, &sites, id, out).await
+}
+
+async fn sites_of(data: &Data, given: &BTreeMap<SiteName, Site>, payload: &OperationPayload, out: &Out) -> Result<Sites, CommandError> {
+    let mut declared = Vec::new();
+    for name in &payload.sites {
+        let site = match given.get(name) {
+            Some(site) => Some(site.clone()),
+            None => data.site(name).await?,
+        };
+        declared.push(site.ok_or_else(|| CommandError::input(format!("site `{name}` is not known")).hinted("give its file with -f FILE"))?);
+    }
+    connect::connect(&declared, connect::pace(), out)
+}
+
+/// Cancels an operation and waits until nothing of it runs any more.
+pub(crate) async fn cancel_and_wait(
+    data: &Data,
+    given: &BTreeMap<SiteName, Site>,
+    id: OperationId,
+    out: &Out,
+) -> Result<Ending, CommandError> {
+    data.journal().request_cancel(id, env::actor(), runner::now()).await.map_err(journal_error)?;
+    resume(data, given, id, out).await
+}
+
+/// Writes down what a stack has become, with the VMIDs and nodes its guests really have.
+async fn record_stack(data: &Data, stack: &str, revision: u64, payload: &OperationPayload, ending: Ending) -> Result<(), CommandError> {
+    let Ok(stack) = stack.parse::<StackName>() else { return Ok(()) };
+    let Some(record) = data.store.revision(&stack, revision).await.map_err(store_error)? else { return Ok(()) };
+    if ending != Ending::Done {
+        return Ok(());
+    }
+    let state = if payload.destroy { StackState::Destroyed } else { StackState::Applied };
+    let resolved = as_recorded(data, record.resolved).await?;
+    data.store.record_applied(&stack, revision, resolved, state).await.map_err(store_error)
+}
+
+/// The stack with its guests as the store has recorded them: a job may have given one another VMID, or a person moved it.
+pub(crate) async fn as_recorded(data: &Data, mut resolved: ResolvedStack) -> Result<ResolvedStack, CommandError> {
+    for record in data.store.guests(&resolved.name).await.map_err(store_error)? {
+        if let Some(guest) = resolved.guests.get_mut(&record.name)
+            && guest.id == record.id
+        {
+            guest.vmid = record.vmid;
+            guest.node = record.node;
+        }
+    }
+    Ok(resolved)
+}
+
+/// Proves a stack that was just applied.
+pub(crate) async fn prove_applied(data: &Data, planned: &Planned) -> Result<Proof, CommandError> {
+    let resolved = as_recorded(data, planned.plan.resolved.clone()).await?;
+    Ok(rl_ops::prove(&planned.sites, &resolved, now_ms()).await)
+}
+
+/// Proves that no guest of a destroyed stack is left.
+pub(crate) async fn prove_destroyed(planned: &Planned) -> Result<Proof, CommandError> {
+    let guests: Vec<(SiteName, rl_model::Stamp)> =
+        planned.plan.actions.iter().map(|action| (action.site.clone(), action.stamp.clone())).collect();
+    Ok(rl_ops::prove_gone(&planned.sites, &planned.plan.stack, &guests, now_ms()).await)
+}
+
+/// The wall clock in milliseconds of Unix time.
+pub(crate) fn now_ms() -> i64 {
+    i64::try_from(runner::now().0).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,233 @@
+//! From files or a stored stack to a plan: look, resolve, look closer, resolve again, plan.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use rl_model::manifest::{Manifest, SectionKind, Stack};
+use rl_model::{
+    Leases, Observed, Plan, PlanReport, Policy, Site, SiteName, StackName, StorageId, Vmid,
+};
+use rl_ops::{Scope, look_closer, observe};
+use crate::work::inputs::InputFile;
+use serde::{Deserialize, Serialize};
+
+use crate::cli::args::{PolicyArgs, SectionArg, StackRef};
+use crate::error::CommandError;
+use crate::out::Out;
+use crate::work::connect::{self, Sites};
+use crate::work::data::{Data, absolute, store_error};
+use crate::work::{inputs, runner};
+
+/// What the store keeps of a stack's declaration.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct StoredManifest {
+    /// The file it was read from.
+    pub(crate) file: String,
+    /// The file's text.
+    pub(crate) text: String,
+    /// The stack, checked, with defaults filled in.
+    pub(crate) stack: Stack,
+}
+
+/// The stacks a command is about, with the sites they lie on.
+pub(crate) struct Subject {
+    /// The files they were read from; none for a stored stack.
+    pub(crate) files: Vec<InputFile>,
+    /// Sites and stacks.
+    pub(crate) manifest: Manifest,
+    /// The stacks to act on, in order.
+    pub(crate) stacks: Vec<StackName>,
+}
+
+/// A plan with all that carrying it out needs.
+pub(crate) struct Planned {
+    /// The plan.
+    pub(crate) plan: Plan,
+    /// What it tells beside its actions.
+    pub(crate) report: PlanReport,
+    /// The clients of its sites.
+    pub(crate) sites: Sites,
+    /// The sites' declarations.
+    pub(crate) declared: BTreeMap<SiteName, Site>,
+    /// What the store will keep of the declaration.
+    pub(crate) manifest: String,
+}
+
+/// Finds out which stacks a command is about.
+pub(crate) async fn subject(data: &Data, stack: &StackRef, out: &Out) -> Result<Subject, CommandError> {
+    if !stack.files.is_empty() {
+        return from_files(data, stack, out).await;
+    }
+    let Some(name) = &stack.stack else {
+        return Err(CommandError::input("no stack was named").hinted("give files with -f FILE, or the name of a stack applied before (`rapidlaunch stack ls`)"));
+    };
+    let stored = stored(data, name).await?;
+    let mut manifest = Manifest::default();
+    manifest.sites = data.sites().await?.into_iter().map(|site| (site.name.clone(), site)).collect();
+    manifest.stacks.insert(name.clone(), stored.stack);
+    Ok(Subject { files: Vec::new(), manifest, stacks: vec![name.clone()] })
+}
+
+async fn from_files(data: &Data, stack: &StackRef, out: &Out) -> Result<Subject, CommandError> {
+    let inputs = inputs::read(&stack.files, &data.known().await?, out)?;
+    let mut manifest = inputs.manifest;
+    for site in data.sites().await? {
+        manifest.sites.entry(site.name.clone()).or_insert(site);
+    }
+    manifest.sites = manifest.sites.into_iter().map(|(name, site)| (name, absolute(site))).collect();
+    let stacks: Vec<StackName> = match &stack.stack {
+        Some(name) if manifest.stacks.contains_key(name) => vec![name.clone()],
+        Some(name) => return Err(CommandError::input(format!("the files declare no stack `{name}`"))),
+        None => manifest.stacks.keys().cloned().collect(),
+    };
+    if stacks.is_empty() {
+        return Err(CommandError::input("the files declare no stack").hinted("a stack begins with `kind: stack`"));
+    }
+    Ok(Subject { files: inputs.files, manifest, stacks })
+}
+
+/// The stored declaration of a stack.
+pub(crate) async fn stored(data: &Data, name: &StackName) -> Result<StoredManifest, CommandError> {
+    let record = data.store.stack(name).await.map_err(store_error)?;
+    let record = record.ok_or_else(|| {
+        CommandError::input(format!("no stack `{name}` was applied before")).hinted("give its file with -f FILE; `rapidlaunch stack ls` lists the stored ones")
+    })?;
+    serde_json::from_str(&record.manifest)
+        .map_err(|error| CommandError::failed(format!("the stored declaration of stack `{name}` cannot be read")).because(error))
+}
+
+/// What a person allows, from the command line.
+pub(crate) fn policy(args: &PolicyArgs) -> Policy {
+    let kind = |section: &SectionArg| match section {
+        SectionArg::Firewall => SectionKind::Firewall,
+        SectionArg::Dns => SectionKind::Dns,
+        SectionArg::Secrets => SectionKind::Secrets,
+    };
+    Policy {
+        allow_replace: args.allow_replace.iter().cloned().collect(),
+        allow_data_loss: args.allow_data_loss.iter().cloned().collect(),
+        no_restart: args.no_restart,
+        without: args.without.iter().map(kind).collect(),
+    }
+}
+
+/// Looks at the sites and plans one stack of the subject.
+pub(crate) async fn plan(
+    data: &Data,
+    subject: &Subject,
+    name: &StackName,
+    policy: &Policy,
+    deep: bool,
+    out: &Out,
+) -> Result<Planned, CommandError> {
+    let stack = &subject.manifest.stacks[name];
+    let mut names = stack.sites();
+    let leases = leases(data, name, &mut names).await?;
+    let declared = declared(&subject.manifest.sites, &names)?;
+    let sites = connect::connect(declared.values(), connect::pace(), out)?;
+    let mut observed = look(&sites).await?;
+    let catalog = catalog(stack, &leases, &observed);
+    if !catalog.is_empty() {
+        let scope = Scope { catalog, ..Scope::default() };
+        look_closer(&sites, &scope, &mut observed).await;
+    }
+    let resolve = |observed: &Observed| {
+        rl_planner::resolve(&subject.manifest, name, observed, &leases)
+            .map_err(|errors| inputs::unresolved(&errors, &subject.files, out))
+    };
+    let (resolved, _) = resolve(&observed)?;
+    let limit = if deep { usize::MAX } else { rl_planner::plan::CONFIGS_READ_MAX };
+    read_configs(&sites, &rl_planner::plan::configs_needed(&resolved, &observed, &leases, limit), &mut observed).await;
+    let (resolved, placements) = resolve(&observed)?;
+    let base_revision = revision(data, name).await?;
+    let (plan, mut report) = rl_planner::plan(&resolved, &observed, &leases, policy, base_revision);
+    report.placements = placements;
+    let manifest = stored_text(subject, stack)?;
+    Ok(Planned { plan, report, sites, declared, manifest })
+}
+
+/// Looks at the sites and plans the removal of a whole stack.
+pub(crate) async fn plan_destroy(data: &Data, subject: &Subject, name: &StackName, policy: &Policy, out: &Out) -> Result<Planned, CommandError> {
+    let stack = &subject.manifest.stacks[name];
+    let mut names = BTreeSet::new();
+    let leases = leases(data, name, &mut names).await?;
+    let declared = declared(&subject.manifest.sites, &names)?;
+    let sites = connect::connect(declared.values(), connect::pace(), out)?;
+    let mut observed = look(&sites).await?;
+    let empty = rl_model::ResolvedStack {
+        name: name.clone(),
+        controller: leases.controller.clone(),
+        guests: BTreeMap::new(),
+        sections: Vec::new(),
+    };
+    read_configs(&sites, &rl_planner::plan::configs_needed(&empty, &observed, &leases, usize::MAX), &mut observed).await;
+    let base_revision = revision(data, name).await?;
+    let (plan, report) = rl_planner::plan::plan_destroy(name, &leases, &observed, policy, base_revision);
+    let manifest = stored_text(subject, stack)?;
+    Ok(Planned { plan, report, sites, declared, manifest })
+}
+
+async fn look(sites: &Sites) -> Result<Observed, CommandError> {
+    let now = i64::try_from(runner::now().0).unwrap_or(i64::MAX);
+    observe(sites, &Scope::default(), now).await.map_err(|error| {
+        CommandError::failed(error.to_string())
+            .because(std::error::Error::source(&error).map(ToString::to_string).map_or_else(Unexplained::default, Unexplained))
+            .hinted("`rapidlaunch site check NAME` tells what is wrong with the connection")
+    })
+}
+
+/// A cause that is only known as text.
+#[derive(Debug, thiserror::Error, Default)]
+#[error("{0}")]
+struct Unexplained(String);
+
+/// Leases of a stack on its sites, and on those where guests of it still are.
+async fn leases(data: &Data, stack: &StackName, sites: &mut BTreeSet<SiteName>) -> Result<Leases, CommandError> {
+    sites.extend(data.store.guests(stack).await.map_err(store_error)?.into_iter().map(|guest| guest.site));
+    let names: Vec<SiteName> = sites.iter().cloned().collect();
+    let entropy = ulid::Ulid::generate().random() as u64;
+    data.store.leases(stack, &names, entropy).await.map_err(store_error)
+}
+
+fn declared(all: &BTreeMap<SiteName, Site>, names: &BTreeSet<SiteName>) -> Result<BTreeMap<SiteName, Site>, CommandError> {
+    let find = |name: &SiteName| {
+        let site = all.get(name).ok_or_else(|| CommandError::input(format!("site `{name}` is not known")).hinted("give its file with -f FILE"))?;
+        Ok((name.clone(), site.clone()))
+    };
+    names.iter().map(find).collect()
+}
+
+/// Sites that get new guests, with the storages their templates lie on: only there nodes are looked at more closely.
+fn catalog(stack: &Stack, leases: &Leases, observed: &Observed) -> BTreeMap<SiteName, BTreeSet<StorageId>> {
+    let mut out: BTreeMap<SiteName, BTreeSet<StorageId>> = BTreeMap::new();
+    for container in stack.containers.values() {
+        let there = |vmid: Vmid| observed.sites.get(&container.site).is_some_and(|site| site.guests.contains_key(&vmid));
+        let known = |name| leases.guests.get(name).is_some_and(|known| known.site == container.site && there(known.vmid));
+        let moves = |name| container.node.as_ref().is_some_and(|node| leases.guests.get(name).is_some_and(|known| known.node != *node));
+        if stack.guest_names(container).iter().any(|name| !known(name) || moves(name)) {
+            out.entry(container.site.clone()).or_default().insert(container.image.storage());
+        }
+    }
+    out
+}
+
+async fn read_configs(sites: &Sites, needed: &[(SiteName, Vmid)], observed: &mut Observed) {
+    let mut scope = Scope::default();
+    for (site, vmid) in needed {
+        scope.configs.entry(site.clone()).or_default().insert(*vmid);
+    }
+    look_closer(sites, &scope, observed).await;
+}
+
+async fn revision(data: &Data, name: &StackName) -> Result<u64, CommandError> {
+    Ok(data.store.stack(name).await.map_err(store_error)?.map_or(0, |record| record.revision))
+}
+
+fn stored_text(subject: &Subject, stack: &Stack) -> Result<String, CommandError> {
+    let file = subject.files.iter().find(|file| file.text.contains(stack.name.as_str()));
+    let stored = StoredManifest {
+        file: file.map(|file| file.name.clone()).unwrap_or_default(),
+        text: file.map(|file| file.text.clone()).unwrap_or_default(),
+        stack: stack.clone(),
+    };
+    serde_json::to_string(&stored).map_err(|error| CommandError::failed("the stack cannot be written down").because(error))
+}

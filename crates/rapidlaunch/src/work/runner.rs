@@ -1,0 +1,165 @@
+//! Runs the engine until an operation is settled, shows what happens, and lets go of it when asked to.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rl_engine::{
+    Engine, EngineConfig, Event, EventQuery, Journal, OperationId, OperationRecord, OperationState, PAGE_MAX, ProgressBoard,
+    SystemClock, UnixMs,
+};
+use rl_ops::Ctx;
+use tokio_util::sync::CancellationToken;
+
+use crate::error::CommandError;
+use crate::out::Out;
+use crate::render::progress::View;
+
+/// How often the live view is drawn, and how often a request to cancel from another process is looked for.
+const TICK: Duration = Duration::from_millis(100);
+/// Ticks between two looks for such a request.
+const TICKS_PER_REQUEST_LOOK: u32 = 5;
+
+/// How an operation was left.
+pub(crate) enum Left {
+    /// It is finished, or blocked.
+    Settled(Box<OperationRecord>),
+    /// The person detached; it goes on when it is taken up again.
+    Detached,
+}
+
+/// What running an operation needs.
+pub(crate) struct Run<'a> {
+    /// The journal.
+    pub(crate) journal: Arc<dyn Journal>,
+    /// The steps' context.
+    pub(crate) ctx: Arc<Ctx>,
+    /// The operation to be settled; others that are unfinished go on beside it.
+    pub(crate) operation: OperationId,
+    /// Where another process may ask for cancellation.
+    pub(crate) cancel_file: PathBuf,
+    /// Who acts.
+    pub(crate) actor: String,
+    /// Shows progress.
+    pub(crate) out: &'a Out,
+}
+
+/// Runs until the operation is settled, or until Ctrl-C.
+pub(crate) async fn run(run: Run<'_>) -> Result<Left, CommandError> {
+    let clock = Arc::new(SystemClock::new());
+    let engine = Engine::new(
+        Arc::clone(&run.journal),
+        rl_ops::registry(),
+        Arc::clone(&run.ctx) as Arc<dyn std::any::Any + Send + Sync>,
+        clock,
+        EngineConfig::standard(),
+    );
+    let board = engine.progress();
+    let shutdown = CancellationToken::new();
+    let stop = shutdown.clone();
+    let running = tokio::spawn(async move { engine.run(stop).await });
+    let left = follow(&run, &board, &running).await;
+    shutdown.cancel();
+    match running.await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => return Err(CommandError::failed("the engine stopped").because(error)),
+        Err(error) => return Err(CommandError::failed("the engine ended unexpectedly").because(error)),
+    }
+    left
+}
+
+type Running = tokio::task::JoinHandle<Result<(), rl_engine::EngineError>>;
+
+async fn follow(run: &Run<'_>, board: &ProgressBoard, engine: &Running) -> Result<Left, CommandError> {
+    let jobs = job_names(run).await?;
+    let mut view = View::new(run.out, jobs);
+    let mut seen = Seen { after: 0, operation: run.operation };
+    let mut ticks = 0u32;
+    let mut signal = run.journal.subscribe();
+    let mut interval = tokio::time::interval(TICK);
+    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let interrupted = tokio::signal::ctrl_c();
+    tokio::pin!(interrupted);
+    loop {
+        tokio::select! {
+            _ = interval.tick() => {}
+            _ = &mut interrupted => {
+                view.say("detached: calls under way are written down, then this process ends");
+                return Ok(Left::Detached);
+            }
+        }
+        ticks += 1;
+        if ticks % TICKS_PER_REQUEST_LOOK == 0 {
+            obey_cancel_request(run).await?;
+        }
+        if signal.has_changed().unwrap_or(true) || ticks == 1 {
+            signal.borrow_and_update();
+            seen.show(run, &mut view).await?;
+            if let Some(record) = settled(run).await? {
+                seen.show(run, &mut view).await?;
+                view.finish();
+                return Ok(Left::Settled(Box::new(record)));
+            }
+        }
+        if engine.is_finished() {
+            return Err(CommandError::failed("the engine stopped before the operation was settled"));
+        }
+        view.draw(&board.all());
+    }
+}
+
+async fn job_names(run: &Run<'_>) -> Result<BTreeMap<rl_engine::JobId, String>, CommandError> {
+    let mut names = BTreeMap::new();
+    loop {
+        let page = run.journal.jobs(run.operation, names.len() as u32, PAGE_MAX).await.map_err(journal_error)?;
+        if page.is_empty() {
+            return Ok(names);
+        }
+        names.extend(page.into_iter().map(|job| (job.spec.id, job.spec.key)));
+    }
+}
+
+async fn settled(run: &Run<'_>) -> Result<Option<OperationRecord>, CommandError> {
+    let record = run.journal.operation(run.operation).await.map_err(journal_error)?;
+    let record = record.ok_or_else(|| CommandError::failed(format!("operation {} is gone", run.operation)))?;
+    Ok((record.status.state != OperationState::Running).then_some(record))
+}
+
+/// Another process cannot write to the store while this one holds it; it leaves a file with the operation's id instead.
+async fn obey_cancel_request(run: &Run<'_>) -> Result<(), CommandError> {
+    if !run.cancel_file.exists() {
+        return Ok(());
+    }
+    run.journal.request_cancel(run.operation, run.actor.clone(), now()).await.map_err(journal_error)?;
+    let _ = std::fs::remove_file(&run.cancel_file);
+    Ok(())
+}
+
+/// Where the reading of events stands.
+struct Seen {
+    after: u64,
+    operation: OperationId,
+}
+
+impl Seen {
+    async fn show(&mut self, run: &Run<'_>, view: &mut View) -> Result<(), CommandError> {
+        loop {
+            let query = EventQuery { after: self.after, operation: Some(self.operation), limit: PAGE_MAX };
+            let events: Vec<Event> = run.journal.events(query).await.map_err(journal_error)?;
+            let Some(last) = events.last() else { return Ok(()) };
+            self.after = last.seq;
+            events.iter().for_each(|event| view.event(event));
+        }
+    }
+}
+
+/// The wall clock, as the journal counts it.
+pub(crate) fn now() -> UnixMs {
+    UnixMs(u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or(0))
+}
+
+/// The error of a journal that cannot be read or written.
+pub(crate) fn journal_error(error: rl_engine::JournalError) -> CommandError {
+    CommandError::failed("the store failed").because(error)
+}
