@@ -8,12 +8,13 @@ use rl_model::{
     StartupOrder, StorageId, Tag, Vmid, VolumeId,
 };
 
-use super::fields::{Fields, Limits, Shape, choice, integer, one_or_list, parsed, size, text};
+use super::fields::{Fields, Shape};
 use super::firewall::{self, FirewallDraft};
 use super::network::address;
 use super::nic::{self, NicDraft};
 use super::report::{Report, Sp};
 use super::tree::{Kind, Node, Place, shown};
+use super::values::{Limits, choice, integer, one_or_list, parsed, size, text};
 use super::volume::{self, VolumeDraft};
 use super::{secrets, site, ssh};
 use crate::diagnostic::codes;

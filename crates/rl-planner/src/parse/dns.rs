@@ -3,9 +3,10 @@
 use rl_model::manifest::{DnsRecord, DnsTarget, DnsType};
 use rl_model::{ContainerName, Fqdn, Hostname, NicName};
 
-use super::fields::{Fields, Limits, Shape, choice, list, parsed, text};
+use super::fields::{Fields, Shape};
 use super::report::{Report, Sp};
 use super::tree::{Node, shown};
+use super::values::{Limits, choice, list, parsed, text};
 use crate::diagnostic::codes;
 
 pub(crate) const RECORD: Shape =

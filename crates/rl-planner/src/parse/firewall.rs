@@ -5,9 +5,10 @@ use std::net::IpAddr;
 use rl_model::manifest::{FirewallTraffic, PortRange, RuleDirection, Verdict};
 use rl_model::{Cidr, NicName};
 
-use super::fields::{Fields, Shape, choice, one_or_list, parsed, text, wrong_type};
+use super::fields::{Fields, Shape};
 use super::report::{Report, Sp, nearest};
 use super::tree::{Kind, Node, Place, shown};
+use super::values::{choice, one_or_list, parsed, text, wrong_type};
 use crate::diagnostic::{Diagnostic, codes};
 
 pub(crate) const FIREWALL: Shape =

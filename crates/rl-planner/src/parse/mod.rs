@@ -24,14 +24,16 @@ mod site;
 mod ssh;
 mod stack;
 mod tree;
+mod values;
 mod volume;
 mod yaml;
 
-use fields::{Shape, parsed, text, wrong_type};
+use fields::Shape;
 use link::{Linker, Placed};
 use report::{Findings, Report};
 use stack::StackDraft;
 use tree::{Kind, Node, Place};
+use values::{parsed, text, wrong_type};
 
 use crate::diagnostic::{Diagnostic, codes};
 pub use crate::diagnostic::{ManifestErrors, Source};

@@ -5,9 +5,10 @@ use std::net::IpAddr;
 use rl_model::manifest::Location;
 use rl_model::{AddressRange, BridgeName, Cidr, Fqdn, Network, NetworkName, VlanId};
 
-use super::fields::{Fields, Limits, Shape, one_or_list, parsed, text};
+use super::fields::{Fields, Shape};
 use super::report::{Report, Sp};
 use super::tree::{Node, Place, shown};
+use super::values::{Limits, one_or_list, parsed, text};
 use crate::diagnostic::{Diagnostic, codes};
 
 pub(crate) const NETWORK: Shape = Shape {

@@ -4,10 +4,11 @@ use std::net::IpAddr;
 
 use rl_model::{MacAddr, NetworkName, NicName};
 
-use super::fields::{Fields, Limits, Shape, one_or_list, parsed, text};
+use super::fields::{Fields, Shape};
 use super::network::address;
 use super::report::{Report, Sp, nearest};
 use super::tree::{Kind, Node, shown};
+use super::values::{Limits, one_or_list, parsed, text};
 use crate::diagnostic::{Diagnostic, codes};
 
 pub(crate) const NIC: Shape =
@@ -71,7 +72,7 @@ fn nic(report: &mut Report<'_>, fields: &Fields<'_>, name: Sp<NicName>) -> NicDr
         rate_mbps: fields.integer(report, "rate", rate).map(|sp| sp.value),
         firewall: fields.get(report, "firewall").and_then(|node| {
             let at = report.at(node.place);
-            super::fields::boolean(report, node).map(|value| Sp { value, at })
+            super::values::boolean(report, node).map(|value| Sp { value, at })
         }),
     }
 }

@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use rl_model::manifest::{Location, SecretGrant};
 use rl_model::{GuestPath, SecretRef};
 
-use super::fields::{Fields, Shape, parsed, text, wrong_type};
+use super::fields::{Fields, Shape};
 use super::report::{Report, Sp};
 use super::tree::{Kind, Meaning, Node, shown};
+use super::values::{parsed, text, wrong_type};
 use crate::diagnostic::{Diagnostic, codes};
 
 pub(crate) const SECRET: Shape = Shape { name: "Secret", what: "a secret", keys: &["from", "to", "mode", "owner"] };

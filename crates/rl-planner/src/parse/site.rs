@@ -8,10 +8,11 @@ use rl_model::{
     StorageId, TlsTrust, TokenSource, VmidRange, VolumeId,
 };
 
-use super::fields::{Fields, Limits, Shape, named, one_or_list, parsed, text, wrong_type};
+use super::fields::{Fields, Shape, named};
 use super::network::network;
 use super::report::Report;
 use super::tree::{Kind, Node, Place, shown};
+use super::values::{Limits, one_or_list, parsed, text, wrong_type};
 use crate::diagnostic::{Diagnostic, codes};
 
 pub(crate) const SITE: Shape = Shape {
@@ -111,7 +112,7 @@ fn endpoints(report: &mut Report<'_>, proxmox: &Fields<'_>) -> Option<Vec<Endpoi
         report.origins.insert(format!("{path}.{}", found.value), found.at.clone());
         Some(found)
     };
-    let list = super::fields::list(report, node, read)?;
+    let list = super::values::list(report, node, read)?;
     let mut out: Vec<Endpoint> = Vec::new();
     for found in &list {
         if out.contains(&found.value) {

@@ -3,9 +3,9 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::fields::text;
 use super::report::Report;
 use super::tree::{Node, shown};
+use super::values::text;
 use crate::diagnostic::codes;
 
 /// Kinds of public key that OpenSSH takes.

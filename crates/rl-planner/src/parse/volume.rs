@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use rl_model::{DiskSize, GuestPath, StorageId, VolumeName};
 
 use super::container::disk;
-use super::fields::{Fields, Shape, parsed};
+use super::fields::{Fields, Shape};
 use super::report::{Report, Sp};
+use super::values::parsed;
 use crate::diagnostic::{Diagnostic, codes};
 
 pub(crate) const VOLUME: Shape =

@@ -73,7 +73,9 @@ fn place<'o>(origins: &'o Origins, site: &Site, network: &Network, range: Addres
     origins.get(&format!("{path}.{range}")).or_else(|| origins.get(&path))
 }
 
-type Ranges<'a> = Vec<(&'a Network, AddressRange)>;
+/// A range with its network.
+type Owned<'a> = (&'a Network, AddressRange);
+type Ranges<'a> = Vec<Owned<'a>>;
 
 /// Every range of a site, sorted by its first address.
 fn ranges(site: &Site) -> Ranges<'_> {
@@ -90,7 +92,7 @@ fn ranges(site: &Site) -> Ranges<'_> {
 const OVERLAPS_MAX: usize = 50;
 
 /// The pairs that share an address; of one and the same list, each pair once.
-fn overlaps<'a>(one: &Ranges<'a>, two: &Ranges<'a>) -> Vec<((&'a Network, AddressRange), (&'a Network, AddressRange))> {
+fn overlaps<'a>(one: &Ranges<'a>, two: &Ranges<'a>) -> Vec<(Owned<'a>, Owned<'a>)> {
     let same = std::ptr::eq(one, two);
     let mut out = Vec::new();
     for (index, first) in one.iter().enumerate() {

@@ -1,6 +1,9 @@
 //! What holds for any stack files: order does not matter, and no text makes the parser fail.
 
+use std::sync::LazyLock;
+
 use proptest::prelude::*;
+use serde_json::Value;
 
 use super::*;
 use crate::diagnostic::{Severity, render};
@@ -168,6 +171,43 @@ fn places_are_true(found: &Diagnostic, text: &str) -> Result<(), TestCaseError> 
     Ok(())
 }
 
+/// Holds that what was taken fits the schema, and that no part of it was dropped without a word; the file is read by
+/// another YAML library.
+fn nothing_is_lost(manifest: &Manifest, text: &str) -> Result<(), TestCaseError> {
+    static SCHEMA: LazyLock<jsonschema::Validator> =
+        LazyLock::new(|| jsonschema::draft202012::new(&crate::schema::schema()).unwrap());
+    let documents: Vec<Value> = serde_saphyr::from_multiple(text).map_err(|e| TestCaseError::fail(e.to_string()))?;
+    for document in documents.iter().filter(|document| !document.is_null()) {
+        let why: Vec<String> = SCHEMA.iter_errors(document).map(|e| format!("{e} at {}", e.instance_path())).collect();
+        prop_assert!(why.is_empty(), "{why:?}");
+        let name = document["name"].as_str().unwrap();
+        if document["kind"] == "site" {
+            let site = &manifest.sites[&name.parse().unwrap()];
+            prop_assert_eq!(site.endpoints.len(), size(&document["proxmox"]["endpoints"]));
+            prop_assert_eq!(site.networks.len(), size(&document["networks"]));
+            prop_assert_eq!(site.images.len(), size(&document["images"]));
+            prop_assert_ne!(&site.token, &rl_model::TokenSource::Env(String::new()));
+            continue;
+        }
+        let stack = &manifest.stacks[&name.parse().unwrap()];
+        prop_assert_eq!(stack.containers.len(), size(&document["containers"]));
+        prop_assert_eq!(stack.dns.len(), size(&document["dns"]));
+        for (name, written) in document["containers"].as_object().unwrap() {
+            let made = &stack.containers[&name.parse().unwrap()];
+            let rules = made.firewall.as_ref().map_or(0, |firewall| firewall.rules.len());
+            let all =
+                [made.nics.len(), made.volumes.len(), made.secrets.len(), made.tags.len(), made.after.len(), rules];
+            let keys = ["/nics", "/volumes", "/secrets", "/tags", "/after", "/firewall/rules"];
+            prop_assert_eq!(all, keys.map(|key| written.pointer(key).map_or(0, size)), "{}", name);
+        }
+    }
+    Ok(())
+}
+
+fn size(value: &Value) -> usize {
+    value.as_array().map_or(0, Vec::len) + value.as_object().map_or(0, serde_json::Map::len)
+}
+
 proptest! {
     #[test]
     fn the_order_of_documents_and_files_does_not_matter(
@@ -195,7 +235,10 @@ proptest! {
         let text = edits.iter().fold(everything(), |text, edit| apply(&text, edit));
         let source = [Source { name: "fuzz.yaml", text: &text }];
         match parse_all(&source, &Known::default()) {
-            Ok((_, warnings)) => prop_assert!(warnings.iter().all(|w| w.severity == Severity::Warning)),
+            Ok((manifest, warnings)) => {
+                prop_assert!(warnings.iter().all(|w| w.severity == Severity::Warning));
+                nothing_is_lost(&manifest, &text)?;
+            }
             Err(errors) => {
                 prop_assert!(errors.count() > 0);
                 for found in &errors.diagnostics {

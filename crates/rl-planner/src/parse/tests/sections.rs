@@ -176,6 +176,31 @@ firewall: { rules: [{ allow: https, from: [wbe, 10.0.0.0/33, anywhere] }] }
 }
 
 #[test]
+fn empty_lists_where_something_is_needed() {
+    insta::assert_snapshot!(container_shown("image: debian-12\nfirewall: { rules: [{ allow: [] }, { allow: https, from: [] }] }"), @r#"
+        error[RL0201]: the list is empty
+         --> stack.yaml:7:34
+          |
+        6 |     image: debian-12
+        7 |     firewall: { rules: [{ allow: [] }, { allow: https, from: [] }] }
+          |                                  ^^
+          |
+          = help: name at least one, or remove the key
+
+        error[RL0201]: the list is empty
+         --> stack.yaml:7:62
+          |
+        6 |     image: debian-12
+        7 |     firewall: { rules: [{ allow: [] }, { allow: https, from: [] }] }
+          |                                                              ^^
+          |
+          = help: name at least one, or remove the key
+
+        the stack files have 2 errors; nothing was contacted or changed
+    "#);
+}
+
+#[test]
 fn secrets_wrong_in_several_ways() {
     insta::assert_snapshot!(container_shown(r#"image: debian-12
 secrets:
