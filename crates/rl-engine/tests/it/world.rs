@@ -153,10 +153,10 @@ impl World {
     }
 
     fn mark(&self, thing: &str, mark: &str) {
-        if let Some(thing) = self.books.lock().unwrap().things.get_mut(thing) {
-            if !thing.marks.iter().any(|known| known == mark) {
-                thing.marks.push(mark.to_owned());
-            }
+        if let Some(thing) = self.books.lock().unwrap().things.get_mut(thing)
+            && !thing.marks.iter().any(|known| known == mark)
+        {
+            thing.marks.push(mark.to_owned());
         }
     }
 
