@@ -109,7 +109,7 @@ pub enum ActionKind {
     Replace {
         /// As it shall be.
         guest: Box<ResolvedGuest>,
-        /// The fields that force it.
+        /// The fields that force it; and `protection` where it has to be switched off before the guest can go.
         changes: Vec<Change>,
         /// Whether it ran when it was seen.
         was_running: bool,

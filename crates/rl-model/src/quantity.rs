@@ -35,7 +35,7 @@ fn parse_bytes(what: &'static str, text: &str) -> Result<u64, ParseError> {
     let scale = 10u128.pow(fraction.len() as u32);
     let number: u128 = format!("{whole}{fraction}").parse().map_err(|_| wrong("its number is wrong"))?;
     let bytes = number * u128::from(factor);
-    if bytes % scale != 0 {
+    if !bytes.is_multiple_of(scale) {
         return Err(wrong("it is no whole number of bytes"));
     }
     u64::try_from(bytes / scale).map_err(|_| wrong("it is too large"))

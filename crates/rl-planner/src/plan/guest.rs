@@ -1,8 +1,8 @@
 //! One guest of the stack: what is to be done with it, and what is told about it.
 
 use rl_model::{
-    Action, ActionId, ActionKind, Change, Consequence, ContainerConfig, GuestName, GuestStatus, KnownGuest, Leases,
-    NodeName, NoteLevel, Policy, ResolvedGuest, ResolvedStack, SiteName, Stamp,
+    Action, ActionId, ActionKind, Change, Consequence, ContainerConfig, FieldKey, GuestName, GuestStatus, KnownGuest,
+    Leases, NodeName, NoteLevel, Policy, ResolvedGuest, ResolvedStack, SiteName, Stamp,
 };
 
 use super::delta::{Delta, Forced};
@@ -199,7 +199,7 @@ impl Scene<'_> {
         let allowed = self.policy.allow_replace.contains(&want.name);
         let volumes = delta.data_volumes();
         let data_allowed = volumes.is_empty() || self.policy.allow_data_loss.contains(&want.name);
-        let protected = config.fields.get(rl_model::FieldKey::Protection) == "1";
+        let protected = want.protection && is_protected(config);
         let root = features_need_root(rl_model::Features::default(), want.features, want.unprivileged);
         let allowed = say::replace_refused(want, forced, &volumes, (allowed, data_allowed, protected, root), report);
         allowed && self.target_online(want, place, report)
@@ -225,9 +225,12 @@ impl Scene<'_> {
         if want.node_pinned {
             guest.node = want.node.clone();
         }
-        let (changes, mut reasons): (Vec<Change>, Vec<String>) =
+        let (mut changes, reasons): (Vec<Change>, Vec<String>) =
             forced.into_iter().map(|forced| (forced.change, forced.reason)).unzip();
-        reasons.dedup();
+        if is_protected(config) {
+            let (key, from, to) = (FieldKey::Protection, "1".to_owned(), "0".to_owned());
+            changes.push(Change { key, from, to });
+        }
         let was_running = place.guest.status == GuestStatus::Running;
         let seen_net0 = config.net0_mac;
         let kind = ActionKind::Replace { guest: Box::new(guest.clone()), changes, was_running, seen_net0 };
@@ -286,7 +289,7 @@ impl Scene<'_> {
             say::cannot_move(want, &bound, report);
             return None;
         }
-        if self.policy.no_restart && place.guest.status == GuestStatus::Running {
+        if self.policy.no_restart && want.running && place.guest.status == GuestStatus::Running {
             say::move_waits(want, place, report);
             return None;
         }
@@ -314,6 +317,10 @@ impl Scene<'_> {
             _ => Consequence::Keep,
         }
     }
+}
+
+fn is_protected(config: &ContainerConfig) -> bool {
+    config.fields.get(FieldKey::Protection) == "1"
 }
 
 /// The guest as it shall be, at the place where it is.

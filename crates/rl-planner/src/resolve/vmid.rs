@@ -51,7 +51,7 @@ impl<'a> Vmids<'a> {
                     Presence::Here(place) => place.guest.vmid,
                     _ => known.vmid,
                 };
-                if pin.is_some_and(|pin| pin != known.vmid && pin != found) {
+                if pin.is_some_and(|pin| pin != found) {
                     self.fixed(wanted, found, findings);
                 }
                 Some(pin.filter(|pin| *pin == found).unwrap_or(known.vmid))

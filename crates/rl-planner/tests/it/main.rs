@@ -1,0 +1,5 @@
+//! Tests of the planner from the outside.
+#![allow(clippy::unwrap_used)]
+
+mod plan_properties;
+mod plan_world;
