@@ -184,7 +184,7 @@ impl LiveInterface {
 /// Something that could not be read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Unread {
-    /// What: "node pve2", "config of 2003".
+    /// What: "node pve2", "configuration of 2003", "resource lxc/2003".
     pub what: String,
     /// Why, in a sentence.
     pub why: String,
@@ -192,6 +192,8 @@ pub struct Unread {
 
 /// What an [`Unread`] of a site's whole guest list is called.
 const GUESTS: &str = "guests";
+/// What an [`Unread`] of one row of the resource list begins with.
+const ROW: &str = "resource ";
 
 impl Unread {
     /// The site's list of guests: none of them is known to be there or not.
@@ -206,8 +208,28 @@ impl Unread {
 
     /// The configuration of one guest.
     pub fn config(vmid: Vmid, why: impl Into<String>) -> Self {
-        Self { what: format!("config of {vmid}"), why: why.into() }
+        Self { what: config_of(vmid), why: why.into() }
     }
+
+    /// One row of the resource list, by its id there: `lxc/2003`.
+    pub fn row(id: &str, why: impl Into<String>) -> Self {
+        Self { what: format!("{ROW}{id}"), why: why.into() }
+    }
+
+    /// The VMID of the guest whose row this is, where it is a guest's.
+    pub fn row_vmid(&self) -> Option<Vmid> {
+        let id = self.what.strip_prefix(ROW)?;
+        id.strip_prefix("lxc/").or_else(|| id.strip_prefix("qemu/"))?.parse().ok()
+    }
+
+    /// Whether this is the configuration of one guest.
+    pub fn is_config_of(&self, vmid: Vmid) -> bool {
+        self.what == config_of(vmid)
+    }
+}
+
+fn config_of(vmid: Vmid) -> String {
+    format!("configuration of {vmid}")
 }
 
 impl ObservedSite {
@@ -223,7 +245,7 @@ impl ObservedSite {
 
     /// Why the configuration of a guest could not be read, when it was tried and could not.
     pub fn config_unread(&self, vmid: Vmid) -> Option<&str> {
-        self.why_unread(&format!("config of {vmid}"))
+        self.why_unread(&config_of(vmid))
     }
 
     fn why_unread(&self, what: &str) -> Option<&str> {

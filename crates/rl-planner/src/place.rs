@@ -51,7 +51,10 @@ pub(crate) enum RefusalKind {
     Unknown,
     Excluded,
     Offline,
+    /// The node itself could not be read.
     Unread,
+    /// The node was not asked for something, or did not tell it.
+    Untold,
     Image,
     Storage,
     Bridge,
@@ -164,7 +167,7 @@ impl<'a> SiteLedger<'a> {
             return Ok(());
         }
         match &node.templates {
-            None => Err(refuse(RefusalKind::Unread, "could not be asked for its templates")),
+            None => Err(refuse(RefusalKind::Untold, "could not be asked for its templates")),
             Some(templates) if templates.contains(need.image) => Ok(()),
             Some(_) => Err(refuse(RefusalKind::Image, format!("has no template `{}`", need.image))),
         }
@@ -188,7 +191,7 @@ impl<'a> SiteLedger<'a> {
             return no(format!("cannot use storage `{storage}` now"));
         }
         if seen.total_bytes == 0 {
-            return Err(refuse(RefusalKind::Unread, format!("does not tell the size of storage `{storage}`")));
+            return Err(refuse(RefusalKind::Untold, format!("does not tell the size of storage `{storage}`")));
         }
         let free = self.storage_free(name, storage, seen);
         if bytes > free {
@@ -209,7 +212,7 @@ impl<'a> SiteLedger<'a> {
 
     fn check_memory(&self, name: &NodeName, node: &ObservedNode, need: &Need<'_>) -> Result<(), Refusal> {
         if node.memory_bytes == 0 {
-            return Err(refuse(RefusalKind::Unread, "does not tell its memory"));
+            return Err(refuse(RefusalKind::Untold, "does not tell its memory"));
         }
         let free = self.memory_free(name);
         if need.memory.bytes() > free {
@@ -280,7 +283,7 @@ impl<'a> SiteLedger<'a> {
 
 fn check_bridge(node: &ObservedNode, bridge: &BridgeName) -> Result<(), Refusal> {
     let Some(bridges) = &node.bridges else {
-        return Err(refuse(RefusalKind::Unread, "could not be asked for its bridges"));
+        return Err(refuse(RefusalKind::Untold, "could not be asked for its bridges"));
     };
     match bridges.get(bridge) {
         None => Err(refuse(RefusalKind::Bridge, format!("has no bridge `{bridge}`"))),

@@ -7,7 +7,7 @@ use std::collections::{HashMap, HashSet};
 
 use rl_model::{
     ContainerConfig, ControllerId, GuestId, GuestKind, MacAddr, NodeName, Observed, ObservedGuest, ObservedSite,
-    SiteName, Stamp, Vmid,
+    SiteName, Stamp, Unread, Vmid,
 };
 
 /// Config lock of a guest that is being created (`PVE/LXC/Config.pm`): its configuration says nothing else yet.
@@ -97,15 +97,26 @@ pub(crate) struct World<'a> {
     observed: &'a Observed,
     by_tag: HashMap<&'a str, Vec<Place<'a>>>,
     by_stamp: HashMap<&'a GuestId, Vec<Place<'a>>>,
-    unread: HashSet<(&'a SiteName, &'a str)>,
+    /// Guests whose row in the resource list could not be read.
+    broken_rows: HashSet<(&'a SiteName, Vmid)>,
+    /// Why configurations could not be read.
+    unread: HashMap<(&'a SiteName, &'a str), &'a str>,
 }
 
 impl<'a> World<'a> {
     /// Indexes every guest once: the cost is linear in what was observed.
     pub(crate) fn new(observed: &'a Observed) -> Self {
-        let mut world = Self { observed, by_tag: HashMap::new(), by_stamp: HashMap::new(), unread: HashSet::new() };
+        let mut world = Self {
+            observed,
+            by_tag: HashMap::new(),
+            by_stamp: HashMap::new(),
+            broken_rows: HashSet::new(),
+            unread: HashMap::new(),
+        };
         for (site, seen) in &observed.sites {
-            world.unread.extend(seen.unread.iter().map(|unread| (site, unread.what.as_str())));
+            world.broken_rows.extend(seen.unread.iter().filter_map(Unread::row_vmid).map(|vmid| (site, vmid)));
+            let unread = seen.unread.iter().map(|unread| ((site, unread.what.as_str()), unread.why.as_str()));
+            world.unread.extend(unread);
             for guest in seen.guests.values() {
                 world.index(Place { site, guest });
             }
@@ -130,6 +141,17 @@ impl<'a> World<'a> {
     /// A site as it was seen; `None` when nothing of it was.
     pub(crate) fn site(&self, site: &SiteName) -> Option<&'a ObservedSite> {
         self.observed.sites.get(site)
+    }
+
+    /// VMIDs of a site that are held by a guest, readable or not.
+    pub(crate) fn held(&self, site: &'a SiteName) -> impl Iterator<Item = Vmid> {
+        let seen = self.site(site).into_iter().flat_map(|seen| seen.guests.keys().copied());
+        seen.chain(self.broken_rows.iter().filter(move |(of, _)| *of == site).map(|(_, vmid)| *vmid))
+    }
+
+    /// Whether a guest holds the VMID whose row made no sense.
+    pub(crate) fn is_broken(&self, site: &SiteName, vmid: Vmid) -> bool {
+        self.broken_rows.contains(&(site, vmid))
     }
 
     /// What was seen at a VMID.
@@ -216,11 +238,8 @@ impl<'a> World<'a> {
 
     /// Why the configuration is missing, when it was tried.
     fn tried(&self, place: &Place<'a>) -> Option<String> {
-        let what = format!("config of {}", place.guest.vmid);
-        if !self.unread.contains(&(place.site, what.as_str())) {
-            return None;
-        }
-        self.site(place.site).and_then(|seen| seen.config_unread(place.guest.vmid)).map(str::to_owned)
+        let what = Unread::config(place.guest.vmid, "").what;
+        self.unread.get(&(place.site, what.as_str())).map(|why| (*why).to_owned())
     }
 
     fn why_open(&self, place: &Place<'a>) -> String {
@@ -228,6 +247,9 @@ impl<'a> World<'a> {
     }
 
     fn absent(&self, who: &Identity<'_>) -> Found<'a> {
+        if self.is_broken(who.site, who.vmid) {
+            return Found::Unread(format!("VMID {} of site {} could not be read", who.vmid, who.site));
+        }
         let why = self.site(who.site).and_then(|seen| seen.node_unread(who.node));
         why.map_or(Found::Absent, |why| Found::Unread(format!("node {} could not be read: {why}", who.node)))
     }

@@ -105,17 +105,20 @@ impl<'a> Nodes<'a> {
             (None, Some(known)) => (&known.node, "it was promised to this guest before"),
             (None, None) => return false,
         };
+        // A node that this guest was promised was asked then; what it was not asked now does not take it back.
+        let promised = wanted.known.is_some_and(|known| known.node == *node);
         match self.ledger.check(site, node, &need) {
-            Ok(()) => {
+            Err(refusal) if refusal.kind != RefusalKind::Untold || !promised => {
+                if wanted.container.node.is_some() {
+                    self.pin_refused(wanted, node, &refusal);
+                }
+                wanted.container.node.is_some()
+            }
+            _ => {
                 let why = format!("{node}: {why}");
                 self.put(wanted, &need, Choice { node: node.clone(), why, refused: BTreeMap::new() });
                 true
             }
-            Err(refusal) if wanted.container.node.is_some() => {
-                self.pin_refused(wanted, node, &refusal);
-                true
-            }
-            Err(_) => false,
         }
     }
 
@@ -136,7 +139,11 @@ impl<'a> Nodes<'a> {
 
     fn pin_refused(&mut self, wanted: &Wanted<'a>, pin: &NodeName, refusal: &Refusal) {
         let (code, key) = meaning(refusal.kind);
-        let key = if matches!(refusal.kind, RefusalKind::Room | RefusalKind::Unread) { "node" } else { key };
+        let key = if matches!(refusal.kind, RefusalKind::Room | RefusalKind::Unread | RefusalKind::Untold) {
+            "node"
+        } else {
+            key
+        };
         self.failed(wanted, code, key, format!("{pin} {}", refusal.text));
     }
 
@@ -197,7 +204,7 @@ fn meaning(kind: RefusalKind) -> (&'static str, &'static str) {
     match kind {
         RefusalKind::Unknown | RefusalKind::Excluded => (codes::NODE_UNKNOWN, "node"),
         RefusalKind::Offline => (codes::NODE_OFFLINE, "node"),
-        RefusalKind::Unread => (codes::NODE_UNREAD, "site"),
+        RefusalKind::Unread | RefusalKind::Untold => (codes::NODE_UNREAD, "site"),
         RefusalKind::Image => (codes::IMAGE_MISSING, "image"),
         RefusalKind::Storage => (codes::STORAGE_UNFIT, "storage"),
         RefusalKind::Bridge => (codes::BRIDGE_MISSING, "nics"),

@@ -120,7 +120,9 @@ fn presence<'a>(known: &KnownGuest, leases: &Leases, world: &World<'a>) -> Prese
 /// certainly another's: a guest of ours whose tag was taken away would otherwise be made a second time, with the same
 /// addresses.
 fn at_home<'a>(known: &KnownGuest, leases: &Leases, world: &World<'a>) -> Presence<'a> {
-    let Some(place) = world.at(&known.site, known.vmid) else { return Presence::Absent };
+    let Some(place) = world.at(&known.site, known.vmid) else {
+        return if world.is_broken(&known.site, known.vmid) { Presence::Unknown } else { Presence::Absent };
+    };
     if place.guest.kind == GuestKind::Vm {
         return Presence::Usurped;
     }

@@ -36,10 +36,9 @@ impl<'a> Vmids<'a> {
         Self { stack, leases, world, taken, cursors }
     }
 
-    fn taken_on(site: &SiteName, leases: &Leases, world: &World<'_>) -> BTreeSet<Vmid> {
-        let leased = leases.sites.get(site).into_iter().flat_map(|held| held.vmids.keys());
-        let seen = world.site(site).into_iter().flat_map(|seen| seen.guests.keys());
-        leased.chain(seen).copied().collect()
+    fn taken_on(site: &'a SiteName, leases: &Leases, world: &'a World<'a>) -> BTreeSet<Vmid> {
+        let leased = leases.sites.get(site).into_iter().flat_map(|held| held.vmids.keys().copied());
+        leased.chain(world.held(site)).collect()
     }
 
     /// The VMID of a guest; `None` after a finding.
