@@ -51,5 +51,4 @@ codes! {
     NO_ADDRESSES = "RL0225", "A network has no addresses to give";
     NO_STORAGE = "RL0226", "No storage is named";
     ENDPOINT_TWICE = "RL0227", "Two sites have one endpoint";
-    UNUSED = "RL0228", "Something declared has no effect";
 }

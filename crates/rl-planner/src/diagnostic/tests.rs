@@ -62,14 +62,14 @@ fn a_finding_without_place_or_source_is_shown_without_excerpt() {
     let lost = Location { file: "gone.yaml".into(), line: 3, column: 7, span: 20..25 };
     let found = [
         Diagnostic::error(codes::NO_STORAGE, None, "the container `web` names no storage").help("name one"),
-        Diagnostic::warning(codes::UNUSED, Some(&lost), "nothing uses this"),
+        Diagnostic::warning(codes::RANGES_OVERLAP, Some(&lost), "nothing uses this"),
     ];
     insta::assert_snapshot!(render(&found, &[], false), @r#"
         error[RL0226]: the container `web` names no storage
          |
          = help: name one
 
-        warning[RL0228]: nothing uses this
+        warning[RL0213]: nothing uses this
         --> gone.yaml:3:7
     "#);
 }

@@ -129,3 +129,16 @@ fn wrong_files_do_not_fit_the_schema() {
         assert!(!validator.is_valid(&documents(&text)[0]), "{text}");
     }
 }
+
+/// The schema as it lies in the project, so that editors can use it from there and a change of it is seen.
+/// `UPDATE_SCHEMA=1 cargo test -p rl-planner schema` writes it anew.
+#[test]
+fn the_schema_in_the_project_is_this_one() {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../schema/stack-file.schema.json");
+    let text = serde_json::to_string_pretty(&schema()).unwrap() + "\n";
+    if std::env::var_os("UPDATE_SCHEMA").is_some() {
+        std::fs::write(&path, &text).unwrap();
+    }
+    let lying = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(lying == text, "schema/stack-file.schema.json is old; write it with UPDATE_SCHEMA=1");
+}

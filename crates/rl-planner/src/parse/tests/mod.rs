@@ -5,6 +5,7 @@ mod good;
 mod keys;
 mod networks;
 mod order;
+mod pages;
 mod pins;
 mod properties;
 mod references;
