@@ -53,6 +53,8 @@ struct Inner {
     figures: Figures,
     pace: Pace,
     answer_limit: Duration,
+    /// Longest time to find out that no endpoint can be reached.
+    connect_all: Duration,
     watch: TaskWatch,
 }
 
@@ -63,8 +65,10 @@ impl Pve {
             return Err(ConnectError::NoEndpoint);
         }
         let http = http_client(&connection)?;
+        let connect_all = connection.limits.connect.saturating_mul(connection.endpoints.len() as u32);
         let inner = Inner {
             http,
+            connect_all,
             limits: Limits::new(connection.requests_per_node),
             auth: Auth::new(connection.credentials, connection.pace),
             endpoints: Endpoints::new(connection.endpoints),
@@ -124,12 +128,15 @@ impl Pve {
         self.inner.pace
     }
 
-    /// Longest time a request can be under way, from its first byte to the end of its last try; waiting for a place
-    /// in the queue comes before and is not counted.
-    pub fn longest<A>(request: &Request<A>) -> Duration {
+    /// Longest time a request can be under way, from its first byte to the end of its last try. Waiting for a place in
+    /// the queue, and for a connection, comes before that and is not counted.
+    pub fn longest<A>(&self, request: &Request<A>) -> Duration {
+        let inner = &self.inner;
+        let answer = request.class().limit().min(inner.answer_limit);
         match request.safety() {
-            Safety::Once => request.class().limit(),
-            Safety::Read | Safety::Repeatable => 2 * request.class().limit() + TRIES_MAX * REPEAT_PAUSE,
+            Safety::Once => answer,
+            // No try begins after the time of one answer has passed.
+            Safety::Read | Safety::Repeatable => 2 * answer + TRIES_MAX * (REPEAT_PAUSE + inner.connect_all),
         }
     }
 
@@ -144,7 +151,7 @@ impl Pve {
                 Ok(body) => return Ok(body),
                 Err(failure) => failure,
             };
-            let in_time = tries < TRIES_MAX && began.elapsed() < call.class.limit();
+            let in_time = tries < TRIES_MAX && began.elapsed() < call.class.limit().min(self.inner.answer_limit);
             match failure {
                 // Nothing was carried out: a refused ticket is replaced once and the call sent again, whatever it is.
                 Failure::Refused(error) if seen.is_some() && !renewed && *error.kind() == ErrorKind::Unauthorized => {

@@ -4,8 +4,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use hickory_resolver::TokioResolver;
-use hickory_resolver::config::LookupIpStrategy;
+use hickory_resolver::config::{LookupIpStrategy, ResolverConfig};
+use hickory_resolver::net::runtime::TokioRuntimeProvider;
+use hickory_resolver::{ResolverBuilder, TokioResolver};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
 /// Longest time one question to a name server may take.
@@ -48,8 +49,17 @@ impl NameResolver {
     }
 }
 
+/// The system's settings; where there is no usable `/etc/resolv.conf`, as in an empty container, `/etc/hosts` alone.
 fn build() -> Result<TokioResolver, String> {
-    let mut builder = TokioResolver::builder_tokio().map_err(|e| format!("cannot use /etc/resolv.conf: {e}"))?;
+    finish(TokioResolver::builder_tokio().unwrap_or_else(|_| hosts_only()))
+}
+
+fn hosts_only() -> ResolverBuilder<TokioRuntimeProvider> {
+    let config = ResolverConfig::from_parts(None, Vec::new(), Vec::new());
+    TokioResolver::builder_with_config(config, TokioRuntimeProvider::default())
+}
+
+fn finish(mut builder: ResolverBuilder<TokioRuntimeProvider>) -> Result<TokioResolver, String> {
     let options = builder.options_mut();
     options.ip_strategy = LookupIpStrategy::Ipv4AndIpv6;
     options.timeout = QUESTION_LIMIT;
@@ -72,5 +82,27 @@ impl Resolve for NameResolver {
             let sockets: Addrs = Box::new(addresses.into_iter().map(|address| SocketAddr::new(address, 0)));
             Ok(sockets)
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[tokio::test]
+    async fn without_name_servers_the_hosts_file_still_counts() {
+        let resolver = finish(hosts_only()).unwrap();
+        let found: Vec<IpAddr> = resolver.lookup_ip("localhost").await.unwrap().iter().collect();
+        assert!(found.iter().any(IpAddr::is_loopback), "{found:?}");
+        assert!(resolver.lookup_ip("nowhere.invalid").await.is_err());
+    }
+
+    #[tokio::test]
+    async fn literals_and_fixed_names_ask_nobody() {
+        let resolver = NameResolver::with_fixed(vec![("pve.test".into(), [192, 0, 2, 1].into())]);
+        assert_eq!(resolver.lookup("PVE.test").await.unwrap(), [IpAddr::from([192, 0, 2, 1])]);
+        assert_eq!(resolver.lookup("::1").await.unwrap(), ["::1".parse::<IpAddr>().unwrap()]);
     }
 }

@@ -91,6 +91,7 @@ const BY_TEXT: &[(&str, ErrorKind)] = &[
     ("got lock request timeout", ErrorKind::LockTimeout),
     ("already exists", ErrorKind::AlreadyExists),
     ("already defined", ErrorKind::AlreadyExists),
+    ("is already a pool member", ErrorKind::AlreadyExists),
     ("File exists", ErrorKind::AlreadyExists),
     ("already running", ErrorKind::AlreadyRunning),
     ("container is running", ErrorKind::StillRunning),

@@ -16,10 +16,10 @@ use crate::client::Pace;
 type End = Result<TaskEnd, PveError>;
 
 /// Share of the estimate by which a look may be late so that it serves several tasks.
-const SLACK_SHARE: u32 = 30;
+const SLACK_SHARE: u32 = 14;
 /// A task that was not done when it was expected is looked at again after this share of its age, so that the end is
 /// noticed late by no more than that share.
-const RETRY_SHARE: u32 = 16;
+const RETRY_SHARE: u32 = 14;
 
 /// All tasks that are followed on a site.
 pub(super) struct Board {

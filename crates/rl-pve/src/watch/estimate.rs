@@ -18,8 +18,8 @@ const FIRST_GUESSES: &[(&str, u64)] = &[
 ];
 /// First guess for every other type, in milliseconds of the site's time.
 const OTHER_GUESS_MS: u64 = 3_000;
-/// Share by which an estimate shrinks when the first look found the end: three of four first looks then do.
-const HIT_SHRINK: f64 = 0.98;
+/// Share by which an estimate shrinks when the first look found the end: more than half of the first looks then do.
+const HIT_SHRINK: f64 = 0.985;
 /// Weight of one late or early end.
 const WEIGHT: f64 = 0.25;
 /// Bounds of an estimate in the site's time: never at once, and never so late that an end goes unnoticed for long.

@@ -151,3 +151,100 @@ fn simple_requests() -> Vec<(rl_pve::Request<rl_pve::wire::Nothing>, String, Str
         plain(storage::content(&node, &p("local"), storage::Content::Templates, None)),
     ]
 }
+
+mod generated {
+    //! Creates of guests nobody thought of.
+
+    use std::collections::HashMap;
+    use std::sync::OnceLock;
+
+    use proptest::prelude::*;
+    use rl_model::*;
+    use rl_pve::api::lxc;
+    use serde_json::Value;
+
+    use super::{Entries, RELEASES, entries};
+    use crate::samples::{Built, full_guest, node, p, stamp};
+    use crate::schema::request_problems;
+
+    fn descriptions() -> Option<&'static Vec<Value>> {
+        static ENTRIES: OnceLock<Option<Vec<Value>>> = OnceLock::new();
+        let key = ("POST".to_owned(), "/nodes/{node}/lxc".to_owned());
+        let load = || -> Option<Vec<Value>> {
+            RELEASES
+                .iter()
+                .map(|release| entries(release).map(|mut all: Entries| HashMap::remove(&mut all, &key).unwrap()))
+                .collect()
+        };
+        ENTRIES.get_or_init(load).as_ref()
+    }
+
+    fn address() -> impl Strategy<Value = AddressMode> {
+        prop_oneof![
+            Just(AddressMode::None),
+            Just(AddressMode::Dhcp),
+            (1u8..255, prop::bool::ANY).prop_map(|(host, gateway)| AddressMode::Static {
+                address: p(&format!("10.0.0.{host}/24")),
+                gateway: gateway.then(|| p("10.0.0.254")),
+            }),
+        ]
+    }
+
+    fn nic(slot: u8) -> impl Strategy<Value = ResolvedNic> {
+        let numbers = (prop::option::of(1u16..4095), prop::option::of(576u16..9000), prop::option::of(1u32..1000));
+        (address(), numbers, any::<u64>(), any::<bool>()).prop_map(move |(ipv4, (vlan, mtu, rate), mac, firewall)| {
+            ResolvedNic {
+                slot: NicSlot::new(slot).unwrap(),
+                name: p(&format!("eth{slot}")),
+                vlan: vlan.map(|tag| tag.try_into().unwrap()),
+                mtu,
+                rate_mbps: rate,
+                mac: MacAddr::from_bits(mac),
+                ipv4,
+                ipv6: AddressMode::Auto,
+                firewall,
+                ..full_guest().nics[0].clone()
+            }
+        })
+    }
+
+    prop_compose! {
+        fn guest()(
+            vmid in 100u32..1_000_000_000,
+            sizes in (1u32..129, 16u64..1_000_000, 0u64..1_000_000, 1u64..10_000_000),
+            nics in (nic(0), prop::option::of(nic(1))),
+            flags in any::<[bool; 4]>(),
+            notes in "[ -~äöü\n]{0,200}",
+            tags in prop::collection::vec("[a-z0-9_][a-z0-9_+.-]{0,10}", 0..4),
+            order in prop::option::of(0u32..100),
+        ) -> ResolvedGuest {
+            ResolvedGuest {
+                vmid: vmid.try_into().unwrap(),
+                cores: sizes.0,
+                memory: Memory::from_mib(sizes.1),
+                swap: Memory::from_mib(sizes.2),
+                disk: DiskSize::from_mib(sizes.3),
+                nics: std::iter::once(nics.0).chain(nics.1).collect(),
+                onboot: flags[0],
+                protection: flags[1],
+                unprivileged: flags[2],
+                features: Features { nesting: flags[3], ..Features::default() },
+                notes,
+                tags: tags.iter().map(|tag| p(tag)).collect(),
+                startup: order.map(|n| StartupOrder { order: Some(n), up_delay_s: None, down_delay_s: Some(n) }),
+                ..full_guest()
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_create_fits_the_description(guest in guest()) {
+            let Some(descriptions) = descriptions() else { return Ok(()) };
+            let built = Built::of(lxc::create(&node(), &guest, &stamp(&guest), guest.running));
+            for description in descriptions {
+                prop_assert_eq!(request_problems(&built, description), Vec::<String>::new());
+            }
+        }
+    }
+}

@@ -9,6 +9,7 @@ mod requests;
 mod samples;
 mod schema;
 mod shared;
+mod simulated;
 mod spy;
 mod tickets;
 mod transport;

@@ -167,6 +167,12 @@ pub(crate) struct Built {
     pub(crate) refuse: Refuse,
 }
 
+impl Built {
+    pub(crate) fn of<A: DeserializeOwned + 'static>(request: Request<A>) -> Self {
+        built(request)
+    }
+}
+
 fn built<A: DeserializeOwned + 'static>(request: Request<A>) -> Built {
     let refused = request.clone();
     let decoded = request.clone();
