@@ -10,6 +10,7 @@ mod api;
 mod auth;
 mod clock;
 mod control;
+mod describe;
 mod families;
 mod faults;
 mod http;
@@ -23,6 +24,7 @@ mod tasks;
 mod tls;
 mod world;
 
+pub use describe::declared_endpoints;
 pub use faults::{Action, Fault, FaultState, Loss, When};
 pub use ledger::{Effect, Ledger};
 pub use seed::{

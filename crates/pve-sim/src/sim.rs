@@ -54,6 +54,8 @@ pub struct SimConfig {
     pub max_creates: usize,
     /// How long a refused login waits; PVE waits 3 s.
     pub auth_delay: Duration,
+    /// How often the statistics of guests are collected, in real time; 10 s divided by the time scale when left out.
+    pub stats_cycle: Option<Duration>,
     /// Keeps every answer for [`Sim::take_answers`].
     pub record_answers: bool,
 }
@@ -73,6 +75,7 @@ impl SimConfig {
             worker_limit: 3,
             max_creates: DEFAULT_HEAVY_PER_STORAGE,
             auth_delay: Duration::from_secs(3),
+            stats_cycle: None,
             record_answers: false,
         }
     }
@@ -127,7 +130,7 @@ impl Sim {
         let seed_state = config.seed_state.clone().unwrap_or_else(|| SeedState::default_cluster(config.nodes, &uuid));
         let clock = Clock::new(config.time_scale);
         let mut world = seed_state.build(clock.now_precise())?;
-        world.stats_cycle = STATS_CYCLE_S / clock.scale();
+        world.stats_cycle = config.stats_cycle.map_or(STATS_CYCLE_S / clock.scale(), |c| c.as_secs_f64());
         let nodes = seed_state.node_names();
         let tls = tls::make(&nodes)?;
         let limits = Limits {

@@ -64,7 +64,6 @@ impl Task {
         self.state().log.clone()
     }
 
-
     /// Writes the last line and the status. `Err` is the error text; a killed task has no last line.
     fn finish(&self, result: &Result<(), String>, killed: bool, now: i64) -> String {
         let mut state = self.state();

@@ -77,7 +77,6 @@ impl Args {
     pub(crate) fn has(&self, name: &str) -> bool {
         self.0.contains_key(name)
     }
-
 }
 
 /// Who asks.

@@ -30,6 +30,14 @@ pub(crate) struct NodeService {
     pub(crate) node: String,
 }
 
+/// Whether a call gets to the node it is about.
+enum Reach {
+    Here,
+    Refused(ApiError),
+    /// The node is off the network.
+    Gone,
+}
+
 /// Where a path leads.
 enum Target {
     Api {
@@ -182,8 +190,10 @@ impl NodeService {
         if let Err(denied) = self.permitted(&endpoint, &who, &args) {
             return Ok(Err(denied));
         }
-        if let Err(refusal) = self.reachable(&endpoint, &args) {
-            return refusal;
+        match self.reachable(&endpoint, &args) {
+            Reach::Here => {}
+            Reach::Refused(error) => return Ok(Err(error)),
+            Reach::Gone => return Err(Response::plain(595, "No route to host")),
         }
         if let Err(errors) = check::check_args(&endpoint.schema, &mut args) {
             return Ok(Err(ApiError::params(errors)));
@@ -202,21 +212,20 @@ impl NodeService {
     }
 
     /// Can the node in the path be asked?
-    fn reachable(&self, endpoint: &Endpoint, args: &Args) -> Result<(), Result<ReplyResult, Response>> {
+    fn reachable(&self, endpoint: &Endpoint, args: &Args) -> Reach {
         let world = self.site.world();
         if world.quorum_lost && endpoint.protected && endpoint.method != "GET" {
-            return Err(Ok(Err(ApiError::die("cluster not ready - no quorum?"))));
+            return Reach::Refused(ApiError::die("cluster not ready - no quorum?"));
         }
-        let Some(node) = args.text("node").filter(|n| endpoint.proxied && *n != "localhost") else { return Ok(()) };
+        let Some(node) = args.text("node").filter(|n| endpoint.proxied && *n != "localhost") else {
+            return Reach::Here;
+        };
         match world.nodes.get(node) {
-            None => {
-                let text = format!(
-                    "hostname lookup '{node}' failed - failed to get address info for: {node}: Name or service not known"
-                );
-                Err(Ok(Err(ApiError::die(text))))
-            }
-            Some(found) if !found.up => Err(Err(Response::plain(595, "No route to host"))),
-            Some(_) => Ok(()),
+            None => Reach::Refused(ApiError::die(format!(
+                "hostname lookup '{node}' failed - failed to get address info for: {node}: Name or service not known"
+            ))),
+            Some(found) if !found.up => Reach::Gone,
+            Some(_) => Reach::Here,
         }
     }
 

@@ -288,7 +288,7 @@ pub(crate) fn parse_size(value: &str) -> Option<u64> {
 /// Writes a size in the largest unit that keeps it whole, as PVE does.
 pub(crate) fn print_size(bytes: u64) -> String {
     const UNITS: &[(u64, &str)] = &[(1 << 40, "T"), (1 << 30, "G"), (1 << 20, "M"), (1 << 10, "K")];
-    match UNITS.iter().find(|(unit, _)| bytes % unit == 0) {
+    match UNITS.iter().find(|(unit, _)| bytes.is_multiple_of(*unit)) {
         Some((unit, letter)) => format!("{}{letter}", bytes / unit),
         None => bytes.to_string(),
     }

@@ -5,6 +5,9 @@ use std::sync::Arc;
 
 use crate::api::endpoint::Endpoint;
 
+/// An endpoint with the parameters that its path carries.
+pub(crate) type Found = (Arc<Endpoint>, Vec<(String, String)>);
+
 /// A tree of path segments.
 #[derive(Default)]
 pub(crate) struct Router {
@@ -39,7 +42,7 @@ impl Router {
     }
 
     /// The endpoint and the parameters its path carries.
-    pub(crate) fn find(&self, method: &str, path: &str) -> Option<(Arc<Endpoint>, Vec<(String, String)>)> {
+    pub(crate) fn find(&self, method: &str, path: &str) -> Option<Found> {
         let segments: Vec<&str> = path.split('/').filter(|s| !s.is_empty()).collect();
         let mut branch = &self.root;
         let mut found = Vec::new();

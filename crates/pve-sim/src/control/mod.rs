@@ -108,9 +108,12 @@ fn act(site: &Arc<Site>, value: Value) -> Result<Value, String> {
     }
 }
 
+/// What ends an action after its time.
+type Later = Box<dyn FnOnce(&Arc<Site>) + Send>;
+
 /// Does an action that needs no call to strike.
 pub(crate) fn apply(site: &Arc<Site>, action: &Action) {
-    let later = |seconds: f64, then: Box<dyn FnOnce(&Arc<Site>) + Send>| {
+    let later = |seconds: f64, then: Later| {
         let site = site.clone();
         tokio::spawn(async move {
             tokio::time::sleep(Duration::from_secs_f64(seconds.max(0.0))).await;

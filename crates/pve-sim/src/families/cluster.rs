@@ -1,5 +1,7 @@
 //! The cluster: status, next free number, datacenter options, log.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value, json};
 
 use crate::api::call::{Call, Reply, ReplyResult};
@@ -156,17 +158,41 @@ fn get_options(call: &Call) -> ReplyResult {
             _ if OBJECTS.contains(&key.as_str()) => object(key, value),
             _ => json!(value),
         };
-        if full || matches!(key.as_str(), "tag-style" | "registered-tags" | "console" | "consent-text" | "notify") {
+        if full || matches!(key.as_str(), "tag-style" | "console") {
             out.insert(key.clone(), shown);
         }
     }
-    let allowed = world.options.get("registered-tags").map(String::as_str).unwrap_or("");
-    out.insert("allowed-tags".into(), split_list(allowed).map(|t| json!(t)).collect());
+    out.insert("allowed-tags".into(), json!(allowed_tags(call, &world)));
     if full {
         out.entry("description").or_insert(json!(""));
         out.entry("mac_prefix").or_insert(json!("BC:24:11"));
     }
     Ok(Value::Object(out).into())
+}
+
+/// The tags the caller may use: registered ones with the right to change the site, listed ones, and those of guests he sees.
+fn allowed_tags(call: &Call, world: &World) -> BTreeSet<String> {
+    let access = world.options.get("user-tag-access");
+    let access = access.and_then(|t| propstr::parse("user-tag-access", t, "user-tag-access").ok()).unwrap_or_default();
+    let mode = access.get("user-allow").map_or("free", String::as_str);
+    let privileged = world.access.check(&call.who, "/", &["Sys.Modify"], false).is_ok();
+    let mut tags = BTreeSet::new();
+    let mut add = |list: &str| tags.extend(split_list(list).map(str::to_owned));
+    if privileged {
+        add(world.options.get("registered-tags").map_or("", String::as_str));
+    }
+    if privileged || mode != "none" {
+        add(access.get("user-allow-list").map_or("", String::as_str));
+    }
+    if privileged || matches!(mode, "free" | "existing") {
+        for (vmid, guest) in &world.guests {
+            let Some(own) = guest.config.get("tags") else { continue };
+            if privileged || world.access.check(&call.who, &format!("/vms/{vmid}"), &["VM.Audit"], false).is_ok() {
+                add(own);
+            }
+        }
+    }
+    tags
 }
 
 fn object(name: &str, text: &str) -> Value {

@@ -158,6 +158,8 @@ fn status(call: &Call) -> ReplyResult {
 fn cpu_info(node: &Node) -> Value {
     json!({
         "model": "Simulated CPU",
+        "vendor": "GenuineIntel",
+        "family": "6",
         "mhz": "2300.000",
         "cpus": node.cores,
         "cores": node.cores,

@@ -63,8 +63,8 @@ fn zone_entry(node: &str) -> Value {
     })
 }
 
-/// A guest; before the statistics daemon has seen it little is known of it.
-pub(super) fn guest_entry(world: &World, vmid: u32, guest: &Guest, now: f64, with_pool: bool) -> Value {
+/// A guest; before the statistics daemon has seen it little is known of it. `in_full` adds what comes from its config.
+pub(super) fn guest_entry(world: &World, vmid: u32, guest: &Guest, now: f64, in_full: bool) -> Value {
     let kind = guest.kind.name();
     let mut out = Map::new();
     let mut set = |key: &str, value: Value| out.insert(key.to_owned(), value);
@@ -72,11 +72,11 @@ pub(super) fn guest_entry(world: &World, vmid: u32, guest: &Guest, now: f64, wit
     set("vmid", json!(vmid));
     set("type", json!(kind));
     set("node", json!(guest.node));
-    if let Some(pool) = world.access.guest_pool.get(&vmid).filter(|_| with_pool) {
+    if let Some(pool) = world.access.guest_pool.get(&vmid).filter(|_| in_full) {
         set("pool", json!(pool));
     }
     for key in ["lock", "tags"] {
-        if let Some(value) = guest.config.get(key) {
+        if let Some(value) = guest.config.get(key).filter(|_| in_full) {
             set(key, json!(value));
         }
     }

@@ -50,11 +50,9 @@ fn missing_file(file: &str) -> ApiError {
 
 fn guest(call: &Call) -> ReplyResult {
     let world = call.site.world();
-    let now = call.site.clock.now_precise();
     let vmid = call.vmid();
     let found = world.guests.get(&vmid);
-    let seen = found.is_some_and(|g| world.collected(vmid, g, now).is_some());
-    if !seen && !world.had_statistics.contains(&vmid) {
+    if found.is_none() && !world.had_statistics.contains(&vmid) {
         return Err(missing_file(&format!("pve-vm-9.0/{vmid}")));
     }
     let since = found.and_then(|g| g.running.as_ref()).map(|r| r.since as i64);

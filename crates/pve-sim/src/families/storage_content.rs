@@ -158,8 +158,12 @@ fn look(call: &Call) -> ReplyResult {
         .storages
         .volume(&storage, call.node(), &name)
         .ok_or_else(|| ApiError::die(format!("volume_size_info on '{volid}' failed - no format")))?;
+    /// qemu-img counts sectors, the file system blocks.
+    const SECTOR: u64 = 512;
+    const BLOCK: u64 = 4096;
     let format = if volume.content.is_some() { "raw" } else { &volume.format };
-    Ok(json!({"path": def.path_of(&name), "size": volume.size, "used": volume.used, "format": format}).into())
+    let (size, used) = (volume.size.next_multiple_of(SECTOR), volume.used.next_multiple_of(BLOCK));
+    Ok(json!({"path": def.path_of(&name), "size": size, "used": used, "format": format}).into())
 }
 
 /// Volumes of a guest need its privileges, files those of the storage.

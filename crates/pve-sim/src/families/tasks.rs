@@ -159,7 +159,7 @@ fn kind_of(status: &str) -> &'static str {
 }
 
 /// The user in a task id, after the id itself has been looked at.
-fn owner_of<'a>(upid: &'a str) -> ApiResult<(&'a str, &'a str)> {
+fn owner_of(upid: &str) -> ApiResult<(&str, &str)> {
     let parts = parse_upid(upid).ok_or_else(|| ApiError::param("upid", "unable to parse worker upid"))?;
     Ok((parts.node, parts.user))
 }

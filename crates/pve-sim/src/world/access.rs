@@ -184,6 +184,9 @@ impl Access {
 
     /// Checks privileges on a path; with `any` one of them is enough.
     pub(crate) fn check(&self, who: &Identity, path: &str, privs: &[&str], any: bool) -> ApiResult<()> {
+        if who.user == "root@pam" && !self.is_separated(who) {
+            return Ok(());
+        }
         let held = self.permissions(who, path);
         if any {
             return if privs.iter().any(|p| held.contains_key(*p)) {

@@ -105,7 +105,6 @@ impl Config {
         nets.filter_map(|(k, v)| propstr::parse("net", v, k).ok().map(|p| (k.clone(), p))).collect()
     }
 
-
     /// Puts a volume under the first free `unusedN`.
     pub(crate) fn add_unused(&mut self, volid: &str) {
         if !volid.contains(':') || self.keys.iter().any(|(k, v)| k.starts_with("unused") && v == volid) {

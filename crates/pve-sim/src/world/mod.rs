@@ -91,7 +91,9 @@ impl World {
         let cycle = self.last_cycle(now);
         let Some(guest) = self.guests.get(&vmid) else { return };
         let cores = self.node_cores(&guest.node);
-        let collected = (guest.changed_at <= cycle).then(|| guest.stats(vmid, cores));
+        // While a container is being made the daemon finds nothing worth keeping.
+        let half_made = guest.config.get("lock") == Some("create") && guest.config.get("hostname").is_none();
+        let collected = (guest.changed_at <= cycle && !half_made).then(|| guest.stats(vmid, cores));
         if let Some(guest) = self.guests.get_mut(&vmid) {
             if let Some(stats) = collected {
                 guest.old_stats = Some(stats);

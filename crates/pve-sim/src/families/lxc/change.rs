@@ -137,6 +137,17 @@ pub(super) fn has_bridge(world: &World, node: &str, bridge: &str) -> bool {
     world.nodes.get(node).is_some_and(|n| n.bridges.iter().any(|b| b.name == bridge))
 }
 
+/// A tag needs a bridge that takes tags, or a port behind it to put the tag on.
+pub(super) fn untaggable_bridge(world: &World, node: &str, vmid: u32) -> Option<String> {
+    let guest = world.guests.get(&vmid)?;
+    let bridges = &world.nodes.get(node)?.bridges;
+    let mut tagged = guest.config.nics().into_iter().filter(|(_, nic)| nic.contains_key("tag"));
+    tagged.find_map(|(_, nic)| {
+        let bridge = bridges.iter().find(|b| nic.get("bridge") == Some(&b.name))?;
+        (!bridge.vlan_aware && bridge.ports.is_empty()).then(|| bridge.name.clone())
+    })
+}
+
 /// The first NIC on a bridge that the node does not have.
 pub(super) fn missing_bridge(world: &World, node: &str, vmid: u32) -> Option<String> {
     let guest = world.guests.get(&vmid)?;

@@ -36,6 +36,14 @@ const UNPACKED: u64 = 240 << 20;
 /// A root volume's size when the call does not say, in gigabytes.
 const DEFAULT_ROOT_GB: f64 = 4.0;
 
+/// A mount point of a container to be.
+struct PlannedMount {
+    key: String,
+    mount: Mount,
+    /// Storage and bytes of the volume to make; an existing one has none.
+    new: Option<(String, u64)>,
+}
+
 /// A create that has passed all checks.
 struct Plan {
     vmid: u32,
@@ -43,8 +51,7 @@ struct Plan {
     template: String,
     /// Options without mount points.
     options: Keys,
-    /// Key, entry, storage and bytes of each new volume; existing ones have no storage.
-    mounts: Vec<(String, Mount, Option<(String, u64)>)>,
+    mounts: Vec<PlannedMount>,
     start: bool,
     unprivileged: bool,
 }
@@ -123,10 +130,7 @@ fn with_default_storage(options: &BTreeMap<String, String>, storage: &str) -> BT
     fixed
 }
 
-fn plan_mounts(
-    call: &Call,
-    options: &BTreeMap<String, String>,
-) -> ApiResult<Vec<(String, Mount, Option<(String, u64)>)>> {
+fn plan_mounts(call: &Call, options: &BTreeMap<String, String>) -> ApiResult<Vec<PlannedMount>> {
     let default = call.text("storage").unwrap_or("local").to_owned();
     let mut wanted: Vec<(String, String)> =
         options.iter().filter(|(k, _)| is_mount(k)).map(|(k, v)| (k.clone(), v.clone())).collect();
@@ -139,15 +143,12 @@ fn plan_mounts(
     let mut mounts = Vec::new();
     for (key, value) in wanted {
         let mount = Mount::parse(&key, &value).map_err(PropError::into_api)?;
-        let new = match new_disk(mount.volume()) {
-            Some((storage, count)) => Some((storage.to_owned(), gigabytes(count))),
-            None => None,
-        };
+        let new = new_disk(mount.volume()).map(|(storage, count)| (storage.to_owned(), gigabytes(count)));
         let storage = new.as_ref().map(|(s, _)| s.as_str()).or_else(|| mount.volume().split_once(':').map(|(s, _)| s));
         if let Some(storage) = storage.filter(|_| mount.kind() == "volume") {
             check_storage(call, storage)?;
         }
-        mounts.push((key, mount, new));
+        mounts.push(PlannedMount { key, mount, new });
     }
     Ok(mounts)
 }
@@ -198,7 +199,7 @@ async fn run(ctx: TaskCtx, plan: Plan, lock: GuestLock, starter: Call) -> Result
 
 async fn build(ctx: &TaskCtx, plan: Plan) -> Result<(), String> {
     let mut keys = allocate(ctx, &plan)?;
-    unpack(ctx, &plan).await?;
+    unpack(ctx, &plan, &keys).await?;
     let os = os_of(&plan.template);
     keys.entry("ostype".to_owned()).or_insert_with(|| os.to_owned());
     if plan.unprivileged {
@@ -229,7 +230,7 @@ fn allocate(ctx: &TaskCtx, plan: &Plan) -> Result<Keys, String> {
     let mut keys: Keys =
         plan.options.iter().map(|(k, v)| (k.clone(), change::canonical(site, &prefix, k, v))).collect();
     keys.retain(|k, v| k != "description" || !v.is_empty());
-    for (key, mount, new) in &plan.mounts {
+    for PlannedMount { key, mount, new } in &plan.mounts {
         let mut mount = mount.clone();
         if let Some((storage, bytes)) = new {
             let volid = change::allocate_into(site, &mut world, &plan.node, plan.vmid, &mut mount, storage, *bytes);
@@ -251,35 +252,25 @@ fn log_new_volume(ctx: &TaskCtx, volid: &str, bytes: u64) {
     }
 }
 
-async fn unpack(ctx: &TaskCtx, plan: &Plan) -> Result<(), String> {
+/// Unpacks the template into the root volume.
+async fn unpack(ctx: &TaskCtx, plan: &Plan, keys: &Keys) -> Result<(), String> {
     let (storage, file) = plan.template.split_once(':').unwrap_or(("", &plan.template));
     if ctx.site.world().storages.volume(storage, &plan.node, file).is_none() {
         return Err(format!("volume '{}' does not exist", plan.template));
     }
-    let root = plan.mounts.iter().find(|(key, ..)| key == "rootfs").and_then(|(_, mount, new)| {
-        new.clone().or_else(|| Some((mount.volume().split_once(':')?.0.to_owned(), mount.size().unwrap_or(UNPACKED))))
-    });
-    let (target, bytes) = root.unwrap_or_default();
+    let root = keys.get("rootfs").and_then(|value| Mount::parse("rootfs", value).ok());
+    let bytes = root.as_ref().and_then(Mount::size).unwrap_or(UNPACKED);
+    let volume = root.as_ref().map_or("", Mount::volume).to_owned();
+    let (target, name) = volume.split_once(':').unwrap_or((storage, ""));
     let archive = file.strip_prefix("vztmpl/").unwrap_or(file);
     ctx.log(format!("extracting archive '/var/lib/vz/template/cache/{archive}'"));
     let command = "command 'lxc-usernsexec -- tar xpf - -C rootfs' failed";
-    ctx.heavy(&target, Work::Unpack).await.map_err(|why| format!("{command}: {why}"))?;
+    ctx.heavy(target, Work::Unpack).await.map_err(|why| format!("{command}: {why}"))?;
     if bytes > 0 && bytes < UNPACKED {
         return Err(format!("{command}: exit code 2"));
     }
-    if let Some((storage, _)) = plan.mounts.iter().find(|(k, ..)| k == "rootfs").and_then(|(_, _, n)| n.as_ref()) {
-        let mut world = ctx.site.world();
-        let names: Vec<String> = world
-            .storages
-            .volumes(storage, &plan.node)
-            .filter(|(n, v)| v.vmid == Some(plan.vmid) && n.contains("disk-0"))
-            .map(|(n, _)| n.clone())
-            .collect();
-        for name in names {
-            if let Some(volume) = world.storages.volume_mut(storage, &plan.node, &name) {
-                volume.used += UNPACKED;
-            }
-        }
+    if let Some(volume) = ctx.site.world().storages.volume_mut(target, &plan.node, name) {
+        volume.used += UNPACKED;
     }
     ctx.log("Total bytes read: 221583360 (212MiB, 337MiB/s)");
     ctx.log("Detected container architecture: amd64");

@@ -11,7 +11,7 @@ use crate::world::config::{keys_json, value_json};
 use crate::world::guest::{Guest, GuestKind, link_local};
 
 /// A container's network is up so many model seconds after its start.
-const BOOT_SECONDS: f64 = 1.0;
+const BOOT_SECONDS: f64 = 0.5;
 /// What a small container keeps in memory and on disk, in bytes.
 const USED_MEMORY: u64 = 13 << 20;
 const USED_DISK: u64 = 240 << 20;

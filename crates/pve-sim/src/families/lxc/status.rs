@@ -45,10 +45,24 @@ pub(super) fn start_inside(call: &Call, vmid: u32) {
 async fn run_start(ctx: TaskCtx, node: String, vmid: u32, skiplock: bool) -> Result<(), String> {
     let _lock = ctx.site.locks.lock_guest(&ctx.site.clock, vmid).await.map_err(|e| e.message)?;
     check_startable(&ctx, &node, vmid, skiplock)?;
-    ctx.work(Work::Start).await?;
-    ctx.last_chance()?;
-    set_running(&ctx, &node, vmid)?;
+    boot(&ctx, &node, vmid).await?;
     ctx.effect("start", vmid);
+    Ok(())
+}
+
+/// The container's first process is there long before the task is satisfied.
+async fn boot(ctx: &TaskCtx, node: &str, vmid: u32) -> Result<(), String> {
+    let all = ctx.site.draws.duration(Work::Start);
+    let spawned = all / 4;
+    ctx.spend(spawned).await?;
+    set_running(ctx, node, vmid)?;
+    let rest = ctx.spend(all - spawned).await;
+    if let Err(why) = rest.and_then(|()| ctx.last_chance()) {
+        if let Ok(guest) = ctx.site.world().container_mut(node, vmid) {
+            guest.running = None;
+        }
+        return Err(why);
+    }
     Ok(())
 }
 
@@ -65,8 +79,11 @@ fn check_startable(ctx: &TaskCtx, node: &str, vmid: u32, skiplock: bool) -> Resu
         return Err(format!("CT {vmid} already running"));
     }
     change::apply_pending(&ctx.site, &mut world, node, vmid, false).map_err(|e| e.message)?;
-    match change::missing_bridge(&world, node, vmid) {
-        Some(bridge) => Err(format!("bridge '{bridge}' does not exist")),
+    if let Some(bridge) = change::missing_bridge(&world, node, vmid) {
+        return Err(format!("bridge '{bridge}' does not exist"));
+    }
+    match change::untaggable_bridge(&world, node, vmid) {
+        Some(bridge) => Err(format!("no physical interface on bridge '{bridge}'")),
         None => Ok(()),
     }
 }
@@ -131,9 +148,7 @@ async fn run_reboot(ctx: TaskCtx, node: String, vmid: u32) -> Result<(), String>
     ctx.work(Work::Shutdown).await?;
     set_stopped(&ctx, &node, vmid)?;
     check_startable(&ctx, &node, vmid, false)?;
-    ctx.work(Work::Start).await?;
-    ctx.last_chance()?;
-    set_running(&ctx, &node, vmid)?;
+    boot(&ctx, &node, vmid).await?;
     ctx.effect("reboot", vmid);
     Ok(())
 }
