@@ -43,12 +43,9 @@ impl PriorAttempt {
             return PriorAttempt::None;
         };
         match (state, ext_ref) {
-            (StepState::Intent, _) => PriorAttempt::Intent { value: value.clone(), at: *at },
-            (StepState::Submitted | StepState::Done, Some(ext_ref)) => {
-                PriorAttempt::Submitted { value: value.clone(), ext_ref: ext_ref.clone(), at: *at }
-            }
-            (StepState::Submitted | StepState::Done, None) => PriorAttempt::Intent { value: value.clone(), at: *at },
             (StepState::Withdrawn, _) => PriorAttempt::None,
+            (_, Some(ext_ref)) => PriorAttempt::Submitted { value: value.clone(), ext_ref: ext_ref.clone(), at: *at },
+            (_, None) => PriorAttempt::Intent { value: value.clone(), at: *at },
         }
     }
 

@@ -130,6 +130,8 @@ pub enum Finish {
         reason: String,
         /// What to do.
         hint: Option<String>,
+        /// The step of which nobody knows whether it was carried out. It is marked so, and the lock domains stay taken.
+        unknown: Option<StepKey>,
     },
     /// This release cannot read the job.
     Parked {

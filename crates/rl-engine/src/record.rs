@@ -123,7 +123,7 @@ pub struct JobStatus {
     pub hint: Option<String>,
     /// First claim.
     pub started_at: Option<UnixMs>,
-    /// When it is given up.
+    /// When it is given up, unless its owner is gone before.
     pub deadline_at: Option<UnixMs>,
     /// When it reached a finished state.
     pub finished_at: Option<UnixMs>,
@@ -200,6 +200,8 @@ pub enum StepState {
     Submitted,
     /// The announced call was certainly not carried out.
     Withdrawn,
+    /// Nobody knows whether the announced call was carried out, and it must not be repeated unless a person says so.
+    Unknown,
     /// Finished, with a receipt.
     Done,
 }

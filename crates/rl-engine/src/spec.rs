@@ -54,7 +54,8 @@ pub struct JobSpec {
     pub locks: Vec<LockDomain>,
     /// Higher runs first; 0 is usual.
     pub priority: i16,
-    /// Time from the first start to the moment the job is given up and unwound; the engine's default when `None`.
+    /// Time from its start to the moment the job is given up and unwound; the engine's default when `None`. Starts anew when the
+    /// process that ran the job has ended, or a person has sent it on.
     pub deadline: Option<Duration>,
     /// Attempts in a row without progress before the job gives up. At least 1.
     pub max_attempts: u32,

@@ -18,7 +18,8 @@ pub enum OpClass {
     Keyed,
     /// Cannot be refused, but what it did can be found: look first, then repeat.
     Discoverable,
-    /// Neither: at most once. Interrupted between intent and outcome, it is blocked for a person and never repeated.
+    /// Neither: at most once. Interrupted between intent and answer, it is blocked for a person and repeated only on their word.
+    /// With an answer recorded it is called again and follows that.
     Opaque,
 }
 

@@ -30,7 +30,7 @@ pub fn submitted(waiting_for: u32) -> JobStatus {
     }
 }
 
-/// A claim raises the fence and starts the deadline with the first run.
+/// A claim raises the fence and, if none runs yet, starts the deadline.
 pub fn claimed(old: &JobStatus, owner: OwnerId, now: UnixMs, deadline: Duration) -> JobStatus {
     debug_assert_eq!(old.state, JobState::Ready);
     let started_at = old.started_at.unwrap_or(now);
@@ -43,7 +43,7 @@ pub fn claimed(old: &JobStatus, owner: OwnerId, now: UnixMs, deadline: Duration)
         reason: None,
         hint: None,
         started_at: Some(started_at),
-        deadline_at: Some(old.deadline_at.unwrap_or(started_at + deadline)),
+        deadline_at: Some(old.deadline_at.unwrap_or(now + deadline)),
         ..old.clone()
     }
 }
@@ -80,9 +80,9 @@ pub fn turned(old: &JobStatus, why: Unwind, reason: &str) -> JobStatus {
     JobStatus { unwind: Some(why), failures: 0, crashes: 0, reason: Some(reason.to_owned()), hint: None, ..old.clone() }
 }
 
-/// The holder gives the job back unharmed, as on shutdown.
+/// The holder gives the job back unharmed, as on shutdown. Time in which nobody looks after a job does not count against its deadline.
 pub fn released(old: &JobStatus) -> JobStatus {
-    JobStatus { state: JobState::Ready, owner: None, holds_locks: old.open_step, ..old.clone() }
+    JobStatus { state: JobState::Ready, owner: None, deadline_at: None, holds_locks: old.open_step, ..old.clone() }
 }
 
 /// The world was busy: try again at `not_before`. Lock domains stay taken while a call is open.
@@ -103,12 +103,13 @@ pub fn due(old: &JobStatus) -> JobStatus {
     JobStatus { state: JobState::Ready, not_before: None, ..old.clone() }
 }
 
-/// A person must act. Who says so has looked: nothing of the job runs outside, so its lock domains are free.
-pub fn blocked(old: &JobStatus, reason: &str, hint: Option<&str>) -> JobStatus {
+/// A person must act. A step that says so has looked: nothing of the job runs outside, so its lock domains are free. Where the
+/// fate of a call is unknown they stay taken.
+pub fn blocked(old: &JobStatus, reason: &str, hint: Option<&str>, fate_unknown: bool) -> JobStatus {
     JobStatus {
         state: JobState::Blocked,
         owner: None,
-        holds_locks: false,
+        holds_locks: fate_unknown,
         reason: Some(reason.to_owned()),
         hint: hint.map(str::to_owned),
         ..old.clone()
@@ -142,12 +143,14 @@ pub fn finished(old: &JobStatus, state: JobState, now: UnixMs, reason: Option<&s
     }
 }
 
-/// The owner is gone. What the job had announced may still be under way, so its lock domains stay taken.
+/// The owner is gone. What the job had announced may still be under way, so its lock domains stay taken. Its deadline starts
+/// anew: a machine that was off for a night must not fail what it goes on with.
 pub fn orphaned(old: &JobStatus, not_before: Option<UnixMs>) -> JobStatus {
     JobStatus {
         state: if not_before.is_some() { JobState::Backoff } else { JobState::Ready },
         owner: None,
         not_before,
+        deadline_at: None,
         crashes: old.crashes + 1,
         ..old.clone()
     }

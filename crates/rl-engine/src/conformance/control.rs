@@ -18,7 +18,10 @@ pub(super) async fn cancels_in_every_state(suite: Suite) {
     suite.journal.intent(held[1].holder, key("s"), payload(), suite.now()).await.unwrap();
     suite.finish(held[1].holder, retry()).await.unwrap();
     suite.finish(held[2].holder, retry()).await.unwrap();
-    suite.finish(held[3].holder, Finish::Blocked { reason: "look".to_owned(), hint: None }).await.unwrap();
+    suite
+        .finish(held[3].holder, Finish::Blocked { reason: "look".to_owned(), hint: None, unknown: None })
+        .await
+        .unwrap();
     suite.journal.request_cancel(id, "tester".to_owned(), suite.now()).await.unwrap();
     suite.journal.request_cancel(id, "tester".to_owned(), suite.now()).await.unwrap();
 

@@ -1,6 +1,8 @@
 //! Leases and fences: whoever lost a job cannot write about it.
 use super::{Suite, key, known, lease_lost, payload};
-use crate::journal::{Finish, Holder, JournalError};
+use std::time::Duration;
+
+use crate::journal::{Claimed, Finish, Holder, JournalError};
 use crate::record::Unwind;
 use crate::state::JobState;
 
@@ -68,4 +70,23 @@ pub(super) async fn counts_interrupted_runs_until_progress(mut suite: Suite) {
     suite.journal.outcome(claimed.holder, key("s"), payload(), None, suite.now()).await.unwrap();
     let status = suite.status(claimed.holder.job).await;
     assert_eq!((status.state, status.crashes, status.failures), (JobState::Running, 0, 0));
+}
+
+pub(super) async fn counts_deadlines_from_the_current_owner(mut suite: Suite) {
+    let (id, first) = suite.one_running().await;
+    let deadline = |claimed: &Claimed| claimed.job.status.deadline_at.unwrap();
+    let retry = Finish::Retry { not_before: suite.now(), reason: "busy".to_owned() };
+    suite.finish(first.holder, retry).await.unwrap();
+    suite.clock.advance(Duration::from_secs(60));
+    let second = suite.claim(10).await.remove(0);
+    assert_eq!(deadline(&second), deadline(&first), "attempts share a deadline");
+    // A night without a process in charge.
+    suite.clock.advance(Duration::from_secs(12 * 3600));
+    suite.owner = suite.register(known()).await;
+    let third = suite.claim(10).await.remove(0);
+    assert!(deadline(&third) > suite.now());
+    suite.finish(third.holder, Finish::Blocked { reason: "look".to_owned(), hint: None, unknown: None }).await.unwrap();
+    suite.clock.advance(Duration::from_secs(12 * 3600));
+    suite.journal.retry(id, "tester".to_owned(), suite.now()).await.unwrap();
+    assert!(deadline(&suite.claim(10).await[0]) > suite.now());
 }

@@ -1,7 +1,8 @@
 //! Letting go of jobs, and what follows.
 use super::{Suite, key, payload};
 use crate::journal::{Finish, JournalError};
-use crate::record::Unwind;
+use crate::record::{StepState, Unwind};
+use crate::spec::LockDomain;
 use crate::state::{JobState, OperationState};
 
 pub(super) async fn starts_followers_and_ends_operations(suite: Suite) {
@@ -48,7 +49,8 @@ pub(super) async fn skips_what_comes_after_a_failure(suite: Suite) {
 
 pub(super) async fn blocks_and_goes_on_by_hand(suite: Suite) {
     let (id, claimed) = suite.one_running().await;
-    let finish = Finish::Blocked { reason: "foreign guest".to_owned(), hint: Some("adopt it".to_owned()) };
+    let finish =
+        Finish::Blocked { reason: "foreign guest".to_owned(), hint: Some("adopt it".to_owned()), unknown: None };
     suite.finish(claimed.holder, finish).await.unwrap();
     let status = suite.status(claimed.holder.job).await;
     assert_eq!((status.state, status.hint.as_deref()), (JobState::Blocked, Some("adopt it")));
@@ -76,4 +78,23 @@ pub(super) async fn is_stuck_until_sent_on(suite: Suite) {
     assert_eq!(again.job.status.unwind, Some(Unwind::Failed), "it goes on undoing");
     suite.finish(again.holder, Finish::Unwound).await.unwrap();
     assert_eq!(suite.state(id).await, OperationState::Failed);
+}
+
+pub(super) async fn marks_a_step_of_unknown_fate(suite: Suite) {
+    let mut spec = suite.operation("shop", &["opaque", "next"]);
+    for job in &mut spec.jobs {
+        job.locks = vec![LockDomain::exclusive("guest:1")];
+    }
+    let id = suite.submit(spec).await;
+    let holder = suite.claim(10).await.remove(0).holder;
+    suite.journal.intent(holder, key("script"), payload(), suite.now()).await.unwrap();
+    let unknown = Finish::Blocked { reason: "look".to_owned(), hint: None, unknown: Some(key("script")) };
+    suite.finish(holder, unknown).await.unwrap();
+    assert_eq!(suite.journal.steps(holder.job).await.unwrap()[0].state, StepState::Unknown);
+    assert!(suite.claim(10).await.is_empty(), "it may still be under way, so the guest stays locked");
+    suite.journal.retry(id, "tester".to_owned(), suite.now()).await.unwrap();
+    let again = suite.claim(10).await.remove(0);
+    assert_eq!((again.holder.job, again.steps[0].state), (holder.job, StepState::Unknown));
+    suite.finish(again.holder, Finish::Done).await.unwrap();
+    assert_eq!(suite.claim_keys(10).await, ["next"]);
 }

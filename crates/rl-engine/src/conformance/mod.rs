@@ -73,6 +73,8 @@ pub async fn run(make: &Make<'_>) {
         finish::skips_what_comes_after_a_failure,
         finish::blocks_and_goes_on_by_hand,
         finish::is_stuck_until_sent_on,
+        finish::marks_a_step_of_unknown_fate,
+        fence::counts_deadlines_from_the_current_owner,
         control::cancels_in_every_state,
         control::tells_the_holder_of_a_cancellation,
         control::refuses_what_does_not_fit,

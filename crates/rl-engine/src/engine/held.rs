@@ -60,12 +60,19 @@ impl HeldJob {
         done.into_iter().map(|record| record.name.clone()).collect()
     }
 
+    /// A call is announced and not answered yet.
+    pub(crate) fn is_calling(&self) -> bool {
+        self.any(StepState::Intent)
+    }
+
     /// A task outside is being followed, which any later run can take up again.
-    pub(crate) fn only_follows(&self) -> bool {
+    pub(crate) fn is_following(&self) -> bool {
+        self.any(StepState::Submitted)
+    }
+
+    fn any(&self, state: StepState) -> bool {
         let records = self.records.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut open =
-            records.values().filter(|record| matches!(record.state, StepState::Intent | StepState::Submitted));
-        open.next().is_some_and(|record| record.state == StepState::Submitted) && open.next().is_none()
+        records.values().any(|record| record.state == state)
     }
 
     /// What a journal error means to a step. One that is no lost lease is kept for the engine, which stops on it.

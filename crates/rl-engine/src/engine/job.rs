@@ -11,7 +11,7 @@ use rand::rngs::StdRng;
 
 use super::held::HeldJob;
 use super::{Engine, EngineConfig, EngineStats, backoff};
-use crate::cx::{PriorAttempt, StepCx};
+use crate::cx::StepCx;
 use crate::envelope::Envelope;
 use crate::journal::{Finish, JournalError, StepKey};
 use crate::record::{Direction, StepState, Unwind};
@@ -109,8 +109,8 @@ impl Driver {
     async fn do_step(&self, step: &Arc<dyn Step>, at: usize, last: bool) -> Result<Next, JournalError> {
         let key = key(step, at, Direction::Do);
         let cx = StepCx::new(Arc::clone(&self.job), key.clone());
-        if let Some(finish) = unknown_fate(step, &cx) {
-            return self.let_go(finish).await;
+        if self.fate_is_unknown(step) {
+            return self.let_go(unknown_fate(step, key)).await;
         }
         let error = match self.within_deadline(step.ensure(&cx)).await {
             Ok(receipt) => {
@@ -131,7 +131,7 @@ impl Driver {
             )),
             StepError::Cancelled => self.retry(step, Duration::ZERO, "it took itself for cancelled".to_owned()).await,
             StepError::Blocked { reason, hint } => {
-                self.let_go(Finish::Blocked { reason: format!("{}: {reason}", step.name()), hint }).await
+                self.let_go(Finish::Blocked { reason: format!("{}: {reason}", step.name()), hint, unknown: None }).await
             }
             StepError::Retry { after, reason } => self.retry(step, after, reason).await,
         }
@@ -202,7 +202,7 @@ impl Driver {
             StepError::LeaseLost => return Err(JournalError::LeaseLost { job: self.job.id() }),
             StepError::Fatal { reason } => Finish::Stuck { reason: format!("undoing {name}: {reason}") },
             StepError::Blocked { reason, hint } => {
-                Finish::Blocked { reason: format!("undoing {name}: {reason}"), hint }
+                Finish::Blocked { reason: format!("undoing {name}: {reason}"), hint, unknown: None }
             }
             StepError::Cancelled => self.undo_later(step, Duration::ZERO, "it took itself for cancelled"),
             StepError::Retry { after, reason } => self.undo_later(step, after, &reason),
@@ -240,6 +240,12 @@ impl Driver {
     fn deadline_passed(&self) -> String {
         let deadline = self.job.spec.deadline.unwrap_or(self.config.deadline_default);
         format!("the job's deadline passed, {deadline:?} after its first start")
+    }
+
+    /// An opaque step that was interrupted between intent and answer must not be repeated, unless a person has said so.
+    fn fate_is_unknown(&self, step: &Arc<dyn Step>) -> bool {
+        let open = |record: crate::record::StepRecord| record.state == StepState::Intent;
+        step.class() == OpClass::Opaque && self.job.record(step.name(), Direction::Do).is_some_and(open)
     }
 
     fn is_done(&self, step: &Arc<dyn Step>, direction: Direction) -> bool {
@@ -293,18 +299,15 @@ fn undone() -> Receipt {
     Envelope::new("undone", 1, serde_json::Value::Null)
 }
 
-/// An opaque step that was interrupted between intent and outcome must not be repeated.
-fn unknown_fate(step: &Arc<dyn Step>, cx: &StepCx) -> Option<Finish> {
-    let unknown = step.class() == OpClass::Opaque && *cx.prior() != PriorAttempt::None;
-    unknown.then(|| Finish::Blocked {
-        reason: format!(
-            "{}: it was interrupted and nothing tells whether it was carried out; it is not repeated",
-            step.name()
-        ),
+fn unknown_fate(step: &Arc<dyn Step>, key: StepKey) -> Finish {
+    let name = step.name();
+    Finish::Blocked {
+        reason: format!("{name}: it was interrupted and nothing tells whether it was carried out; it is not repeated"),
         hint: Some(
             "look whether it was carried out; `op retry` does it again, `op cancel` takes the job back".to_owned(),
         ),
-    })
+        unknown: Some(key),
+    }
 }
 
 /// A panic is an error of this attempt, not the end of the process.

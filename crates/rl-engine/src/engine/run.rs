@@ -18,6 +18,8 @@ use crate::time::UnixMs;
 
 /// Longest sleep of the loop: a wall clock that jumped is noticed at the latest after this.
 const SLEEP_MAX: Duration = Duration::from_secs(60);
+/// How long the drain waits for jobs that have no call under way: they look at things, or wait for their turn.
+const DRAIN_QUIET: Duration = Duration::from_secs(1);
 /// How often the drain looks whether the rest only follows tasks.
 const DRAIN_LOOK: Duration = Duration::from_millis(20);
 
@@ -230,11 +232,17 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
+    /// Calls under way are worth waiting for; at first also jobs that may be about to record something.
+    fn worth_waiting(&self, at_first: bool) -> bool {
+        self.held.values().any(|job| job.is_calling() || (at_first && !job.is_following()))
+    }
+
     /// Lets calls under way end, gives everything else back.
     async fn drain(mut self) -> Result<(), JournalError> {
         let end = self.engine.clock.steady() + self.engine.config.drain;
         let clock = Arc::clone(&self.engine.clock);
-        while !self.held.is_empty() && clock.steady() < end && !self.held.values().all(|job| job.only_follows()) {
+        let quiet = clock.steady() + DRAIN_QUIET.min(self.engine.config.drain);
+        while clock.steady() < end && self.worth_waiting(clock.steady() < quiet) {
             tokio::select! {
                 biased;
                 Some(ended) = self.tasks.join_next() => self.ended(ended)?,

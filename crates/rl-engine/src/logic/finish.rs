@@ -21,6 +21,9 @@ pub(super) fn turn(tx: &mut Tx<'_>, holder: &Holder, why: Unwind, reason: &str, 
 pub(super) fn finish(tx: &mut Tx<'_>, holder: &Holder, finish: &Finish, now: UnixMs) -> RowResult<()> {
     let (operation, old) = super::held(tx, holder)?;
     let (new, kind, body) = decide(holder, &old, finish, now)?;
+    if let Finish::Blocked { unknown: Some(key), .. } = finish {
+        super::step::mark_unknown(tx, holder, key, now)?;
+    }
     tx.put_job(operation, holder.job, old.state, &new, now)?;
     tx.event(operation, Some(holder.job), kind, body, now)?;
     follow(tx, operation, holder.job, new.state, now)
@@ -54,8 +57,8 @@ fn decide(holder: &Holder, old: &JobStatus, finish: &Finish, now: UnixMs) -> Row
             let body = json!({ "reason": reason, "after_ms": not_before.since(now).as_millis() as u64, "failures": new.failures });
             (new, "job.retrying", body)
         }
-        Finish::Blocked { reason, hint } => {
-            let new = transition::blocked(old, reason, hint.as_deref());
+        Finish::Blocked { reason, hint, unknown } => {
+            let new = transition::blocked(old, reason, hint.as_deref(), unknown.is_some());
             (new, "job.blocked", json!({ "reason": reason, "hint": hint }))
         }
         Finish::Parked { reason } => (transition::parked(old, reason), "job.parked", json!({ "reason": reason })),

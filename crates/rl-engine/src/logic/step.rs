@@ -84,6 +84,13 @@ pub(super) fn outcome(
     Ok(step)
 }
 
+/// Nobody knows whether the announced call of a step was carried out.
+pub(super) fn mark_unknown(tx: &mut Tx<'_>, holder: &Holder, key: &StepKey, now: UnixMs) -> RowResult<()> {
+    let mut step = step_or_new(tx, holder, key, now)?;
+    step.state = StepState::Unknown;
+    tx.rows.put_step(&step)
+}
+
 pub(super) fn note(tx: &mut Tx<'_>, holder: &Holder, step: Option<&str>, text: &str, now: UnixMs) -> RowResult<()> {
     let (operation, _) = super::held(tx, holder)?;
     let body: Value = json!({ "step": step, "text": text });

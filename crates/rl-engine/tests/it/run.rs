@@ -207,6 +207,20 @@ async fn blocked_waits_for_a_person() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn opaque_step_of_unknown_fate_waits_for_a_person() {
+    let bench = Bench::new();
+    let running = bench.start(1);
+    let id = bench.submit(vec![bench.job("box", &["make", "script"])]).await;
+    assert_eq!(bench.settled(id).await, OperationState::Blocked);
+    assert!(bench.reason(id).await.contains("it is not repeated"), "{}", bench.reason(id).await);
+    assert_eq!(bench.world.things()["box"].marks, ["script-1"], "it ran once and was not repeated");
+    bench.journal.retry(id, "tester".to_owned(), bench.clock.now()).await.unwrap();
+    assert_eq!(bench.settled(id).await, OperationState::Done);
+    assert_eq!(bench.world.things()["box"].marks, ["script-1", "script-3"], "a person's word repeats it");
+    running.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn cancel_waits_for_the_task_and_undoes() {
     let bench = Bench::new();
     let running = bench.start(1);

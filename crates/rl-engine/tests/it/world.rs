@@ -331,6 +331,34 @@ impl Step for Mark {
     }
 }
 
+/// Runs a script that nothing can tell about afterwards; the answer is lost the first time.
+pub(crate) struct Script;
+
+#[async_trait]
+impl Step for Script {
+    fn name(&self) -> &'static str {
+        "script"
+    }
+
+    fn class(&self) -> OpClass {
+        OpClass::Opaque
+    }
+
+    async fn ensure(&self, cx: &StepCx) -> Result<Receipt, StepError> {
+        let (toy, world): (Toy, &World) = (cx.payload()?, cx.context());
+        cx.intent(Envelope::new("script", 1, json!({}))).await?;
+        world.mark(&toy.thing, &format!("script-{}", cx.fence()));
+        if cx.fence() == 1 {
+            return Err(StepError::retry(Duration::ZERO, "no answer"));
+        }
+        Ok(Envelope::new("ran", 1, json!({})))
+    }
+
+    async fn undo(&self, _: &StepCx) -> Result<(), StepError> {
+        Ok(())
+    }
+}
+
 /// The kind of job these steps make.
 pub(crate) fn kind() -> JobKind {
     JobKind::first("toy", |payload| {
@@ -338,6 +366,7 @@ pub(crate) fn kind() -> JobKind {
         let steps = toy.steps.into_iter().map(|name| -> Arc<dyn Step> {
             match name.as_str() {
                 "make" => Arc::new(Make),
+                "script" => Arc::new(Script),
                 _ => Arc::new(Mark(name)),
             }
         });

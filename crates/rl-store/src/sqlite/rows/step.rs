@@ -6,10 +6,11 @@ use super::SqlRows;
 use super::convert::{from_ms, from_u64, json, json_opt, ms, named, parsed, parsed_opt, to_json};
 
 const COLUMNS: &str = "job, direction, name, position, state, attempt, intent, ext_ref, receipt, at";
-const STATES: [(StepState, &str); 4] = [
+const STATES: [(StepState, &str); 5] = [
     (StepState::Intent, "intent"),
     (StepState::Submitted, "submitted"),
     (StepState::Withdrawn, "withdrawn"),
+    (StepState::Unknown, "unknown"),
     (StepState::Done, "done"),
 ];
 
