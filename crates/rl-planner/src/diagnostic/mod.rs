@@ -77,29 +77,39 @@ impl Diagnostic {
     }
 
     fn new(code: &'static str, severity: Severity, location: Option<&Location>, message: impl Into<String>) -> Self {
-        let (message, label, help, related) = (message.into(), String::new(), None, Vec::new());
+        let (message, label, help, related) = (clean(message), String::new(), None, Vec::new());
         Self { code, severity, location: location.cloned(), message, label, help, related }
     }
 
     /// Adds the words beside the marked place.
     pub fn label(mut self, label: impl Into<String>) -> Self {
-        self.label = label.into();
+        self.label = clean(label);
         self
     }
 
     /// Adds what to do next.
     pub fn help(mut self, help: impl Into<String>) -> Self {
-        self.help = Some(help.into());
+        self.help = Some(clean(help));
         self
     }
 
     /// Adds a second place; nothing when it is not known.
     pub fn related(mut self, location: Option<&Location>, label: impl Into<String>) -> Self {
         if let Some(location) = location {
-            self.related.push(Related { location: location.clone(), label: label.into() });
+            self.related.push(Related { location: location.clone(), label: clean(label) });
         }
         self
     }
+}
+
+/// A text that may go anywhere: messages repeat pieces of the file, which may hold a secret, or control characters that
+/// a terminal obeys.
+fn clean(text: impl Into<String>) -> String {
+    let text = text.into();
+    let obeyed =
+        |c: char| c.is_control() || ('\u{202a}'..='\u{202e}').contains(&c) || ('\u{2066}'..='\u{2069}').contains(&c);
+    let hidden = redact(&text);
+    if hidden.contains(obeyed) { hidden.replace(obeyed, "\u{fffd}") } else { hidden.into_owned() }
 }
 
 impl fmt::Display for Diagnostic {
@@ -107,7 +117,7 @@ impl fmt::Display for Diagnostic {
         if let Some(location) = &self.location {
             write!(f, "{location}: ")?;
         }
-        write!(f, "{} [{}]", redact(&self.message), self.code)
+        write!(f, "{} [{}]", self.message, self.code)
     }
 }
 
@@ -117,9 +127,12 @@ impl fmt::Display for Diagnostic {
 pub struct ManifestErrors {
     /// The findings by file and place; warnings among them.
     pub diagnostics: Vec<Diagnostic>,
-    /// How many more errors there are that are not listed.
+    /// How many more errors were found that are not listed.
     pub unlisted: usize,
 }
+
+/// Most findings that are kept; above it the rest is not looked for, so that no file costs more than it is worth.
+pub(crate) const FINDINGS_KEPT_MAX: usize = 1_000;
 
 impl ManifestErrors {
     /// How many errors there are, listed or not.
@@ -136,9 +149,10 @@ impl ManifestErrors {
     }
 
     fn summary(&self) -> String {
-        let errors = match self.count() {
-            1 => "1 error".to_owned(),
-            n => format!("{n} errors"),
+        let errors = match (self.count(), self.count() >= FINDINGS_KEPT_MAX) {
+            (1, _) => "1 error".to_owned(),
+            (n, false) => format!("{n} errors"),
+            (n, true) => format!("at least {n} errors"),
         };
         match self.unlisted {
             0 => format!("the stack files have {errors}; nothing was contacted or changed"),

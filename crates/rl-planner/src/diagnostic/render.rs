@@ -21,7 +21,7 @@ const LINE_BYTES_BEFORE: usize = 60;
 /// Shows the findings one after the other, each followed by an empty line.
 ///
 /// `sources` are the files they were found in; a finding in a file that is not among them is shown without excerpt.
-/// Secrets in the excerpts and messages are replaced by `*`.
+/// Secrets in the excerpts are replaced by `*`.
 pub fn render(diagnostics: &[Diagnostic], sources: &[Source<'_>], colour: bool) -> String {
     let renderer = if colour { Renderer::styled() } else { Renderer::plain() }.term_width(WIDTH);
     let texts: BTreeMap<&str, Text<'_>> = sources.iter().map(|source| (source.name, Text::new(source.text))).collect();
@@ -50,10 +50,10 @@ fn group<'a>(found: &'a Diagnostic, texts: &'a BTreeMap<&str, Text<'a>>) -> Grou
         if !elements.is_empty() {
             elements.push(Padding.into());
         }
-        let help: Message<'a> = Level::HELP.message(redact(help));
+        let help: Message<'a> = Level::HELP.message(help.as_str());
         elements.push(help.into());
     }
-    level.primary_title(redact(&found.message)).id(found.code).elements(elements)
+    level.primary_title(found.message.as_str()).id(found.code).elements(elements)
 }
 
 /// One place to mark in an excerpt.
@@ -100,7 +100,7 @@ fn excerpt<'a>(marks: &[Mark<'a>], texts: &'a BTreeMap<&str, Text<'a>>, elements
     for mark in marks {
         let span = text.within(&mark.location.span, &range);
         let kind = if mark.primary { AnnotationKind::Primary } else { AnnotationKind::Context };
-        let label = (!mark.label.is_empty()).then(|| redact(mark.label));
+        let label = (!mark.label.is_empty()).then_some(mark.label);
         let annotation = kind.span(span);
         snippet = snippet.annotation(match label {
             Some(label) => annotation.label(label),
@@ -108,6 +108,10 @@ fn excerpt<'a>(marks: &[Mark<'a>], texts: &'a BTreeMap<&str, Text<'a>>, elements
         });
     }
     elements.push(snippet.into());
+}
+
+fn is_c1(c: char) -> bool {
+    ('\u{80}'..='\u{9f}').contains(&c)
 }
 
 /// A file's text, its secrets hidden, with the start of each line.
@@ -118,7 +122,11 @@ struct Text<'a> {
 
 impl<'a> Text<'a> {
     fn new(text: &'a str) -> Self {
-        let text = redact(text);
+        let mut text = redact(text);
+        if text.contains(is_c1) {
+            // Terminals obey these control characters too. The dot is as long in UTF-8, so that places stay the same.
+            text = Cow::Owned(text.replace(is_c1, "\u{b7}"));
+        }
         let starts = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
         Self { text, starts }
     }

@@ -86,6 +86,9 @@ impl<'a> Linker<'a> {
         let mut containers = BTreeMap::new();
         let mut sections = Vec::new();
         for one in placed {
+            if findings.full() {
+                return None;
+            }
             sections.extend(container_sections(one.draft));
             if let Some(container) = self.container(findings, *one) {
                 containers.insert(container.name.clone(), container);

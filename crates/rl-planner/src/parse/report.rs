@@ -6,7 +6,7 @@ use std::sync::Arc;
 use rl_model::manifest::{Location, Origins};
 
 use super::tree::Place;
-use crate::diagnostic::{Diagnostic, ManifestErrors, Severity};
+use crate::diagnostic::{Diagnostic, FINDINGS_KEPT_MAX, ManifestErrors, Severity};
 
 /// Most findings that are listed: more than anyone mends before running again.
 const FINDINGS_MAX: usize = 200;
@@ -24,13 +24,24 @@ pub(crate) struct Findings {
 }
 
 impl Findings {
+    /// Whether enough was found to stop looking.
+    pub(crate) fn full(&self) -> bool {
+        self.list.len() >= FINDINGS_KEPT_MAX
+    }
+
     pub(crate) fn push(&mut self, found: Diagnostic) {
+        if self.full() {
+            return;
+        }
         let place = found.location.as_ref().map(|at| (Arc::clone(&at.file), at.span.start));
         if !self.seen.insert((found.code, place, found.message.clone())) {
             return;
         }
-        if found.severity == Severity::Error {
-            self.errors += 1;
+        match found.severity {
+            Severity::Error => self.errors += 1,
+            // Warnings must not crowd errors out.
+            Severity::Warning if self.list.len() >= FINDINGS_MAX => return,
+            Severity::Warning => {}
         }
         self.list.push(found);
     }

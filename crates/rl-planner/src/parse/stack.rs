@@ -54,6 +54,10 @@ pub(crate) fn stack(
             );
         }
         for entry in entries {
+            if report.findings.full() {
+                incomplete = true;
+                break;
+            }
             let whole = defaults.as_ref().map_or_else(|| Arc::clone(entry.value), |base| merge(entry.value, base));
             let draft = container::container(report, &whole, entry.key_place, &entry.name, &entry.path);
             incomplete |= draft.is_none();

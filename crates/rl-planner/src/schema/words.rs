@@ -3,7 +3,7 @@
 /// Name of our own things: a lower-case DNS label that begins with a letter.
 pub(super) const NAME: &str = r"^[a-z]([a-z0-9-]{0,61}[a-z0-9])?$";
 /// Name of a network or an image.
-pub(super) const KEY: &str = r"^[a-z0-9A-Z][a-z0-9._-]{0,62}$";
+pub(super) const KEY: &str = r"^[a-z0-9][a-z0-9._-]{0,62}$";
 /// Name of a container: room for `-` and a number.
 pub(super) const CONTAINER: &str = r"^[a-z]([a-z0-9-]{0,53}[a-z0-9])?$";
 /// Amount of memory or size of a disk.
@@ -31,8 +31,7 @@ pub(super) const NODE: &str = r"^[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?$";
 /// Template as a volume id.
 pub(super) const TEMPLATE: &str = r"^[A-Za-z][A-Za-z0-9._-]{0,98}[A-Za-z0-9]:vztmpl/[^\s,]+$";
 /// Image of the site, or template as a volume id.
-pub(super) const IMAGE: &str =
-    r"^([a-z0-9A-Z][a-z0-9._-]{0,62}|[A-Za-z][A-Za-z0-9._-]{0,98}[A-Za-z0-9]:vztmpl/[^\s,]+)$";
+pub(super) const IMAGE: &str = r"^([a-z0-9][a-z0-9._-]{0,62}|[A-Za-z][A-Za-z0-9._-]{0,98}[A-Za-z0-9]:vztmpl/[^\s,]+)$";
 /// First and last VMID.
 pub(super) const VMIDS: &str = r"^[1-9][0-9]{2,8}\s*-\s*[1-9][0-9]{2,8}$";
 /// API address.

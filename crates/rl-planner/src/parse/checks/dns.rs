@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use rl_model::ContainerName;
 use rl_model::manifest::{DnsRecord, DnsType, Location};
 
 use super::super::link::{Placed, modes};
@@ -13,9 +14,10 @@ use crate::diagnostic::{Diagnostic, codes};
 /// Checks the records of every stack.
 pub(super) fn records(findings: &mut Findings, stacks: &[StackDraft], placed: &[Placed<'_>]) {
     let mut seen: BTreeMap<String, &Location> = BTreeMap::new();
+    let by_name: Index<'_> = placed.iter().map(|one| (key(one.stack, &one.draft.name.value), *one)).collect();
     for stack in stacks {
         for record in &stack.dns {
-            target(findings, stack, record, placed);
+            target(findings, stack, record, &by_name);
             let DnsRecord { zone, name, kind, to, .. } = &record.value;
             let key = format!("{name} {zone} {kind:?} {} {}", to.container, to.nic).to_ascii_lowercase();
             let Some(first) = seen.get(&key).copied() else {
@@ -32,9 +34,16 @@ pub(super) fn records(findings: &mut Findings, stacks: &[StackDraft], placed: &[
     }
 }
 
-fn target(findings: &mut Findings, stack: &StackDraft, record: &Sp<DnsRecord>, placed: &[Placed<'_>]) {
+/// Containers by stack and name.
+type Index<'a> = BTreeMap<(*const StackDraft, String), Placed<'a>>;
+
+fn key(stack: &StackDraft, name: &ContainerName) -> (*const StackDraft, String) {
+    (stack, name.to_string())
+}
+
+fn target(findings: &mut Findings, stack: &StackDraft, record: &Sp<DnsRecord>, by_name: &Index<'_>) {
     let to = &record.value.to;
-    let Some(draft) = stack.containers.iter().find(|draft| draft.name.value == to.container) else {
+    let Some(one) = by_name.get(&key(stack, &to.container)) else {
         if !stack.incomplete {
             let names = stack.containers.iter().map(|draft| draft.name.value.as_str());
             let message = format!("the stack has no container `{}`", to.container);
@@ -43,15 +52,14 @@ fn target(findings: &mut Findings, stack: &StackDraft, record: &Sp<DnsRecord>, p
         }
         return;
     };
+    let draft = one.draft;
     let Some(nic) = draft.nics.iter().find(|nic| nic.name.value == to.nic) else {
         let help = suggest(to.nic.as_str(), draft.nics.iter().map(|nic| nic.name.value.as_str()), "NICs");
         let message = format!("the container `{}` has no NIC `{}`", to.container, to.nic);
         findings.push(Diagnostic::error(codes::UNKNOWN_NIC, Some(&record.at), message).help(help));
         return;
     };
-    let found = placed.iter().find(|one| std::ptr::eq(one.draft, draft));
-    let network = found.and_then(|one| one.nics().find(|(other, _)| std::ptr::eq(*other, nic)));
-    let Some((_, network)) = network else { return };
+    let Some((_, network)) = one.nics().find(|(other, _)| std::ptr::eq(*other, nic)) else { return };
     let (ipv4, ipv6) = modes(nic, network);
     let (mode, kind, key) = match record.value.kind {
         DnsType::A => (ipv4, "A", "ipv4"),

@@ -43,21 +43,12 @@ pub(super) fn hostnames(findings: &mut Findings, stacks: &[StackDraft], placed: 
         }
     }
     for stack in stacks {
-        let named = stack.containers.iter().filter_map(|draft| draft.hostname.as_ref().map(|name| (draft, name)));
-        for (draft, hostname) in named {
-            let other = stack.containers.iter().find(|other| {
-                other.hostname.is_none()
-                    && other.name.value != draft.name.value
-                    && other.guest_names().any(|name| name.as_str() == hostname.value.as_str())
-            });
-            if let Some(other) = other {
-                twice(
-                    findings,
-                    &hostname.value,
-                    &hostname.at,
-                    &other.name.at,
-                    "a guest of this container has that name",
-                );
+        let plain = stack.containers.iter().filter(|draft| draft.hostname.is_none());
+        let names: BTreeMap<String, &Location> =
+            plain.flat_map(|draft| draft.guest_names().map(|name| (name.to_string(), &draft.name.at))).collect();
+        for hostname in stack.containers.iter().filter_map(|draft| draft.hostname.as_ref()) {
+            if let Some(other) = names.get(hostname.value.as_str()) {
+                twice(findings, &hostname.value, &hostname.at, other, "a guest of this container has that name");
             }
         }
     }

@@ -1,6 +1,6 @@
 //! `after:` names containers of the stack and goes in no circle.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rl_model::ContainerName;
 
@@ -27,22 +27,39 @@ pub(super) fn after(findings: &mut Findings, stacks: &[StackDraft]) {
     }
 }
 
-/// Takes away containers that wait for nothing left; what stays waits in circles or for one. Each circle is reported
-/// once.
-fn circles(findings: &mut Findings, drafts: &BTreeMap<&ContainerName, &Draft>) {
-    let mut left = drafts.clone();
-    loop {
-        let ready: Vec<&ContainerName> = left
-            .iter()
-            .filter(|(_, draft)| draft.after.iter().all(|name| !left.contains_key(&name.value)))
-            .map(|(name, _)| *name)
-            .collect();
-        if ready.is_empty() {
-            break;
-        }
-        left.retain(|name, _| !ready.contains(name));
+/// The containers that never get ready: those in circles and those that wait for one.
+fn stuck<'a>(drafts: &BTreeMap<&'a ContainerName, &'a Draft>) -> BTreeMap<&'a ContainerName, &'a Draft> {
+    let mut waiting: BTreeMap<&ContainerName, Vec<&ContainerName>> = BTreeMap::new();
+    let mut open: BTreeMap<&ContainerName, usize> = BTreeMap::new();
+    for (name, draft) in drafts {
+        let known: BTreeSet<&ContainerName> =
+            draft.after.iter().map(|after| &after.value).filter(|after| drafts.contains_key(after)).collect();
+        open.insert(name, known.len());
+        known.into_iter().for_each(|after| waiting.entry(after).or_default().push(name));
     }
-    while let Some((start, _)) = left.first_key_value() {
+    let mut left = drafts.clone();
+    let mut ready: Vec<&ContainerName> = open.iter().filter(|(_, count)| **count == 0).map(|(name, _)| *name).collect();
+    while let Some(name) = ready.pop() {
+        left.remove(name);
+        for waiter in waiting.get(name).into_iter().flatten() {
+            let count = open.get_mut(waiter).expect("every container is counted");
+            *count -= 1;
+            if *count == 0 {
+                ready.push(waiter);
+            }
+        }
+    }
+    left
+}
+
+/// Most circles that are looked for: mending one often mends others.
+const CIRCLES_MAX: usize = 10;
+
+/// Reports each circle once.
+fn circles(findings: &mut Findings, drafts: &BTreeMap<&ContainerName, &Draft>) {
+    let mut left = stuck(drafts);
+    for _ in 0..CIRCLES_MAX {
+        let Some((start, _)) = left.first_key_value() else { break };
         let path = walk(&left, start);
         let circle: Vec<String> = path.iter().map(|draft| format!("`{}`", draft.name.value)).collect();
         let Some(first) = path.first() else { break };
@@ -64,13 +81,8 @@ fn circles(findings: &mut Findings, drafts: &BTreeMap<&ContainerName, &Draft>) {
         let help = if path.len() == 1 { "remove it from `after`" } else { "remove one of these from `after`" };
         findings.push(found.help(help));
         left.retain(|name, _| path.iter().all(|draft| draft.name.value != **name));
-        let names: Vec<&ContainerName> = left.keys().copied().collect();
         // What only waited for this circle is no circle of its own.
-        for name in names {
-            if !reaches_itself(&left, name) {
-                left.remove(name);
-            }
-        }
+        left = stuck(&left);
     }
 }
 
@@ -90,20 +102,4 @@ fn walk<'a>(left: &BTreeMap<&ContainerName, &'a Draft>, start: &ContainerName) -
             None => return path,
         }
     }
-}
-
-fn reaches_itself(left: &BTreeMap<&ContainerName, &Draft>, start: &ContainerName) -> bool {
-    let mut seen = std::collections::BTreeSet::new();
-    let mut open = vec![start];
-    while let Some(name) = open.pop() {
-        for next in left.get(name).into_iter().flat_map(|draft| &draft.after) {
-            if next.value == *start {
-                return true;
-            }
-            if left.contains_key(&next.value) && seen.insert(&next.value) {
-                open.push(&next.value);
-            }
-        }
-    }
-    false
 }

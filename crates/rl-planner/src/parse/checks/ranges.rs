@@ -8,9 +8,14 @@ use rl_model::{AddressRange, Endpoint, Network, Site, SiteName};
 use super::super::report::Findings;
 use crate::diagnostic::{Diagnostic, codes};
 
+/// Whether a site is declared in the files given; others were checked when they were stored.
+fn declared(origins: &Origins, site: &Site) -> bool {
+    origins.get(&format!("sites.{}", site.name)).is_some()
+}
+
 /// Ranges of one site must not share an address: a lease is unique per site.
 pub(super) fn within_sites(findings: &mut Findings, sites: &BTreeMap<SiteName, Site>, origins: &Origins) {
-    for site in sites.values() {
+    for site in sites.values().filter(|site| declared(origins, site)) {
         let all = ranges(site);
         for ((network, range), (other, second)) in overlaps(&all, &all) {
             let message = match network.name == other.name {
@@ -32,7 +37,7 @@ pub(super) fn between_sites(findings: &mut Findings, sites: &BTreeMap<SiteName, 
     let all: Vec<&Site> = sites.values().collect();
     for (index, site) in all.iter().enumerate() {
         let neighbours = all[index + 1..].iter().filter(|o| o.datacenter.is_some() && o.datacenter == site.datacenter);
-        for other in neighbours {
+        for other in neighbours.filter(|other| declared(origins, site) || declared(origins, other)) {
             for ((network, range), (neighbour, second)) in overlaps(&ranges(site), &ranges(other)) {
                 let message = format!(
                     "the sites `{}` and `{}` in one data centre hand out the same addresses",
@@ -56,6 +61,9 @@ pub(super) fn endpoints(findings: &mut Findings, sites: &BTreeMap<SiteName, Site
         for endpoint in &site.endpoints {
             let Some(first) = seen.insert(endpoint, site).filter(|first| first.name != site.name) else { continue };
             let place = |site: &Site| origins.get(&format!("sites.{}.proxmox.endpoints.{endpoint}", site.name));
+            if !declared(origins, first) && !declared(origins, site) {
+                continue;
+            }
             let (at, other) = if place(site).is_some() { (site, first) } else { (first, site) };
             let message = format!("the sites `{}` and `{}` have one endpoint", first.name, site.name);
             findings.push(

@@ -509,3 +509,49 @@ fn more_mistakes_than_anyone_reads_are_counted() {
         shown.ends_with("the stack files have 500 errors, 300 of them not listed; nothing was contacted or changed\n")
     );
 }
+
+#[test]
+fn so_many_mistakes_that_the_rest_is_not_looked_for() {
+    let containers: String = (0..5000).map(|n| format!("  c{n}: {{ image: none }}\n")).collect();
+    let text = format!("kind: stack\nname: shop\nsite: fra1\ncontainers:\n{containers}");
+    assert!(stack_shown(&text).ends_with(
+        "the stack files have at least 1000 errors, 800 of them not listed; nothing was contacted or changed\n"
+    ));
+}
+
+#[test]
+fn lines_may_end_as_on_windows() {
+    assert_eq!(shown(&SITE.replace('\n', "\r\n")), "nothing is wrong");
+    insta::assert_snapshot!(shown(&SITE.replace("vmids: 2000", "vmid: 2000").replace('\n', "\r\n")), @r#"
+        error[RL0106]: a site needs the key `vmids`
+         --> site.yaml:2:7
+          |
+        1 | kind: site
+        2 | name: fra1
+          |       ^^^^ the key is missing here
+        3 | proxmox: { endpoints: ["https://pve1.example:8006"], token: { file: fra1.token } }␍
+          |
+          = help: add it, as in `vmids: 2000-2999`
+
+        error[RL0104]: a site has no key `vmid`
+         --> site.yaml:4:1
+          |
+        3 | proxmox: { endpoints: ["https://pve1.example:8006"], token: { file: fra1.token } }
+        4 | vmid: 2000-2999
+          | ^^^^ unknown key
+        5 | networks:␍
+          |
+          = help: did you mean `vmids`?
+
+        the stack files have 2 errors; nothing was contacted or changed
+    "#);
+}
+
+#[test]
+fn control_characters_do_not_reach_the_terminal() {
+    let shown = shown("kind: site\nname: fra1\n\"a\\e[31mb\": 1\nvmids: \"\\u202e\\x1b]0;x\\x07\"\nc: \u{9b}31m\n");
+    let names = stack_shown("kind: stack\nname: \"a\\e[31m\"\nsite: \"\\u202e\"\ncontainers: { \"w\\x9bb\": {} }\n");
+    for text in [shown, names] {
+        assert!(!text.contains(['\u{1b}', '\u{7}', '\u{9b}', '\u{202e}']), "{text:?}");
+    }
+}

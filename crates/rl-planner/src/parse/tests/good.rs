@@ -466,3 +466,17 @@ fn sizes_may_be_written_with_and_without_space() {
         );
     }
 }
+
+/// A stack of 10,000 containers written out, and one by count, are read in a time that is no power of their number.
+#[test]
+fn large_stacks_are_read() {
+    let containers: String = (0..10_000)
+        .map(|n| format!("  c{n}:\n    image: debian-12\n    hostname: h{n}\n    after: [c{}]\n    nics: {{ eth0: {{ network: lan }} }}\n", n + 1))
+        .collect();
+    let site = SITE.replace("2000-2999", "2000-99999");
+    let text = format!(
+        "{site}---\nkind: stack\nname: big\nsite: fra1\ncontainers:\n{containers}  c10000: {{ image: debian-12, count: 10000 }}\n"
+    );
+    let made = manifest(&text);
+    assert_eq!(made.stacks.values().next().unwrap().containers.len(), 10_001);
+}
