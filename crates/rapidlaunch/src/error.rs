@@ -90,10 +90,6 @@ impl CommandError {
         Self::new(ErrorKind::Differences, "")
     }
 
-    /// It was interrupted.
-    pub(crate) fn interrupted(message: impl Into<String>) -> Self {
-        Self::new(ErrorKind::Interrupted, message)
-    }
 
     /// The command has printed all there is to say; only the exit code is left.
     pub(crate) fn said(kind: ErrorKind) -> Self {

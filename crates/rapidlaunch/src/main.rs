@@ -1,6 +1,7 @@
 //! The `rapidlaunch` binary: reads the command line, wires the rooms together, prints what comes of it.
 
 mod cli;
+mod demo;
 mod env;
 mod error;
 mod out;
@@ -20,6 +21,7 @@ fn main() -> ExitCode {
     if rustls::crypto::aws_lc_rs::default_provider().install_default().is_err() {
         return ExitCode::FAILURE;
     }
+    env::die_with_parent();
     let cli = Cli::parse();
     let out = Out::new(&cli.global);
     match run(cli, &out) {

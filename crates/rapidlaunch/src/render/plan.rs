@@ -62,7 +62,8 @@ fn action_text(out: &mut String, action: &Action, placement: Option<&Placement>,
             let _ = writeln!(out, "      {}", style.dim("it is gone already; its VMID, MACs and addresses are given back"));
         }
     }
-    for reason in &action.reasons {
+    let told = matches!(action.kind, ActionKind::Create { .. } | ActionKind::Forget);
+    for reason in action.reasons.iter().filter(|_| !told) {
         let _ = writeln!(out, "      {}", style.dim(&format!("because {reason}")));
     }
     out.push('\n');
@@ -87,7 +88,7 @@ fn create(out: &mut String, guest: &ResolvedGuest, placement: Option<&Placement>
         let _ = writeln!(out, "      state        stopped");
     }
     if let Some(placement) = placement {
-        let _ = writeln!(out, "      {}", style.dim(&format!("on {} because {}", placement.node, placement.why)));
+        let _ = writeln!(out, "      {}", style.dim(&format!("placed: {}", placement.why)));
         for (node, why) in &placement.refused {
             let _ = writeln!(out, "      {}", style.dim(&format!("not on {node}: {why}")));
         }

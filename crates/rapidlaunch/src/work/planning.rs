@@ -9,6 +9,7 @@ use rl_model::{
 use rl_ops::{Scope, look_closer, observe};
 use crate::work::inputs::InputFile;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use crate::cli::args::{PolicyArgs, SectionArg, StackRef};
 use crate::error::CommandError;
@@ -184,8 +185,15 @@ struct Unexplained(String);
 async fn leases(data: &Data, stack: &StackName, sites: &mut BTreeSet<SiteName>) -> Result<Leases, CommandError> {
     sites.extend(data.store.guests(stack).await.map_err(store_error)?.into_iter().map(|guest| guest.site));
     let names: Vec<SiteName> = sites.iter().cloned().collect();
-    let entropy = ulid::Ulid::generate().random() as u64;
+    let entropy = entropy(&data.store.controller(), stack, revision(data, stack).await?);
     data.store.leases(stack, &names, entropy).await.map_err(store_error)
+}
+
+/// Seed of the ids that a plan makes. The same for every plan from one revision, so that `apply` does just what `plan` has
+/// shown; unlike that of every other installation, stack and revision.
+fn entropy(controller: &rl_model::ControllerId, stack: &StackName, revision: u64) -> u64 {
+    let digest = Sha256::digest(format!("{controller}/{stack}/{revision}"));
+    digest.iter().take(8).fold(0, |bits, byte| (bits << 8) | u64::from(*byte))
 }
 
 fn declared(all: &BTreeMap<SiteName, Site>, names: &BTreeSet<SiteName>) -> Result<BTreeMap<SiteName, Site>, CommandError> {
