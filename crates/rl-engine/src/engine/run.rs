@@ -85,6 +85,10 @@ impl<'a> Run<'a> {
         let mut seen = Signal::default();
         let mut claim = true;
         loop {
+            claim |= self.end_all()?;
+            if self.engine.clock.steady() >= self.beat_at {
+                self.beat().await?;
+            }
             if claim && self.room() > 0 {
                 claim = self.claim().await?;
                 if claim {
@@ -95,11 +99,6 @@ impl<'a> Run<'a> {
             tokio::select! {
                 biased;
                 () = shutdown.cancelled() => return Ok(()),
-                Some(ended) = self.tasks.join_next() => {
-                    claim |= self.room() == 0;
-                    self.ended(ended)?;
-                    claim |= self.room() > 0 && self.next_due.is_some_and(|due| due <= self.engine.clock.now());
-                }
                 now = changed(&mut signal) => {
                     let now = now?;
                     claim |= now.work != seen.work;
@@ -108,14 +107,24 @@ impl<'a> Run<'a> {
                     }
                     seen = now;
                 }
-                () = self.engine.clock.sleep(pause) => {
-                    claim = true;
-                    if self.engine.clock.steady() >= self.beat_at {
-                        self.beat().await?;
-                    }
+                Some(ended) = self.tasks.join_next() => {
+                    claim |= self.room() == 0;
+                    self.ended(ended)?;
                 }
+                () = self.engine.clock.sleep(pause) => claim = true,
             }
         }
+    }
+
+    /// Takes note of every job that has ended meanwhile; answers whether that made room where there was none.
+    fn end_all(&mut self) -> Result<bool, JournalError> {
+        let full = self.room() == 0;
+        let mut any = false;
+        while let Some(ended) = self.tasks.try_join_next() {
+            self.ended(ended)?;
+            any = true;
+        }
+        Ok(full && any)
     }
 
     fn room(&self) -> usize {
@@ -155,7 +164,10 @@ impl<'a> Run<'a> {
 
     async fn start(&mut self, claimed: Claimed) -> Result<(), JournalError> {
         self.engine.stats.claimed.fetch_add(1, Ordering::Relaxed);
-        let operation = self.operation(claimed.job.operation).await?;
+        let operation = match self.operation(claimed.job.operation).await {
+            Err(JournalError::Undecodable { what, .. }) => return self.park(&claimed, &what).await,
+            operation => operation?,
+        };
         let cancel = CancellationToken::new();
         if claimed.job.status.cancel {
             cancel.cancel();
@@ -184,6 +196,16 @@ impl<'a> Run<'a> {
         self.held.insert(holder.job, Arc::clone(driver.job()));
         self.tasks.spawn(async move { (holder.job, driver.drive().await) });
         Ok(())
+    }
+
+    /// The operation's own row cannot be read, so its jobs wait for a release that can.
+    async fn park(&self, claimed: &Claimed, what: &str) -> Result<(), JournalError> {
+        let reason = format!("needs at least a release that can read its {what}; this one cannot");
+        let parked = self.engine.journal.finish(claimed.holder, Finish::Parked { reason }, self.engine.clock.now());
+        match parked.await {
+            Err(error) if !error.is_lease_lost() => Err(error),
+            _ => Ok(()),
+        }
     }
 
     /// The operation's fixed part, shared by all of its running jobs.

@@ -64,8 +64,7 @@ fn claim_one(tx: &mut Tx<'_>, id: JobId, request: &ClaimRequest, now: UnixMs) ->
         Ok(record) => record.ok_or_else(|| not_found("job", id))?,
         Err(JournalError::Undecodable { what, .. }) => {
             let (operation, status) = tx.job_status(id)?;
-            let reason = format!("needs at least a release that can read its {what}; this one cannot");
-            park(tx, operation, id, &status, &reason, now)?;
+            park(tx, operation, id, &status, &unreadable(&what), now)?;
             return Ok(None);
         }
         Err(error) => return Err(error),
@@ -76,11 +75,21 @@ fn claim_one(tx: &mut Tx<'_>, id: JobId, request: &ClaimRequest, now: UnixMs) ->
         park(tx, record.operation, id, &record.status, &reason, now)?;
         return Ok(None);
     }
+    let steps = match tx.rows.steps_of(id) {
+        Err(JournalError::Undecodable { what, .. }) => {
+            park(tx, record.operation, id, &record.status, &unreadable(&what), now)?;
+            return Ok(None);
+        }
+        steps => steps?,
+    };
     let new = start(tx, &record, request, now)?;
     let holder = Holder { job: id, fence: new.fence, owner: request.owner };
     record.status = new;
-    let steps = tx.rows.steps_of(id)?;
     Ok(Some(Claimed { holder, job: record, steps }))
+}
+
+fn unreadable(what: &str) -> String {
+    format!("needs at least a release that can read its {what}; this one cannot")
 }
 
 fn start(tx: &mut Tx<'_>, record: &JobRecord, request: &ClaimRequest, now: UnixMs) -> RowResult<JobStatus> {

@@ -5,3 +5,4 @@ mod conformance;
 mod crash;
 mod domain;
 mod many;
+mod undecodable;

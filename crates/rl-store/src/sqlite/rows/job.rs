@@ -1,7 +1,7 @@
 //! Jobs.
 use std::collections::BTreeSet;
 
-use rl_engine::{JobId, JobRecord, JobSlot, JobSpec, JobState, JobStatus, OperationId, RowResult, Unwind};
+use rl_engine::{Envelope, JobId, JobRecord, JobSlot, JobSpec, JobState, JobStatus, OperationId, RowResult, Unwind};
 use rusqlite::{Row, params};
 
 use super::SqlRows;
@@ -165,10 +165,25 @@ pub(super) fn followers(rows: &SqlRows<'_>, id: JobId) -> RowResult<Vec<JobId>> 
 
 pub(super) fn list(rows: &SqlRows<'_>, operation: OperationId, from: u32, limit: usize) -> RowResult<Vec<JobRecord>> {
     let sql = format!(
-        "select {STATUS}, j.operation, j.seq, s.spec from job_spec s join job j on j.id = s.id
+        "select {STATUS}, j.operation, j.seq, s.spec, j.id, s.kind, s.version from job_spec s join job j on j.id = s.id
          where s.operation = ?1 and s.seq >= ?2 order by s.seq limit ?3"
     );
-    rows.all(&sql, params![operation.to_string(), from, from_u64(limit as u64)], "listing jobs", read_record)
+    rows.all(&sql, params![operation.to_string(), from, from_u64(limit as u64)], "listing jobs", |row| {
+        read_record(row).or_else(|_| unreadable(row))
+    })
+}
+
+/// A job whose payload cannot be read is still listed, with what is known of it.
+fn unreadable(row: &Row<'_>) -> rusqlite::Result<JobRecord> {
+    let payload =
+        Envelope::new(row.get::<_, String>(STATUS_LEN + 4)?, row.get(STATUS_LEN + 5)?, serde_json::Value::Null);
+    let seq: u32 = row.get(STATUS_LEN + 1)?;
+    Ok(JobRecord {
+        operation: parsed(row, STATUS_LEN)?,
+        seq,
+        spec: JobSpec::new(parsed(row, STATUS_LEN + 3)?, format!("unreadable job {seq}"), payload),
+        status: read_status(row, 0)?,
+    })
 }
 
 pub(super) fn unfinished(rows: &SqlRows<'_>) -> RowResult<Vec<(JobSlot, JobStatus)>> {
