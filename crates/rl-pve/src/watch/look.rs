@@ -27,6 +27,8 @@ const ROWS_MAX: u32 = 500;
 const SINGLES_MAX: usize = 8;
 /// A task may be unknown for this long after its start, in the site's time; then it is forgotten.
 const UNSEEN_MAX: Duration = Duration::from_secs(5);
+/// And for no less than this in our time, however quick the site's clock: answers take their time too.
+const UNSEEN_FLOOR: Duration = Duration::from_millis(500);
 /// Pause after a node did not answer, in the site's time.
 const FAILING_PAUSE: Duration = Duration::from_secs(3);
 /// How long a node may not answer before those who wait are told, in our time: a reboot takes less.
@@ -107,7 +109,7 @@ async fn single(pve: &Pve, board: &Mutex<Board>, task: &Task) -> Result<(), PveE
         }
         Ok(_) => runs(&mut board, &task.upid),
         Err(error) if *error.kind() == ErrorKind::NoSuchTask => {
-            if task.age < board.pace().local(UNSEEN_MAX) {
+            if task.age < board.pace().local(UNSEEN_MAX).max(UNSEEN_FLOOR) {
                 runs(&mut board, &task.upid);
             } else {
                 board.finish(&task.upid, &Ok(TaskEnd::Unknown), None);

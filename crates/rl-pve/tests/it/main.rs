@@ -6,6 +6,7 @@ mod contract;
 mod fake;
 mod recordings;
 mod requests;
+mod rights;
 mod samples;
 mod schema;
 mod shared;

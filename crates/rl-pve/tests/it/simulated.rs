@@ -39,7 +39,7 @@ fn reach(sim: &Sim, credentials: Credentials) -> SiteConnection {
 }
 
 /// A guest the simulated sites can carry.
-fn guest(number: u32, node: &str) -> ResolvedGuest {
+pub(crate) fn guest(number: u32, node: &str) -> ResolvedGuest {
     let mut guest = small_guest();
     guest.id = GuestId::from_bits(u128::from(number));
     guest.name = p(&format!("web-{number}"));

@@ -132,6 +132,25 @@ async fn the_next_endpoint_takes_over_for_writes_too_and_is_remembered() {
 }
 
 #[tokio::test]
+async fn an_endpoint_that_accepts_and_says_nothing_costs_the_connect_limit_and_no_certainty() {
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let good = Fake::start(|_| ok(upid().as_str())).await;
+    let trust = TlsTrust::Fingerprints(vec![good.fingerprint.clone()]);
+    let limits = CallLimits { connect: Duration::from_millis(200), ..CallLimits::default() };
+    let with = |addresses: &[SocketAddr]| {
+        let mut connection = connection(addresses, trust.clone());
+        connection.limits = limits;
+        Pve::connect(connection).unwrap()
+    };
+    let create = || lxc::create(&node(), &full_guest(), &stamp(&full_guest()), true);
+    let address = silent.local_addr().unwrap();
+    let error = with(&[address]).send(create()).await.unwrap_err();
+    assert_eq!(*error.kind(), ErrorKind::Unreachable, "nothing was sent: {error}");
+    with(&[address, good.address]).send(create()).await.unwrap();
+    assert_eq!(good.seen().len(), 1);
+}
+
+#[tokio::test]
 async fn after_a_lost_answer_only_safe_calls_go_to_the_next_endpoint() {
     let broken = Fake::start(|_| Reply::Close).await;
     let good = Fake::start(|_| ok(upid().as_str())).await;

@@ -115,7 +115,7 @@ async fn a_task_may_be_unknown_at_first_and_is_given_up_later() {
     let never: Upid = p("UPID:pve1:00000009:000331FD:6B0329D9:vzcreate:9:deploy@pve!full:");
     let began = Instant::now();
     assert_eq!(pve.watch_earlier(&never).await.unwrap(), TaskEnd::Unknown);
-    assert!(began.elapsed() > Duration::from_millis(90), "a fifth of a second is five of the site's");
+    assert!(began.elapsed() > Duration::from_millis(450), "it is not given up too soon");
 }
 
 #[tokio::test]
