@@ -72,6 +72,23 @@ pub fn text_of<'a>(bytes: &'a [u8], name: &str) -> Result<&'a str, Box<Diagnosti
     })
 }
 
+/// Reads several stack files at once as [`parse_all`] does, from their bytes. A file that cannot be taken for text is
+/// reported beside the mistakes of the others, and what it may declare is not missed in them.
+pub fn parse_bytes(files: &[(&str, &[u8])], known: &Known) -> Result<(Manifest, Vec<Diagnostic>), ManifestErrors> {
+    let mut reader = Reader::default();
+    for (name, bytes) in files {
+        match text_of(bytes, name) {
+            Ok(text) => reader.file(Source { name, text }),
+            Err(found) => {
+                reader.broken = true;
+                reader.findings.push(*found);
+            }
+        }
+    }
+    let names: Vec<&str> = files.iter().map(|(name, _)| *name).collect();
+    reader.finish(&names, known)
+}
+
 /// Reads several stack files at once, which may refer to each other; gives the manifest and warnings, or everything
 /// that is wrong. Nothing but the arguments is looked at.
 ///
@@ -81,15 +98,8 @@ pub fn parse_all(sources: &[Source<'_>], known: &Known) -> Result<(Manifest, Vec
     for source in sources {
         reader.file(*source);
     }
-    if reader.documents == 0 && !reader.broken {
-        let at = sources.first().map(|source| beginning(&source.name.into()));
-        let help = "write a document with `kind: site` or `kind: stack`";
-        reader.findings.push(Diagnostic::error(codes::NOTHING_DECLARED, at.as_ref(), "nothing is declared").help(help));
-    }
-    let files: Vec<&str> = sources.iter().map(|source| source.name).collect();
-    let Reader { mut findings, origins, sites, stacks, broken, .. } = reader;
-    let manifest = join(&mut findings, origins, sites, &stacks, broken, known);
-    findings.finish(&files).map(|warnings| (manifest, warnings))
+    let names: Vec<&str> = sources.iter().map(|source| source.name).collect();
+    reader.finish(&names, known)
 }
 
 fn too_large(file: &Arc<str>, bytes: usize) -> Diagnostic {
@@ -180,6 +190,19 @@ struct Reader {
 }
 
 impl Reader {
+    /// Joins what was read and checks it together.
+    fn finish(mut self, files: &[&str], known: &Known) -> Result<(Manifest, Vec<Diagnostic>), ManifestErrors> {
+        if self.documents == 0 && !self.broken {
+            let at = files.first().map(|name| beginning(&(*name).into()));
+            let help = "write a document with `kind: site` or `kind: stack`";
+            let found = Diagnostic::error(codes::NOTHING_DECLARED, at.as_ref(), "nothing is declared");
+            self.findings.push(found.help(help));
+        }
+        let Self { mut findings, origins, sites, stacks, broken, .. } = self;
+        let manifest = join(&mut findings, origins, sites, &stacks, broken, known);
+        findings.finish(files).map(|warnings| (manifest, warnings))
+    }
+
     fn file(&mut self, source: Source<'_>) {
         let file: Arc<str> = source.name.into();
         if source.text.len() > FILE_BYTES_MAX {

@@ -8,6 +8,29 @@ use super::report::{Report, Sp, nearest};
 use super::tree::{Kind, Meaning, Node, Place, shown};
 use crate::diagnostic::codes;
 
+/// What a right value of each kind looks like, for hints.
+const EXAMPLES: [(&str, &str); 19] = [
+    ("site name", "fra1"),
+    ("stack name", "shop"),
+    ("container name", "web-1"),
+    ("volume name", "data"),
+    ("host name", "web-1.example.org"),
+    ("domain name", "example.org"),
+    ("network name", "dmz"),
+    ("image name", "debian-12"),
+    ("bridge name", "vmbr0"),
+    ("NIC name", "eth0"),
+    ("node name", "pve1"),
+    ("storage name", "local-zfs"),
+    ("volume", "local:vztmpl/debian-12-standard_12.7-1_amd64.tar.zst"),
+    ("MAC address", "52:54:00:12:34:56"),
+    ("network", "10.20.0.0/24"),
+    ("address range", "10.20.0.50-10.20.0.99"),
+    ("VMID range", "2000-2999"),
+    ("endpoint", "https://pve1.example:8006"),
+    ("path in the guest", "/var/lib/data"),
+];
+
 /// Reports that something else was expected.
 pub(crate) fn wrong_type(report: &mut Report<'_>, node: &Node, place: Place, expected: &str, help: &str) {
     if matches!(node.kind, Kind::Broken) {
@@ -63,7 +86,8 @@ pub(crate) fn invalid<T: FromStr<Err = ParseError>>(
     let bare = text.trim_start_matches("http://");
     let mended = [plain.trim_matches('-').to_owned(), plain.clone(), format!("/{text}"), format!("https://{bare}")];
     let mended = mended.into_iter().find(|other| other != text && other.parse::<T>().is_ok());
-    let help = mended.map(|mended| format!("did you mean `{mended}`?")).unwrap_or_default();
+    let example = || EXAMPLES.iter().find(|(kind, _)| *kind == what).map(|(_, like)| format!("write it like `{like}`"));
+    let help = mended.map(|mended| format!("did you mean `{mended}`?")).or_else(example).unwrap_or_default();
     report.error(codes::INVALID_VALUE, place, &format!("`{}` is no valid {what}", shown(text)), &error.rule, &help);
 }
 

@@ -442,6 +442,33 @@ fn file_that_is_not_utf_8() {
 }
 
 #[test]
+fn a_file_that_cannot_be_read_is_not_missed_in_the_others() {
+    let stack = stack_of("image: debian-12\ncores: none");
+    let files: [(&str, &[u8]); 2] = [("site.yaml", b"kind: site\n\xff"), ("stack.yaml", stack.as_bytes())];
+    let errors = parse_bytes(&files, &Known::default()).unwrap_err();
+    insta::assert_snapshot!(errors.render(&[Source { name: "stack.yaml", text: &stack }], false), @r#"
+        error[RL0101]: the file is not UTF-8 text: byte 0xFF does not fit
+        --> site.yaml:2:1
+         |
+         = help: save it as UTF-8; from Latin-1: iconv -f ISO-8859-1 -t UTF-8
+
+        error[RL0105]: expected a number of cores, found the text `none`
+         --> stack.yaml:7:12
+          |
+        6 |     image: debian-12
+        7 |     cores: none
+          |            ^^^^
+          |
+          = help: write a whole number from 1 to 8192
+
+        the stack files have 2 errors; nothing was contacted or changed
+    "#);
+    let right = stack.replace("none", "2");
+    let files: [(&str, &[u8]); 2] = [("site.yaml", SITE.as_bytes()), ("stack.yaml", right.as_bytes())];
+    assert_eq!(parse_bytes(&files, &Known::default()).unwrap().0.stacks.len(), 1);
+}
+
+#[test]
 fn file_of_50_mb_is_refused_unread() {
     let bytes = vec![b' '; 50_000_000];
     let found = text_of(&bytes, "large.yaml").unwrap_err();

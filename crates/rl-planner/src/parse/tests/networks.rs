@@ -85,6 +85,7 @@ fn range_the_wrong_way_round() {
           |                                                                                        ^^^^^^^^^^^^^^^^^^^^^ its first address lies behind its last
         7 |   lan: { bridge: vmbr1 }
           |
+          = help: write it like `10.20.0.50-10.20.0.99`
 
         the stack files have 1 error; nothing was contacted or changed
     "#);
@@ -101,6 +102,7 @@ fn range_of_two_families() {
           |                                                                                        ^^^^^^^^^^^^^^^^^^^^^^^^ it mixes IPv4 and IPv6
         7 |   lan: { bridge: vmbr1 }
           |
+          = help: write it like `10.20.0.50-10.20.0.99`
 
         the stack files have 1 error; nothing was contacted or changed
     "#);
@@ -117,6 +119,7 @@ fn subnet_with_host_bits() {
           |                                           ^^^^^^^^^^^^ it has host bits set, did you mean 10.20.0.0/24?
         7 |   lan: { bridge: vmbr1 }
           |
+          = help: write it like `10.20.0.0/24`
 
         the stack files have 1 error; nothing was contacted or changed
     "#);

@@ -285,6 +285,7 @@ fn a_broken_site_hides_nothing_in_its_stack() {
           |                  ^^^^ it must begin with a letter
         8 | images: { debian-12: "local:vztmpl/debian-12-standard_12.7-1_amd64.tar.zst" }
           |
+          = help: write it like `vmbr0`
 
         error[RL0206]: the site `fra1` has no image `debian-13`
          --> stack.yaml:6:12

@@ -161,6 +161,8 @@ firewall: { rules: [{ allow: https, from: [wbe, 10.0.0.0/33, anywhere] }] }
         6 |     image: debian-12
         7 |     firewall: { rules: [{ allow: https, from: [wbe, 10.0.0.0/33, anywhere] }] }
           |                                                     ^^^^^^^^^^^ write it as address/prefix, as in 10.20.0.0/24
+          |
+          = help: write it like `10.20.0.0/24`
 
         error[RL0113]: `anywhere` stands among other ends
          --> stack.yaml:7:66
@@ -370,6 +372,7 @@ dns:
           |             ^^^ it has no dot
         7 |   - { zone: example.org, name: "www..shop", type: A, to: web.eth0 }
           |
+          = help: write it like `example.org`
 
         error[RL0201]: `www..shop` is no valid name in a zone
          --> stack.yaml:7:32

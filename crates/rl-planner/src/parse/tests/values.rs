@@ -54,6 +54,8 @@ containers: { wwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwww: { image:
         3 | site: fra1
         4 | containers: { wwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwww: { image: debian-12 } }
           |               ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ it has 56 characters, at most 55 are allowed
+          |
+          = help: write it like `web-1`
 
         the stack files have 1 error; nothing was contacted or changed
     "#);
@@ -370,6 +372,8 @@ nics: { eth0: { network: dmz, mac: "01:00:5E:00:00:01" } }
         6 |     image: debian-12
         7 |     nics: { eth0: { network: dmz, mac: "01:00:5E:00:00:01" } }
           |                                        ^^^^^^^^^^^^^^^^^^^ it is a multicast address, a NIC needs a unicast one
+          |
+          = help: write it like `52:54:00:12:34:56`
 
         the stack files have 1 error; nothing was contacted or changed
     "#);
@@ -386,6 +390,8 @@ nics: { lo: { network: dmz }, a-very-long-nic-name: { network: dmz } }
         6 |     image: debian-12
         7 |     nics: { lo: { network: dmz }, a-very-long-nic-name: { network: dmz } }
           |             ^^ `lo` is the loopback interface
+          |
+          = help: write it like `eth0`
 
         error[RL0201]: `a-very-long-nic-name` is no valid NIC name
          --> stack.yaml:7:35
@@ -393,6 +399,8 @@ nics: { lo: { network: dmz }, a-very-long-nic-name: { network: dmz } }
         6 |     image: debian-12
         7 |     nics: { lo: { network: dmz }, a-very-long-nic-name: { network: dmz } }
           |                                   ^^^^^^^^^^^^^^^^^^^^ it must have 1 to 15 characters
+          |
+          = help: write it like `eth0`
 
         the stack files have 2 errors; nothing was contacted or changed
     "#);
@@ -424,6 +432,7 @@ volumes:
            |                     ^^^^^^^^^^^ empty parts, `.` and `..` are not allowed
         10 |       proc: { path: /proc/x, size: 1 GiB }
            |
+           = help: write it like `/var/lib/data`
 
         error[RL0201]: a volume cannot be mounted at `/proc/x`
           --> stack.yaml:10:21
@@ -585,6 +594,7 @@ fn endpoints() {
           |                            ^^^^^^^^^^^^^^^^^^^^^^^^ write only https://host:port, without path, query or user
         4 | ...
           |
+          = help: write it like `https://pve1.example:8006`
 
         error[RL0201]: `https://pve4:99999` is no valid endpoint
          --> site.yaml:3:86
@@ -594,6 +604,7 @@ fn endpoints() {
           |                                        ^^^^^^^^^^^^^^^^^^^^ its port is no number from 1 to 65535
         4 | ...
           |
+          = help: write it like `https://pve1.example:8006`
 
         the stack files have 4 errors; nothing was contacted or changed
     "#);
@@ -680,6 +691,7 @@ fn vmid_range() {
           |        ^^^^^^^^^ its first number is greater than its last
         5 | networks:
           |
+          = help: write it like `2000-2999`
 
         the stack files have 1 error; nothing was contacted or changed
     "#);
@@ -696,6 +708,7 @@ fn vmid_range_below_100() {
           |        ^^^^ it must lie between 100 and 999999999
         5 | networks:
           |
+          = help: write it like `2000-2999`
 
         the stack files have 1 error; nothing was contacted or changed
     "#);
