@@ -69,7 +69,8 @@ fn foreign_guest(subject: &Subject<'_>, place: Place<'_>, foreign: &Foreign, rep
 fn twins(subject: &Subject<'_>, places: &[Place<'_>], report: &mut Reporter) {
     let (name, who) = (&subject.stamp.name, &subject.who);
     let shown: Vec<String> = places.iter().map(Place::show).collect();
-    let message = format!("{} all bear the stamp of `{name}`; none of them is touched", shown.join(", "));
+    let message =
+        format!("{} all bear the stamp of `{name}` or look like it; none of them is touched", shown.join(", "));
     let is_original = |place: &&Place<'_>| {
         let seen = place.guest.config.as_ref().and_then(|config| config.net0_mac);
         *place.site == *who.site && place.guest.vmid == who.vmid && (seen.is_none() || seen == who.net0)
@@ -155,7 +156,7 @@ pub(crate) fn node_not_there(want: &ResolvedGuest, report: &mut Reporter) {
 /// A guest that was applied is not there any more.
 pub(crate) fn gone(want: &ResolvedGuest, last: &ResolvedGuest, report: &mut Reporter) {
     let lost: Vec<&str> = last.volumes.iter().map(|volume| volume.name.as_str()).collect();
-    let with = if lost.is_empty() { String::new() } else { format!(", and with it the data of {}", lost.join(", ")) };
+    let with = if lost.is_empty() { String::new() } else { format!(", and with it its volumes ({})", lost.join(", ")) };
     let message =
         format!("`{}` (VMID {}) is gone from {}{with}; it is created anew, empty", want.name, last.vmid, want.site);
     report.warn(&want.name, message, Some("if it can be restored from a backup, do so before you apply".to_owned()));

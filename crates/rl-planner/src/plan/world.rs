@@ -200,7 +200,11 @@ impl<'a> World<'a> {
         let ours: Vec<(Place<'a>, &'a ContainerConfig)> =
             candidates.iter().filter_map(|place| Self::proven(*place, &who).map(|config| (*place, config))).collect();
         let unproven: Vec<Place<'a>> = candidates.iter().filter(|place| Self::is_open(place)).copied().collect();
+        let contender = at_home.filter(|home| self.contends(*home, &who));
         match (&ours[..], &unproven[..]) {
+            ([(place, _)], []) if contender.is_some_and(|home| !home.same(place)) => {
+                Found::Twins(contender.into_iter().chain([*place]).collect())
+            }
             ([(place, config)], []) if place.lock() != Some(LOCK_CREATE) => Found::Ours(*place, config),
             ([(place, _)], []) => Found::Creating(*place),
             ([], [place]) if self.is_home(place, &who) => self.shallow(*place),
@@ -208,6 +212,18 @@ impl<'a> World<'a> {
             ([], []) => at_home.map_or_else(|| self.absent(&who), |place| self.stranger(place, &who)),
             _ => Found::Twins(ours.iter().map(|(place, _)| *place).chain(unproven.iter().copied()).collect()),
         }
+    }
+
+    /// Whether the container at the expected VMID may be the guest itself with its stamp lost, so that another one with
+    /// the stamp would be its copy.
+    fn contends(&self, home: Place<'a>, who: &Identity<'_>) -> bool {
+        if home.guest.kind != GuestKind::Container {
+            return false;
+        }
+        let Some(config) = &home.guest.config else { return true };
+        let has_our_mac = who.net0.is_some() && who.net0 == config.net0_mac;
+        let tag = Stamp::tag_of(who.id);
+        has_our_mac || (config.stamp.is_none() && home.guest.has_stamp_tag(&tag))
     }
 
     /// The configuration of a container whose stamp names the guest.

@@ -1,5 +1,6 @@
 //! Tests of the planner from the outside.
 #![allow(clippy::unwrap_used)]
 
+mod plan_cases;
 mod plan_properties;
 mod plan_world;
