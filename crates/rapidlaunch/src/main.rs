@@ -1,5 +1,6 @@
 //! The `rapidlaunch` binary: reads the command line, wires the rooms together, prints what comes of it.
 
+mod bench;
 mod cli;
 mod demo;
 mod env;

@@ -1,0 +1,88 @@
+//! Figures, measured: one JSON line each. The program under measurement is a process of its own, started as a user would; the
+//! simulated site runs in this process.
+
+mod child;
+mod world;
+
+
+use serde_json::json;
+
+use crate::cli::args::BenchArgs;
+use crate::error::CommandError;
+use crate::out::Out;
+
+use child::{Measured, RapidLaunch};
+use world::World;
+
+/// Times a short command is run; the median counts.
+const SHORT_RUNS: usize = 21;
+/// How many times faster than real nodes those of `apply_1000` work.
+const APPLY_SPEED: f64 = 10.0;
+/// How many times faster those work that only have to be filled.
+const FILL_SPEED: f64 = 2_000.0;
+
+/// Runs the benches whose figures were asked for.
+pub(crate) async fn run(args: &BenchArgs, out: &Out) -> Result<(), CommandError> {
+    let wanted = |names: &[&str]| {
+        args.only.is_empty() || args.only.iter().any(|only| names.iter().any(|name| name.contains(only.as_str())))
+    };
+    if wanted(&["cli_start_ms"]) {
+        cli_start(out).await?;
+    }
+    if wanted(&["apply_1000_s", "apply_1000_ratio", "api_calls_per_container", "rss_apply_1000_mb"]) {
+        apply_1000(out).await?;
+    }
+    if wanted(&["plan_noop_10000_s", "plan_noop_10000_requests_per_site"]) {
+        plan_10000(out).await?;
+    }
+    Ok(())
+}
+
+fn figure(out: &Out, metric: &str, value: f64, unit: &str, goal: &str) {
+    let value = (value * 1000.0).round() / 1000.0;
+    out.print(&(json!({ "metric": metric, "value": value, "unit": unit, "goal": goal }).to_string() + "\n"));
+}
+
+/// From nothing to the end of a command that reads a stack file.
+async fn cli_start(out: &Out) -> Result<(), CommandError> {
+    let world = World::idle()?;
+    let mut times = Vec::new();
+    for _ in 0..SHORT_RUNS {
+        times.push(RapidLaunch::new(&world, 1.0).run(&["validate", "--file", world.example()]).await?.took);
+    }
+    times.sort_unstable();
+    figure(out, "cli_start_ms", times[SHORT_RUNS / 2].as_secs_f64() * 1000.0, "ms", "< 15");
+    Ok(())
+}
+
+async fn apply_1000(out: &Out) -> Result<(), CommandError> {
+    let world = World::start(10, APPLY_SPEED, 1_000).await?;
+    let applied = RapidLaunch::new(&world, APPLY_SPEED).run(&["apply", "--yes", "--output", "json", "--file", world.stack()]).await?;
+    succeeded(&applied, "apply of 1,000 containers")?;
+    let ideal = world.sim().ideal_creates(1_000, true);
+    let calls = world.calls().await;
+    figure(out, "apply_1000_s", applied.took.as_secs_f64(), "s", "see apply_1000_ratio");
+    figure(out, "apply_1000_ratio", applied.took.as_secs_f64() / ideal.as_secs_f64(), "1", "<= 1.15");
+    figure(out, "api_calls_per_container", calls as f64 / 1_000.0, "1", "<= 6");
+    figure(out, "rss_apply_1000_mb", applied.rss_bytes as f64 / 1e6, "MB", "< 80");
+    Ok(())
+}
+
+async fn plan_10000(out: &Out) -> Result<(), CommandError> {
+    let world = World::start(10, FILL_SPEED, 10_000).await?;
+    let applied = RapidLaunch::new(&world, FILL_SPEED).run(&["apply", "--yes", "--output", "json", "--file", world.stack()]).await?;
+    succeeded(&applied, "apply of 10,000 containers")?;
+    let before = world.calls().await;
+    let planned = RapidLaunch::new(&world, FILL_SPEED).run(&["plan", "--exit-code", "--output", "json", "--file", world.stack()]).await?;
+    succeeded(&planned, "plan of 10,000 unchanged containers")?;
+    figure(out, "plan_noop_10000_s", planned.took.as_secs_f64(), "s", "< 1");
+    figure(out, "plan_noop_10000_requests_per_site", (world.calls().await - before) as f64, "1", "< 10");
+    Ok(())
+}
+
+fn succeeded(measured: &Measured, what: &str) -> Result<(), CommandError> {
+    if measured.success {
+        return Ok(());
+    }
+    Err(CommandError::failed(format!("{what} failed, so there is no figure: {}", measured.stderr.trim())))
+}
