@@ -29,13 +29,20 @@ pub fn schema() -> Value {
     let generator = SchemaSettings::draft2020_12().with_transform(NoNull).into_generator();
     let mut value = generator.into_root_schema_for::<Document>().to_value();
     if let Some(root) = value.as_object_mut() {
-        let choices = root.remove("anyOf").unwrap_or(Value::Null);
+        root.remove("anyOf");
         root.insert("$id".into(), json!(ID));
         root.insert("title".into(), json!("RapidLaunch stack file"));
         root.insert("type".into(), json!("object"));
         root.insert("required".into(), json!(["kind"]));
         root.insert("properties".into(), json!({ "kind": { "enum": ["site", "stack"] } }));
-        root.insert("oneOf".into(), choices);
+        // Conditions rather than alternatives: a mistake is then told by the branch that is meant, not by both.
+        let branch = |kind: &str, name: &str| {
+            json!({
+                "if": { "properties": { "kind": { "const": kind } }, "required": ["kind"] },
+                "then": { "$ref": format!("#/$defs/{name}") }
+            })
+        };
+        root.insert("allOf".into(), json!([branch("site", "Site"), branch("stack", "Stack")]));
     }
     value
 }
