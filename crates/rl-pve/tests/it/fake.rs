@@ -136,7 +136,7 @@ pub(crate) fn connection(addresses: &[SocketAddr], trust: TlsTrust) -> SiteConne
         trust,
         requests_per_node: 3,
         pace: Pace::times(50.0),
-        limits: CallLimits { answer: Duration::from_secs(2), ..CallLimits::default() },
+        limits: CallLimits { answer: Duration::from_secs(10), ..CallLimits::default() },
         resolver: Arc::new(NameResolver::with_fixed(vec![("pve.test".into(), [127, 0, 0, 1].into())])),
     }
 }

@@ -278,12 +278,16 @@ async fn no_more_requests_than_allowed_are_under_way_to_one_node() {
 
 #[tokio::test]
 async fn a_call_that_is_dropped_gives_its_place_back() {
-    let fake = Fake::start(first(9, Reply::Hang, ok(serde_json::json!([])))).await;
+    let hang = Arc::new(std::sync::atomic::AtomicBool::new(true));
+    let hangs = hang.clone();
+    let fake =
+        Fake::start(move |_| if hangs.load(Ordering::SeqCst) { Reply::Hang } else { ok(serde_json::json!([])) }).await;
     let pve = fake.client();
     for _ in 0..9 {
         let call = pve.send(lxc::list(&node()));
         assert!(tokio::time::timeout(Duration::from_millis(60), call).await.is_err());
     }
+    hang.store(false, Ordering::SeqCst);
     pve.send(lxc::list(&node())).await.unwrap();
 }
 

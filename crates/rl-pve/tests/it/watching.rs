@@ -126,7 +126,7 @@ async fn a_follower_that_goes_away_ends_the_questions() {
     let long = tasks.add("pve1", 1, Task::new(600_000, "OK"));
     let waiting = tokio::time::timeout(Duration::from_millis(400), pve.watch(&long)).await;
     assert!(waiting.is_err());
-    tokio::time::sleep(Duration::from_millis(200)).await;
+    tokio::time::sleep(Duration::from_millis(600)).await;
     let asked = fake.seen().len();
     tokio::time::sleep(Duration::from_millis(800)).await;
     assert_eq!(fake.seen().len(), asked, "nobody waits, nobody asks");
