@@ -102,7 +102,7 @@ impl EngineStats {
         self.claimed.load(Ordering::Relaxed)
     }
 
-    /// Late writes that the journal refused.
+    /// Jobs that went to another holder while they ran here.
     pub fn leases_lost(&self) -> u64 {
         self.leases_lost.load(Ordering::Relaxed)
     }

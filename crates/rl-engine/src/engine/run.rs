@@ -45,7 +45,8 @@ pub(super) async fn run(engine: &Engine, shutdown: CancellationToken) -> Result<
             Ok(()) => return run.drain().await.map_err(EngineError::Journal),
             Err(JournalError::OwnerLost { owner }) => {
                 run.lease.lose();
-                tracing::warn!(%owner, "this engine was taken for dead; its jobs were handed on and it starts anew");
+                engine.stats.leases_lost.fetch_add(run.held.len() as u64, Ordering::Relaxed);
+                tracing::warn!(%owner, jobs = run.held.len(), "this engine was taken for dead; its jobs were handed on and it starts anew");
             }
             Err(error) => {
                 run.lease.lose();
@@ -85,7 +86,7 @@ impl<'a> Run<'a> {
         let mut seen = Signal::default();
         let mut claim = true;
         loop {
-            claim |= self.end_all()?;
+            claim |= self.end_all().await?;
             if self.engine.clock.steady() >= self.beat_at {
                 self.beat().await?;
             }
@@ -109,7 +110,7 @@ impl<'a> Run<'a> {
                 }
                 Some(ended) = self.tasks.join_next() => {
                     claim |= self.room() == 0;
-                    self.ended(ended)?;
+                    self.ended(ended).await?;
                 }
                 () = self.engine.clock.sleep(pause) => claim = true,
             }
@@ -117,11 +118,11 @@ impl<'a> Run<'a> {
     }
 
     /// Takes note of every job that has ended meanwhile; answers whether that made room where there was none.
-    fn end_all(&mut self) -> Result<bool, JournalError> {
+    async fn end_all(&mut self) -> Result<bool, JournalError> {
         let full = self.room() == 0;
         let mut any = false;
         while let Some(ended) = self.tasks.try_join_next() {
-            self.ended(ended)?;
+            self.ended(ended).await?;
             any = true;
         }
         Ok(full && any)
@@ -221,22 +222,30 @@ impl<'a> Run<'a> {
         Ok(info)
     }
 
-    fn ended(&mut self, ended: Result<Ended, tokio::task::JoinError>) -> Result<(), JournalError> {
+    async fn ended(&mut self, ended: Result<Ended, tokio::task::JoinError>) -> Result<(), JournalError> {
         match ended {
             Ok((id, result)) => {
-                self.held.remove(&id);
                 self.engine.progress.clear(id);
-                match result {
-                    Err(error) if error.is_lease_lost() => {
-                        self.engine.stats.leases_lost.fetch_add(1, Ordering::Relaxed);
-                        tracing::warn!(job = %id, "the lease of a running job was lost; its holder stopped");
-                        Ok(())
-                    }
-                    result => result,
+                match (self.held.remove(&id), result) {
+                    (Some(job), Err(error)) if error.is_lease_lost() => self.give_back(&job).await,
+                    (_, result) => result,
                 }
             }
             // Steps are guarded one by one, so this is a fault of the engine itself: stop rather than lose track of a job.
             Err(error) => Err(JournalError::Store { doing: "running a job", source: Box::new(error) }),
+        }
+    }
+
+    /// A holder stopped because it saw its lease at an end. If the journal agrees, the job is somebody else's by now; if not, only the
+    /// heartbeat was late (the process was stopped for a while), and the job is given back so that it is claimed anew.
+    async fn give_back(&self, job: &HeldJob) -> Result<(), JournalError> {
+        match self.engine.journal.finish(job.holder, Finish::Release, self.engine.clock.now()).await {
+            Err(error) if error.is_lease_lost() => {
+                self.engine.stats.leases_lost.fetch_add(1, Ordering::Relaxed);
+                tracing::warn!(job = %job.id(), "the lease of a running job was lost; its holder stopped");
+                Ok(())
+            }
+            given_back => given_back,
         }
     }
 
@@ -267,7 +276,7 @@ impl<'a> Run<'a> {
         while clock.steady() < end && self.worth_waiting(clock.steady() < quiet) {
             tokio::select! {
                 biased;
-                Some(ended) = self.tasks.join_next() => self.ended(ended)?,
+                Some(ended) = self.tasks.join_next() => self.ended(ended).await?,
                 () = clock.sleep(DRAIN_LOOK) => {}
             }
         }

@@ -212,6 +212,33 @@ async fn zombies_cannot_act_or_write() {
     assert!(refused > 0, "no late write was ever refused; the test tests nothing");
 }
 
+/// One engine alone is cut off from its journal for longer than a lease, and nobody takes over: its jobs must not be left behind.
+#[tokio::test(start_paused = true)]
+async fn lone_engine_goes_on_after_an_outage() {
+    for seed in seeds() {
+        for journal in [MemoryJournal::new(), MemoryJournal::shared()] {
+            let mut sim = Sim::new(seed, journal);
+            let id = sim.submit().await;
+            let crash = Crash::at(0);
+            let journal = Arc::new(CrashJournal::new(Arc::new(sim.journal.clone()), Arc::clone(&crash)));
+            let config = sim.config();
+            let (world, clock) = (Arc::clone(&sim.world) as _, Arc::new(sim.clock.clone()));
+            let engine = Engine::new(journal, registry(), world, clock, config);
+            let task = tokio::spawn(async move { engine.run(CancellationToken::new()).await.unwrap() });
+            for _ in 0..3 {
+                sim.clock.sleep(Duration::from_millis(sim.rng.random_range(200..8_000))).await;
+                crash.cut();
+                sim.clock.sleep(Duration::from_secs(300)).await;
+                crash.mend();
+            }
+            let settled = tokio::time::timeout(Duration::from_secs(3600), settled(&sim.journal, id)).await;
+            assert!(settled.is_ok(), "seed {seed}: an hour after the outage it has not ended");
+            sim.check(id).await;
+            task.abort();
+        }
+    }
+}
+
 /// The same seed gives the same events, byte for byte.
 #[tokio::test(start_paused = true)]
 async fn seed_gives_the_same_run() {

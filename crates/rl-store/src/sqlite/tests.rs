@@ -25,10 +25,7 @@ async fn put(sqlite: &Sqlite, lane: Lane, key: &str, size: usize) -> Result<(), 
 
 async fn count(sqlite: &Sqlite) -> u32 {
     let count = sqlite.read_with(|connection| {
-        connection
-            .query_row("select count(*) from meta", (), |row| row.get(0))
-            .doing("a test")
-            .map_err(StoreError::from)
+        connection.query_row("select count(*) from meta", (), |row| row.get(0)).doing("a test")
     });
     count.await.unwrap()
 }
@@ -36,7 +33,7 @@ async fn count(sqlite: &Sqlite) -> u32 {
 async fn limit_pages(sqlite: &Sqlite, pages: u32) {
     let set = sqlite.write_with(Lane::Progress, move |_, connection| {
         let sql = format!("pragma max_page_count = {pages}");
-        connection.query_row(&sql, (), |_| Ok(())).doing("a test").map_err(StoreError::from)
+        connection.query_row(&sql, (), |_| Ok(())).doing("a test")
     });
     set.await.unwrap();
 }
@@ -120,7 +117,7 @@ async fn nothing_is_acknowledged_after_a_failed_commit() {
         let sql = "create table child (parent text references meta (key) deferrable initially deferred);
                    insert into child values ('nobody');
                    insert into meta (key, value) values ('lost', '')";
-        connection.execute_batch(sql).doing("a test").map_err(StoreError::from)
+        connection.execute_batch(sql).doing("a test")
     });
     let refused = hooked.await.err().unwrap();
     assert!(matches!(refused, StoreError::Poisoned), "{refused}");
@@ -138,10 +135,7 @@ async fn readers_cannot_write() {
     let dir = tempfile::tempdir().unwrap();
     let sqlite = open(&dir);
     let written = sqlite.read_with(|connection| {
-        connection
-            .execute("insert into meta (key, value) values ('a', 'b')", ())
-            .doing("a test")
-            .map_err(StoreError::from)
+        connection.execute("insert into meta (key, value) values ('a', 'b')", ()).doing("a test")
     });
     assert!(written.await.is_err());
 }
