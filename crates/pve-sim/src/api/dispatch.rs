@@ -179,8 +179,11 @@ impl NodeService {
             return Ok(Err(ApiError::status(501, format!("Method '{method} {path}' not implemented"))));
         };
         self.site.ledger.call(method, endpoint.path);
-        if let Some((name, _)) = found.iter().find(|(name, _)| args.has(name)) {
-            return Ok(Err(ApiError::param(name, "duplicate parameter (already defined in URI)")));
+        if let Some((name, _)) =
+            found.iter().find(|(name, value)| args.0.get(name).is_some_and(|a| a.text() != Some(value)))
+        {
+            let text = "duplicate parameter (already defined in URI) with conflicting values!";
+            return Ok(Err(ApiError::param(name, text)));
         }
         args.0.extend(found.into_iter().map(|(name, value)| (name, Arg::Text(value))));
         if who.token.is_some() && !endpoint.tokens {

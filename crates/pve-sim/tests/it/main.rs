@@ -5,3 +5,4 @@ mod contract;
 mod replay;
 mod returns;
 mod shared;
+mod strangers;
