@@ -122,9 +122,17 @@ pub(crate) fn apply(site: &Arc<Site>, action: &Action) {
     };
     match action {
         Action::HoldFlock { vmid, seconds } => {
-            if let Some(lock) = site.locks.try_lock_guest(*vmid) {
-                later(*seconds, Box::new(move |_| drop(lock)));
-            }
+            let (site, vmid, wait) = (site.clone(), *vmid, Duration::from_secs_f64(seconds.max(0.0)));
+            // Taken at once when it is free, so that the call that this strikes already finds it held.
+            let now = site.locks.try_lock_guest(vmid);
+            tokio::spawn(async move {
+                let lock = match now {
+                    Some(lock) => Ok(lock),
+                    None => site.locks.lock_guest(&site.clock, vmid).await,
+                };
+                tokio::time::sleep(wait).await;
+                drop(lock);
+            });
         }
         Action::HoldLock { vmid, lock, seconds } => {
             let vmid = *vmid;
