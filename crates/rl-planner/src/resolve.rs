@@ -152,6 +152,3 @@ fn after(wanted: &Wanted<'_>, stack: &Stack) -> Vec<GuestName> {
     let entries = wanted.container.after.iter().filter_map(|entry| stack.containers.get(entry));
     entries.flat_map(|entry| stack.guest_names(entry)).collect()
 }
-
-#[cfg(test)]
-mod tests;

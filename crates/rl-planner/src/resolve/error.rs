@@ -1,5 +1,7 @@
 //! What resolving finds wrong, as findings that point into the stack file.
 
+use std::collections::BTreeSet;
+
 use rl_model::manifest::Origins;
 use serde::Serialize;
 
@@ -49,12 +51,13 @@ impl ResolveErrors {
 pub(crate) struct Findings<'a> {
     origins: &'a Origins,
     found: Vec<Diagnostic>,
+    told: BTreeSet<(&'static str, String)>,
     unlisted: usize,
 }
 
 impl<'a> Findings<'a> {
     pub(crate) fn new(origins: &'a Origins) -> Self {
-        Self { origins, found: Vec::new(), unlisted: 0 }
+        Self { origins, found: Vec::new(), told: BTreeSet::new(), unlisted: 0 }
     }
 
     /// Adds an error about the part of the manifest with this path.
@@ -64,6 +67,13 @@ impl<'a> Findings<'a> {
             return;
         }
         self.found.push(Diagnostic::error(code, self.origins.find(path), message).help(help));
+    }
+
+    /// Adds an error unless one with its code about the same part is there already.
+    pub(crate) fn add_once(&mut self, code: &'static str, path: &str, message: String, help: impl Into<String>) {
+        if self.told.insert((code, path.to_owned())) {
+            self.add(code, path, message, help);
+        }
     }
 
     pub(crate) fn into_result(self) -> Result<(), ResolveErrors> {

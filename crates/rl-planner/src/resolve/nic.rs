@@ -284,7 +284,7 @@ impl<'a> Nics<'a> {
                 "widen `addresses` of network `{}` on site `{}`, remove guests, or wait until released addresses may be given out again",
                 network.name, wanted.site.name
             );
-            findings.add(codes::NO_ADDRESS, path, message, help);
+            findings.add_once(codes::NO_ADDRESS, path, message, help);
         } else {
             let message = format!("network `{}` has no {family} addresses to give to `{}`", network.name, wanted.name);
             findings.add(

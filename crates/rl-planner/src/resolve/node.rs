@@ -12,7 +12,7 @@ use super::codes;
 use super::error::Findings;
 use super::roster::{Presence, Wanted};
 
-/// Nodes named in one finding; on a large site the first few say enough.
+/// Nodes and reasons named in one finding; on a large site the first few say enough.
 const REFUSALS_SHOWN_MAX: usize = 6;
 /// Guests named in one finding.
 const GUESTS_SHOWN_MAX: usize = 4;
@@ -158,14 +158,11 @@ impl<'a> Nodes<'a> {
             [kind] => meaning(kind),
             _ => (codes::NO_NODE, "node"),
         };
-        let mut reasons: Vec<String> =
-            refused.iter().take(REFUSALS_SHOWN_MAX).map(|(node, refusal)| format!("{node} {}", refusal.text)).collect();
-        match refused.len() {
-            0 => reasons.push(format!("site `{}` has no nodes", wanted.site.name)),
-            n if n > REFUSALS_SHOWN_MAX => reasons.push(format!("{} more nodes refuse too", n - REFUSALS_SHOWN_MAX)),
-            _ => {}
-        }
-        self.failed(wanted, code, key, reasons.join("; "));
+        let why = match refused.is_empty() {
+            true => format!("site `{}` has no nodes", wanted.site.name),
+            false => reasons(refused),
+        };
+        self.failed(wanted, code, key, why);
     }
 
     fn failed(&mut self, wanted: &Wanted<'a>, code: &'static str, key: &'static str, why: String) {
@@ -184,6 +181,24 @@ impl<'a> Nodes<'a> {
             findings.add(code, &path, message, help(code));
         }
     }
+}
+
+/// Why each node refuses, nodes with one reason together.
+fn reasons(refused: &BTreeMap<NodeName, Refusal>) -> String {
+    let mut by_text: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for (node, refusal) in refused {
+        by_text.entry(&refusal.text).or_default().push(node.as_str());
+    }
+    let told = by_text.iter().take(REFUSALS_SHOWN_MAX).map(|(text, nodes)| match &nodes[..] {
+        [node] => format!("{node} {text}"),
+        nodes if nodes.len() > REFUSALS_SHOWN_MAX => format!("each of {} nodes {text}", nodes.len()),
+        nodes => format!("each of {} {text}", nodes.join(", ")),
+    });
+    let mut told: Vec<String> = told.collect();
+    if by_text.len() > REFUSALS_SHOWN_MAX {
+        told.push(format!("there are {} more reasons", by_text.len() - REFUSALS_SHOWN_MAX));
+    }
+    told.join("; ")
 }
 
 fn need<'a>(wanted: &Wanted<'a>) -> Need<'a> {

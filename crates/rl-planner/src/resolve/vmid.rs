@@ -72,7 +72,7 @@ impl<'a> Vmids<'a> {
             let message =
                 format!("site `{}` has no VMID left for `{}`: all of {range} are taken", wanted.site.name, wanted.name);
             let help = "widen `vmids` of the site, remove guests, or wait until released VMIDs may be given out again";
-            findings.add(codes::NO_VMID, &format!("sites.{}.vmids", wanted.site.name), message, help);
+            findings.add_once(codes::NO_VMID, &format!("sites.{}.vmids", wanted.site.name), message, help);
         }
         free
     }

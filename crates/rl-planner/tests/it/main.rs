@@ -1,6 +1,8 @@
 //! Tests of the planner from the outside.
 #![allow(clippy::unwrap_used)]
 
+mod drift;
 mod plan_cases;
 mod plan_properties;
 mod plan_world;
+mod resolve;

@@ -1,0 +1,138 @@
+//! Drift: each kind, and what is none.
+
+use insta::assert_snapshot;
+use rl_model::manifest::Container;
+use rl_model::{Observed, Policy, ResolvedStack, Unread};
+use rl_planner::{drift, plan, resolve};
+
+use crate::plan_world::{Reality, container, manifest, stack_name, volume};
+
+/// A world in which two guests were applied, and what was applied.
+fn applied() -> (Reality, ResolvedStack) {
+    let db = Container { volumes: vec![volume("data", 10)], ..container("db") };
+    let manifest = manifest(vec![db, container("web")]);
+    let mut reality = Reality::new(&manifest.sites);
+    let seen = reality.observe();
+    let (resolved, _) = resolve(&manifest, &stack_name(), &seen, &reality.leases).unwrap();
+    let (plan, _) = plan(&resolved, &seen, &reality.leases, &Policy::default(), 0);
+    reality.apply(&plan);
+    (reality, plan.resolved)
+}
+
+fn show(resolved: &ResolvedStack, observed: &Observed) -> String {
+    let lines = drift(resolved, observed).into_iter().map(|found| {
+        let kind = serde_json::to_value(&found.kind).unwrap();
+        format!("{}/{} {}: {}", found.site, found.vmid, kind["kind"].as_str().unwrap(), found.message)
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn what_was_applied_has_not_drifted() {
+    let (reality, resolved) = applied();
+    assert_eq!(drift(&resolved, &reality.observe()), vec![]);
+    assert_eq!(drift(&resolved, &reality.catalogue()), vec![], "by the resource list alone");
+}
+
+#[test]
+fn order_defaults_spelling_and_what_others_added_are_no_drift() {
+    let (mut reality, resolved) = applied();
+    let real = reality.at("fra1", 2000);
+    let tags = format!("zeta;{};alpha", real.text("tags"));
+    real.raw.insert("tags".to_owned(), tags);
+    let reversed: Vec<&str> = real.text("net0").split(',').rev().collect();
+    let spelled = reversed.join(",").replace("hwaddr=52", "hwaddr=52").to_owned() + ",firewall=0,link_down=0";
+    real.raw.insert("net0".to_owned(), spelled);
+    real.raw.insert("onboot".to_owned(), "0".to_owned());
+    real.raw.insert("protection".to_owned(), "off".to_owned());
+    real.raw.insert("features".to_owned(), "nesting=1,mount=nfs,fuse=0".to_owned());
+    real.raw.insert("lxc.apparmor.profile".to_owned(), "unconfined".to_owned());
+    let rounded = real.text("rootfs").replace("size=4G", "size=4098M");
+    real.raw.insert("rootfs".to_owned(), rounded);
+    assert_eq!(drift(&resolved, &reality.observe()), vec![]);
+}
+
+#[test]
+fn changed_stopped_and_moved() {
+    let (mut reality, resolved) = applied();
+    let db = reality.at("fra1", 2000);
+    db.raw.insert("cores".to_owned(), "8".to_owned());
+    db.raw.insert("mp3".to_owned(), "/mnt/host,mp=/host".to_owned());
+    db.raw.remove("tags");
+    db.running = false;
+    reality.at("fra1", 2001).node = "pve3".parse().unwrap();
+    reality.at("fra1", 2001).template = true;
+    assert_snapshot!(show(&resolved, &reality.observe()), @"
+    fra1/2000 stopped: `db` does not run
+    fra1/2000 changed: cores of `db` is `8` and was applied as `1`
+    fra1/2000 changed: tags of `db` is `` and was applied as `rl-h5qsgxdfyeep`
+    fra1/2000 changed: mp3 of `db` is `backup=0,mp=/host,ro=0,size=,volume=/mnt/host` and was applied as ``
+    fra1/2001 changed: template of `web` is `1` and was applied as `0`
+    fra1/2001 moved: `web` lies on pve3 and was put on pve2
+    ");
+}
+
+#[test]
+fn the_resource_list_alone_shows_some_of_it() {
+    let (mut reality, resolved) = applied();
+    let db = reality.at("fra1", 2000);
+    db.raw.insert("cores".to_owned(), "8".to_owned());
+    db.raw.insert("memory".to_owned(), "300".to_owned());
+    db.raw.insert("hostname".to_owned(), "other".to_owned());
+    assert_snapshot!(show(&resolved, &reality.catalogue()), @"
+    fra1/2000 changed: hostname of `db` is `other` and was applied as `db`
+    fra1/2000 changed: memory of `db` is `300` and was applied as `512`
+    fra1/2000 changed: cores of `db` is `8` and was applied as `1`
+    ");
+}
+
+#[test]
+fn gone_usurped_started() {
+    let (mut reality, mut resolved) = applied();
+    let site = "fra1".parse().unwrap();
+    reality.sites.get_mut(&site).unwrap().remove(&2000.try_into().unwrap());
+    let web = reality.at("fra1", 2001);
+    web.raw.clear();
+    web.raw.insert("hostname".to_owned(), "theirs".to_owned());
+    assert_snapshot!(show(&resolved, &reality.observe()), @"
+    fra1/2000 gone: `db` is gone from fra1
+    fra1/2001 usurped: `web` is gone, and `theirs` holds its VMID: it bears no stamp
+    ");
+    let (reality, _) = applied();
+    resolved.guests.get_mut(&"web".parse().unwrap()).unwrap().running = false;
+    assert_snapshot!(show(&resolved, &reality.observe()), @"fra1/2001 started: `web` runs");
+}
+
+#[test]
+fn copies_and_guests_the_stack_does_not_know_were_added() {
+    let (mut reality, mut resolved) = applied();
+    let mut copy = reality.at("fra1", 2000).clone();
+    copy.raw.insert("net0".to_owned(), copy.text("net0").replace("hwaddr=52", "hwaddr=BC"));
+    reality.sites.get_mut(&"fra1".parse().unwrap()).unwrap().insert(2050.try_into().unwrap(), copy);
+    resolved.guests.remove(&"web".parse().unwrap());
+    assert_snapshot!(show(&resolved, &reality.observe()), @"
+    fra1/2050 added: fra1/2050 bears the stamp of `db`: it is a copy of it
+    fra1/2001 added: fra1/2001 bears our stamp as `web`, which the stack does not know
+    ");
+}
+
+#[test]
+fn what_was_not_read_is_unread_and_never_gone() {
+    let (mut reality, resolved) = applied();
+    let mut seen = reality.observe();
+    let site = seen.sites.get_mut(&"fra1".parse().unwrap()).unwrap();
+    site.guests.get_mut(&2000.try_into().unwrap()).unwrap().config = None;
+    site.unread.push(Unread::config(2000.try_into().unwrap(), "timed out"));
+    site.guests.remove(&2001.try_into().unwrap());
+    site.unread.push(Unread::row("lxc/2001", "it names no node"));
+    assert_snapshot!(show(&resolved, &seen), @"
+    fra1/2000 unread: fra1/2000 was not read: timed out
+    fra1/2001 unread: `web` was not read: VMID 2001 of site fra1 could not be read
+    ");
+    assert_snapshot!(show(&resolved, &Observed::default()), @"
+    fra1/2000 unread: `db` was not read: site fra1 could not be read: it was not observed
+    fra1/2001 unread: `web` was not read: site fra1 could not be read: it was not observed
+    ");
+    reality.at("fra1", 2000).raw.insert("lock".to_owned(), "create".to_owned());
+    assert_snapshot!(show(&resolved, &reality.observe()), @"fra1/2000 unread: fra1/2000 is just being created in place of `db`");
+}
