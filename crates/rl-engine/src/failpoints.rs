@@ -78,3 +78,18 @@ macro_rules! fail_point {
         $crate::failpoints::hit($name)
     };
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn variable_names_a_point_and_a_pass() {
+        let read = |value: &str| parse(Some(value)).map(|armed| (armed.name, armed.passes_left.into_inner()));
+        assert_eq!(read("engine.intent.after"), Some(("engine.intent.after".to_owned(), 1)));
+        assert_eq!(read("engine.intent.after:3"), Some(("engine.intent.after".to_owned(), 3)));
+        assert_eq!(read("engine.intent.after:0"), Some(("engine.intent.after".to_owned(), 1)));
+        assert_eq!(read(""), None);
+        assert!(parse(None).is_none());
+    }
+}

@@ -31,6 +31,8 @@ mod spec;
 mod state;
 mod step;
 pub mod testing;
+#[cfg(test)]
+mod tests;
 mod time;
 pub mod transition;
 mod tx;

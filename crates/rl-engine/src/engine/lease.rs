@@ -51,3 +51,24 @@ impl Lease {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn calls_fit_into_the_lease_or_do_not_start() {
+        let second = Duration::from_secs;
+        let lease = Lease::new(second(60), second(100));
+        assert_eq!(lease.may_call(second(110), second(50)), Ok(()));
+        assert!(matches!(lease.may_call(second(110), second(51)), Err(StepError::Retry { .. })));
+        assert!(matches!(lease.may_call(second(110), second(61)), Err(StepError::Fatal { .. })));
+        assert_eq!(lease.may_call(second(160), Duration::ZERO), Err(StepError::LeaseLost));
+        lease.acknowledge(second(150));
+        assert_eq!(lease.may_call(second(160), second(50)), Ok(()));
+        lease.acknowledge(second(120));
+        assert_eq!(lease.may_call(second(160), second(50)), Ok(()), "an answer that comes late takes nothing away");
+        lease.lose();
+        assert_eq!(lease.may_call(second(160), Duration::ZERO), Err(StepError::LeaseLost));
+    }
+}

@@ -282,11 +282,10 @@ async fn wall_clock_jumps_change_nothing() {
     running.stop().await;
 }
 
-/// Ten thousand jobs behind one limit: the time per job must not grow with their number.
-#[tokio::test(start_paused = true)]
-async fn many_jobs_in_one_operation_stay_quick() {
+/// Real time for an operation of so many jobs behind a few limits.
+async fn time_of(count: usize) -> Duration {
     let bench = Bench::new();
-    let mut jobs: Vec<JobSpec> = (0..10_000).map(|number| bench.job(&format!("box{number}"), &["mark"])).collect();
+    let mut jobs: Vec<JobSpec> = (0..count).map(|number| bench.job(&format!("box{number}"), &["mark"])).collect();
     for (number, job) in jobs.iter_mut().enumerate() {
         job.locks[0] = LockDomain::limited(format!("node:{}", number % 10), 3);
     }
@@ -295,6 +294,14 @@ async fn many_jobs_in_one_operation_stay_quick() {
     let running = bench.start(1);
     assert_eq!(bench.settled(id).await, OperationState::Done);
     let took = began.elapsed();
-    assert!(took < Duration::from_secs(20), "10,000 jobs took {took:?}; something looks at all jobs for each");
     running.stop().await;
+    took
+}
+
+/// The time per job must not grow with their number. The machine may be busy, so a factor is left before it counts as growth.
+#[tokio::test(start_paused = true)]
+async fn many_jobs_in_one_operation_stay_quick() {
+    let few = time_of(1_000).await;
+    let many = time_of(10_000).await;
+    assert!(many < few * 10 * 5, "1,000 jobs took {few:?}, 10,000 took {many:?}; something looks at all jobs for each");
 }
