@@ -26,6 +26,9 @@ pub(crate) struct Nics<'a> {
     /// Addresses held, by whom where that is one of ours.
     addresses: BTreeMap<(&'a SiteName, IpAddr), Option<GuestId>>,
     macs: BTreeMap<(&'a SiteName, MacAddr), Option<GuestId>>,
+    /// What some NIC of the stack is pinned to: no other NIC keeps it, not even one of the same guest.
+    pinned_addresses: BTreeSet<(&'a SiteName, IpAddr)>,
+    pinned_macs: BTreeSet<(&'a SiteName, MacAddr)>,
     /// Where the search for a free address of a network goes on.
     cursors: BTreeMap<(&'a SiteName, &'a NetworkName, bool), Box<dyn Iterator<Item = IpAddr>>>,
 }
@@ -33,8 +36,15 @@ pub(crate) struct Nics<'a> {
 impl<'a> Nics<'a> {
     /// Marks as taken what leases hold, what foreign guests were seen with, and what NICs of this stack are pinned to.
     pub(crate) fn new(stack: &'a Stack, roster: &[Wanted<'a>], leases: &'a Leases, world: &World<'a>) -> Self {
-        let (addresses, macs, cursors) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        let mut nics = Self { stack, leases, addresses, macs, cursors };
+        let mut nics = Self {
+            stack,
+            leases,
+            addresses: BTreeMap::new(),
+            macs: BTreeMap::new(),
+            pinned_addresses: BTreeSet::new(),
+            pinned_macs: BTreeSet::new(),
+            cursors: BTreeMap::new(),
+        };
         let ours: BTreeSet<&GuestId> = roster.iter().map(|wanted| &wanted.id).collect();
         let sites: BTreeSet<&'a SiteName> = roster.iter().map(|wanted| &wanted.site.name).collect();
         for site in sites {
@@ -84,10 +94,12 @@ impl<'a> Nics<'a> {
                 if let NicAddress::Pinned(pins) = pins
                     && let Some(pin) = pins.get(wanted.ordinal)
                 {
+                    self.pinned_addresses.insert((site, *pin));
                     self.addresses.entry((site, *pin)).or_insert_with(|| Some(wanted.id.clone()));
                 }
             }
             if let Some(mac) = nic.mac {
+                self.pinned_macs.insert((site, mac));
                 self.macs.entry((site, mac)).or_insert_with(|| Some(wanted.id.clone()));
             }
         }
@@ -168,7 +180,7 @@ impl<'a> Nics<'a> {
             return pin;
         }
         let known = wanted.known.and_then(|known| known.macs.get(&nic.name)).copied();
-        if let Some(mac) = known.filter(|mac| free(&self.macs, *mac)) {
+        if let Some(mac) = known.filter(|mac| free(&self.macs, *mac) && !self.pinned_macs.contains(&(site, *mac))) {
             return mac;
         }
         let tries = (0..MAC_TRIES).map(|attempt| mint::mac(self.leases.entropy, &wanted.id, &nic.name, attempt));
@@ -244,7 +256,8 @@ impl<'a> Nics<'a> {
         let site = &wanted.site.name;
         let fits = |address: IpAddr| address.is_ipv4() == v4 && Self::may_lease(network, address);
         let ours = |address: &IpAddr| {
-            self.addresses.get(&(site, *address)).is_none_or(|holder| holder.as_ref() == Some(&wanted.id))
+            let pinned = self.pinned_addresses.contains(&(site, *address));
+            !pinned && self.addresses.get(&(site, *address)).is_none_or(|holder| holder.as_ref() == Some(&wanted.id))
         };
         let known = wanted.known.and_then(|known| known.addresses.get(&nic.name)).into_iter().flatten();
         if let Some(kept) = known.copied().find(|address| fits(*address) && ours(address)) {

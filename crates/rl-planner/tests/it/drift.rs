@@ -40,8 +40,12 @@ fn order_defaults_spelling_and_what_others_added_are_no_drift() {
     let real = reality.at("fra1", 2000);
     let tags = format!("zeta;{};alpha", real.text("tags"));
     real.raw.insert("tags".to_owned(), tags);
-    let reversed: Vec<&str> = real.text("net0").split(',').rev().collect();
-    let spelled = reversed.join(",").replace("hwaddr=52", "hwaddr=52").to_owned() + ",firewall=0,link_down=0";
+    let lower = |part: &str| match part.split_once('=') {
+        Some(("hwaddr", mac)) => format!("hwaddr={}", mac.to_ascii_lowercase()),
+        _ => part.to_owned(),
+    };
+    let reversed: Vec<String> = real.text("net0").split(',').rev().map(lower).collect();
+    let spelled = format!("{},firewall=0,link_down=0", reversed.join(","));
     real.raw.insert("net0".to_owned(), spelled);
     real.raw.insert("onboot".to_owned(), "0".to_owned());
     real.raw.insert("protection".to_owned(), "off".to_owned());

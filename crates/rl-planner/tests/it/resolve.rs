@@ -243,6 +243,22 @@ fn pins_that_others_hold_are_refused() {
 }
 
 #[test]
+fn a_pin_that_goes_to_another_nic_of_the_guest_is_not_kept_by_the_first() {
+    let mut reality = empty();
+    let pinned = |on: usize| {
+        let mut out = Container { nics: vec![nic("eth0", "dmz"), nic("eth1", "dmz")], ..container("a") };
+        out.nics[on].mac = Some("BC:24:11:00:00:01".parse().unwrap());
+        out.nics[on].ipv4 = NicAddress::Pinned(vec!["10.20.0.60".parse().unwrap()]);
+        out
+    };
+    apply(&mut reality, vec![pinned(0)]);
+    let stack = resolved(&reality, vec![pinned(1)]);
+    let [first, second] = &guest(&stack, "a").nics[..] else { panic!("two NICs") };
+    assert_eq!((second.mac.to_string(), second.ipv4.leased()), ("BC:24:11:00:00:01".into(), "10.20.0.60".parse().ok()));
+    assert!(first.mac != second.mac && first.ipv4 != second.ipv4);
+}
+
+#[test]
 fn a_site_without_room_for_vmids_or_addresses_says_so() {
     let mut narrow = manifest(vec![Container { count: Some(4), ..container("web") }]);
     let site = narrow.sites.get_mut(&"fra1".parse().unwrap()).unwrap();
