@@ -44,7 +44,14 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             .returns("array"),
         get("/cluster/config/nodes", "/ Sys.Audit", &[], config_nodes).returns("array"),
     ];
-    for path in ["/cluster/backup", "/cluster/ha/groups"] {
+    list.push(get("/cluster/config", "/ Sys.Audit", &[], config_root).returns("array"));
+    list.push(
+        get("/cluster/metrics", "all", &[], |_| Ok(index("name", &["server", "export"]).into())).returns("array"),
+    );
+    list.push(
+        get("/cluster/mapping", "all", &[], |_| Ok(index("name", &["dir", "pci", "usb"]).into())).returns("array"),
+    );
+    for path in ["/cluster/backup", "/cluster/ha/groups", "/cluster/metrics/server"] {
         list.push(get(path, "/ Sys.Audit", &[], empty).returns("array"));
     }
     list.push(get("/cluster/replication", "all", &[], empty).returns("array"));
@@ -78,6 +85,10 @@ fn root(_call: &Call) -> ReplyResult {
         "sdn",
     ];
     Ok(index("name", names).into())
+}
+
+fn config_root(_call: &Call) -> ReplyResult {
+    Ok(index("name", &["nodes", "totem", "join", "qdevice", "apiversion"]).into())
 }
 
 /// A list that is empty as long as nobody configures such things, which this simulator does not offer.
@@ -196,7 +207,12 @@ fn allowed_tags(call: &Call, world: &World) -> BTreeSet<String> {
 }
 
 fn object(name: &str, text: &str) -> Value {
-    json!(propstr::parse(name, text, name).unwrap_or_default())
+    let mut out = json!(propstr::parse(name, text, name).unwrap_or_default());
+    if let Some(list) = out.get("user-allow-list").and_then(Value::as_str) {
+        let items: Vec<String> = split_list(list).map(str::to_owned).collect();
+        out["user-allow-list"] = json!(items);
+    }
+    out
 }
 
 fn set_options(call: &Call) -> ReplyResult {

@@ -90,7 +90,7 @@ pub(super) fn guest_entry(world: &World, vmid: u32, guest: &Guest, now: f64, in_
     set("name", json!(stats.name));
     set("maxmem", json!(stats.max_mem));
     set("maxdisk", json!(stats.max_disk));
-    set("maxcpu", json!(stats.cpus as i64));
+    set("maxcpu", if stats.cpus.fract() == 0.0 { json!(stats.cpus as i64) } else { json!(stats.cpus) });
     set("uptime", json!(stats.running_since.map_or(0, |s| (now - s).max(0.0) as u64)));
     set("template", json!(i32::from(stats.template)));
     set("mem", json!(if up { 11_694_080 } else { 0 }));

@@ -31,87 +31,34 @@ const CREATE_ONLY: &str = "authsupported?:s base?:s@pve-volume-id datastore?:s e
 const ANY_TYPE: &[&str] =
     &["nodes", "disable", "content", "shared", "bwlimit", "prune-backups", "max-protected-backups", "format"];
 
+/// Options of the file based types for the folders they make.
+const FOLDERS: &[&str] = &["mkdir", "create-base-path", "create-subdirs", "content-dirs"];
+
 /// Required options of a type, then the optional ones that are its own.
 fn options_of(kind: &str) -> (&'static [&'static str], &'static [&'static str]) {
     match kind {
-        "dir" => (
-            &["path"],
-            &[
-                "is_mountpoint",
-                "mkdir",
-                "create-base-path",
-                "create-subdirs",
-                "content-dirs",
-                "preallocation",
-                "snapshot-as-volume-chain",
-            ],
-        ),
-        "btrfs" => (
-            &["path"],
-            &["is_mountpoint", "mkdir", "create-base-path", "create-subdirs", "content-dirs", "nocow", "preallocation"],
-        ),
-        "nfs" => (
-            &["server", "export"],
-            &["path", "options", "mkdir", "create-base-path", "create-subdirs", "content-dirs", "preallocation"],
-        ),
-        "cifs" => (
-            &["server", "share"],
-            &[
-                "path",
-                "subdir",
-                "username",
-                "password",
-                "domain",
-                "smbversion",
-                "options",
-                "mkdir",
-                "create-base-path",
-                "create-subdirs",
-                "content-dirs",
-                "preallocation",
-            ],
-        ),
+        "dir" => (&["path"], &["is_mountpoint", "preallocation", "snapshot-as-volume-chain"]),
+        "btrfs" => (&["path"], &["is_mountpoint", "nocow", "preallocation"]),
+        "nfs" => (&["server", "export"], &["path", "options", "preallocation"]),
+        "cifs" => {
+            (&["server", "share"], &["path", "subdir", "username", "password", "domain", "smbversion", "options"])
+        }
         "zfspool" => (&["pool"], &["blocksize", "sparse", "mountpoint"]),
-        "lvm" => (
-            &["vgname"],
-            &[
-                "base",
-                "saferemove",
-                "saferemove-stepsize",
-                "saferemove_throughput",
-                "tagged_only",
-                "snapshot-as-volume-chain",
-            ],
-        ),
+        "lvm" => (&["vgname"], &["base", "saferemove", "saferemove-stepsize", "saferemove_throughput", "tagged_only"]),
         "lvmthin" => (&["vgname", "thinpool"], &[]),
         "rbd" => (&[], &["monhost", "pool", "data-pool", "namespace", "username", "krbd", "keyring"]),
-        "cephfs" => (
-            &[],
-            &[
-                "monhost",
-                "username",
-                "path",
-                "subdir",
-                "fuse",
-                "keyring",
-                "fs-name",
-                "create-base-path",
-                "create-subdirs",
-                "options",
-            ],
-        ),
-        "pbs" => (
-            &["server", "datastore"],
-            &["namespace", "port", "username", "password", "encryption-key", "master-pubkey", "fingerprint"],
-        ),
-        "iscsi" => (&["portal", "target"], &[]),
-        "iscsidirect" => (&["portal", "target"], &[]),
+        "cephfs" => (&[], &["monhost", "username", "path", "subdir", "fuse", "keyring", "fs-name", "options"]),
+        "pbs" => {
+            (&["server", "datastore"], &["namespace", "port", "username", "password", "encryption-key", "fingerprint"])
+        }
+        "iscsi" | "iscsidirect" => (&["portal", "target"], &[]),
         "esxi" => (&["server"], &["username", "password", "skip-cert-verification"]),
-        _ => (
-            &["portal", "target", "pool", "iscsiprovider", "blocksize"],
-            &["nowritecache", "sparse", "comstar_hg", "comstar_tg", "lio_tpg", "zfs-base-path"],
-        ),
+        _ => (&["portal", "target", "pool", "iscsiprovider", "blocksize"], &["nowritecache", "sparse", "lio_tpg"]),
     }
+}
+
+fn makes_folders(kind: &str) -> bool {
+    matches!(kind, "dir" | "btrfs" | "nfs" | "cifs" | "cephfs")
 }
 
 pub(super) fn endpoints() -> Vec<Endpoint> {
@@ -202,7 +149,8 @@ fn apply(storage: &mut Storage, options: BTreeMap<String, String>) {
 
 fn check_options(kind: &str, options: &BTreeMap<String, String>) -> ApiResult<()> {
     let (required, own) = options_of(kind);
-    let known = |k: &str| ANY_TYPE.contains(&k) || required.contains(&k) || own.contains(&k);
+    let folders = |k: &str| makes_folders(kind) && FOLDERS.contains(&k);
+    let known = |k: &str| ANY_TYPE.contains(&k) || required.contains(&k) || own.contains(&k) || folders(k);
     match options.keys().find(|k| !known(k)) {
         Some(unknown) => Err(ApiError::die(format!("unexpected property '{unknown}'"))),
         None => Ok(()),
@@ -237,10 +185,10 @@ fn create(call: &Call) -> ReplyResult {
 
 fn default_content(kind: &str) -> BTreeSet<String> {
     let content: &[&str] = match kind {
-        "dir" | "btrfs" | "nfs" | "cifs" => &["images", "rootdir", "vztmpl", "iso", "backup", "snippets"],
-        "cephfs" => &["vztmpl", "iso", "backup"],
-        "pbs" => &["backup"],
+        "nfs" | "cifs" | "rbd" => &["images"],
+        "cephfs" | "pbs" => &["backup"],
         "esxi" => &["import"],
+        "iscsi" | "iscsidirect" => &["images", "none"],
         _ => &["images", "rootdir"],
     };
     content.iter().map(|c| (*c).to_owned()).collect()

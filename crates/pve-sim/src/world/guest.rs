@@ -93,12 +93,10 @@ impl Guest {
         root.and_then(|(_, mount)| mount.size()).unwrap_or(4 << 30)
     }
 
-    /// Cores it may use on a node with so many.
+    /// The cores it is given: its own number, else its limit, else all of the node's.
     pub(crate) fn cpus(&self, node_cores: u32) -> f64 {
-        let limit = self.config.get("cpulimit").and_then(|l| l.parse::<f64>().ok()).filter(|l| *l > 0.0);
-        let cores = self.config.int("cores").map_or(f64::from(node_cores), |c| c as f64);
-        let cores = cores.min(f64::from(node_cores));
-        limit.map_or(cores, |l| l.min(cores).ceil())
+        let own = |key: &str| self.config.get(key).and_then(|v| v.parse::<f64>().ok()).filter(|v| *v > 0.0);
+        own("cores").or_else(|| own("cpulimit")).unwrap_or_else(|| f64::from(node_cores))
     }
 
     /// What the statistics daemon would collect now.

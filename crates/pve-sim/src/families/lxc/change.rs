@@ -69,6 +69,7 @@ pub(super) fn apply(site: &Site, world: &mut World, update: &Update<'_>) -> ApiR
     let running = world.container(update.node, update.vmid)?.running.is_some();
     check_protection(world, update)?;
     check_fixed(update)?;
+    check_content(world, update)?;
     if running {
         check_hotplug(world, update)?;
     }
@@ -106,6 +107,19 @@ fn check_protection(world: &World, update: &Update<'_>) -> ApiResult<()> {
         Some(key) => Err(ApiError::die(format!("can't remove CT {vmid} drive '{key}' - protection mode enabled"))),
         None => Ok(()),
     }
+}
+
+/// A mount point's storage must exist and take containers.
+fn check_content(world: &World, update: &Update<'_>) -> ApiResult<()> {
+    for (key, value) in update.set.iter().filter(|(k, _)| k.as_str() == "rootfs" || is_numbered(k, "mp")) {
+        let Ok(mount) = Mount::parse(key, value) else { continue };
+        let Some((storage, _)) = mount.volume().split_once(':').filter(|_| mount.kind() == "volume") else { continue };
+        if !world.storages.get(storage)?.content.contains("rootdir") {
+            let text = format!("storage '{storage}' does not support container directories");
+            return Err(ApiError::param("storage", text));
+        }
+    }
+    Ok(())
 }
 
 fn check_fixed(update: &Update<'_>) -> ApiResult<()> {

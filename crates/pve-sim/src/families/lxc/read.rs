@@ -101,9 +101,9 @@ fn entry(world: &World, vmid: u32, guest: &Guest, now: f64) -> Map<String, Value
     out
 }
 
-/// Whole numbers without a point.
+/// Whole numbers as such; a fraction comes from the config's `cpulimit` and stays the text it is there.
 fn number(value: f64) -> Value {
-    if value.fract() == 0.0 { json!(value as i64) } else { json!(value) }
+    if value.fract() == 0.0 { json!(value as i64) } else { json!(value.to_string()) }
 }
 
 pub(super) fn config(call: &Call) -> ReplyResult {
