@@ -75,8 +75,11 @@ pub fn predecessor_done(old: &JobStatus) -> JobStatus {
     JobStatus { waiting_for, state, ..old.clone() }
 }
 
-/// The job turns round and is undone from here on.
+/// The job turns round and is undone from here on. One that has turned stays as it is: the first reason counts.
 pub fn turned(old: &JobStatus, why: Unwind, reason: &str) -> JobStatus {
+    if old.unwind.is_some() {
+        return old.clone();
+    }
     JobStatus { unwind: Some(why), failures: 0, crashes: 0, reason: Some(reason.to_owned()), hint: None, ..old.clone() }
 }
 
