@@ -49,10 +49,13 @@ impl Out {
         let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
     }
 
-    /// Prints a JSON document with a final newline.
-    pub(crate) fn print_json(&self, value: &serde_json::Value) {
-        let text = serde_json::to_string_pretty(value).unwrap_or_else(|error| format!("{{\"error\":\"{error}\"}}"));
-        self.print(&(text + "\n"));
+    /// Prints a JSON document with a final newline, straight from the value: a large plan is not built up a second time.
+    pub(crate) fn print_json(&self, value: &impl serde::Serialize) {
+        let mut stdout = std::io::BufWriter::new(std::io::stdout().lock());
+        let _ = serde_json::to_writer_pretty(&mut stdout, value).map_err(std::io::Error::from).and_then(|()| {
+            stdout.write_all(b"\n")?;
+            stdout.flush()
+        });
     }
 
     /// Says something that is no result, on stderr.

@@ -2,9 +2,10 @@
 
 use rl_engine::{OperationId, OperationState};
 use rl_model::{Policy, Proof, StackName};
+use serde::Serialize;
 
 use crate::cli::args::{ApplyArgs, Global};
-use crate::cli::plan;
+use crate::cli::plan::{self, PlanJson};
 use crate::error::{CommandError, ErrorKind};
 use crate::out::Out;
 use crate::render;
@@ -20,32 +21,18 @@ pub(crate) async fn run(global: &Global, args: &ApplyArgs, out: &Out) -> Result<
     let subject = planning::subject(&data, &args.stack, out).await?;
     let policy = planning::policy(&args.policy);
     let mut results = Vec::new();
-    let mut worst = None;
     for name in &subject.stacks {
-        let result = one(&data, &subject, name, &policy, args, out).await?;
-        worst = worst.max(result.ending.map(Severity::of));
-        results.push(result);
-        if worst.is_some() {
+        results.push(one(&data, &subject, name, &policy, args, out).await?);
+        if results.last().is_some_and(|result| result.ending.is_some()) {
             break;
         }
     }
     if out.json() {
-        out.print_json(&serde_json::json!({ "stacks": results.iter().map(Applied::json).collect::<Vec<_>>() }));
+        let stacks: Vec<AppliedJson<'_>> = results.iter().map(Applied::json).collect();
+        out.print_json(&std::collections::BTreeMap::from([("stacks", stacks)]));
     }
-    match results.iter().rev().find_map(|result| result.ending) {
-        Some(kind) => Err(CommandError::said(kind)),
-        None => Ok(()),
-    }
-}
-
-/// Endings by how bad they are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Severity(u8);
-
-impl Severity {
-    fn of(kind: ErrorKind) -> Self {
-        Self(kind.exit_code())
-    }
+    let ending = results.last().and_then(|result| result.ending);
+    ending.map_or(Ok(()), |kind| Err(CommandError::said(kind)))
 }
 
 /// What became of one stack.
@@ -58,16 +45,33 @@ struct Applied {
     ending: Option<ErrorKind>,
 }
 
+/// What became of one stack, for machines.
+#[derive(Serialize)]
+struct AppliedJson<'a> {
+    stack: &'a StackName,
+    resumed: Option<String>,
+    plan: Option<PlanJson<'a>>,
+    operation: Option<OperationJson>,
+    proof: Option<&'a Proof>,
+    ok: bool,
+}
+
+#[derive(Serialize)]
+struct OperationJson {
+    id: String,
+    state: &'static str,
+}
+
 impl Applied {
-    fn json(&self) -> serde_json::Value {
-        serde_json::json!({
-            "stack": self.stack,
-            "resumed": self.resumed.map(|id| id.to_string()),
-            "plan": self.planned.as_ref().map(plan::json),
-            "operation": self.operation.map(|(id, state)| serde_json::json!({ "id": id.to_string(), "state": state.as_str() })),
-            "proof": self.proof,
-            "ok": self.ending.is_none(),
-        })
+    fn json(&self) -> AppliedJson<'_> {
+        AppliedJson {
+            stack: &self.stack,
+            resumed: self.resumed.map(|id| id.to_string()),
+            plan: self.planned.as_ref().map(plan::json),
+            operation: self.operation.map(|(id, state)| OperationJson { id: id.to_string(), state: state.as_str() }),
+            proof: self.proof.as_ref(),
+            ok: self.ending.is_none(),
+        }
     }
 }
 
@@ -134,7 +138,7 @@ pub(crate) fn refuse_blocked(planned: &Planned, partial: bool) -> Result<(), Com
         return Ok(());
     }
     let error = CommandError::blocked("a part of the plan is blocked until a person acts, so nothing was begun")
-        .detailed(plan::json(planned));
+        .detailed(serde_json::json!(plan::json(planned)));
     if general || planned.plan.is_empty() {
         return Err(error.hinted("the hints above say what to do"));
     }

@@ -1,6 +1,7 @@
 //! `rapidlaunch plan`
 
 use rl_model::{Policy, StackName};
+use serde::Serialize;
 
 use crate::cli::args::{Global, PlanArgs};
 use crate::error::CommandError;
@@ -20,8 +21,8 @@ pub(crate) async fn run(global: &Global, args: &PlanArgs, out: &Out) -> Result<(
         all.push(one(&data, &subject, name, &policy, args, out).await?);
     }
     if out.json() {
-        let plans: Vec<serde_json::Value> = all.iter().map(json).collect();
-        out.print_json(&serde_json::json!({ "plans": plans }));
+        let plans: Vec<PlanJson<'_>> = all.iter().map(json).collect();
+        out.print_json(&std::collections::BTreeMap::from([("plans", plans)]));
     } else {
         for planned in &all {
             out.print(&render::plan::plan(&planned.plan, &planned.report, Style::new(out.colour)));
@@ -49,14 +50,26 @@ async fn one(
 }
 
 /// A plan for machines.
-pub(crate) fn json(planned: &Planned) -> serde_json::Value {
-    serde_json::json!({
-        "stack": planned.plan.stack,
-        "id": planned.plan.id,
-        "empty": planned.plan.is_empty(),
-        "blocked": planned.report.is_blocked(),
-        "destroy": planned.plan.destroy,
-        "actions": planned.plan.actions,
-        "report": planned.report,
-    })
+#[derive(Debug, Serialize)]
+pub(crate) struct PlanJson<'a> {
+    stack: &'a StackName,
+    id: &'a rl_model::PlanId,
+    empty: bool,
+    blocked: bool,
+    destroy: bool,
+    actions: &'a [rl_model::Action],
+    report: &'a rl_model::PlanReport,
+}
+
+/// A plan for machines.
+pub(crate) fn json(planned: &Planned) -> PlanJson<'_> {
+    PlanJson {
+        stack: &planned.plan.stack,
+        id: &planned.plan.id,
+        empty: planned.plan.is_empty(),
+        blocked: planned.report.is_blocked(),
+        destroy: planned.plan.destroy,
+        actions: &planned.plan.actions,
+        report: &planned.report,
+    }
 }

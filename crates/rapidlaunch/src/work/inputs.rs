@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use rl_model::manifest::Manifest;
 use rl_planner::diagnostic::{self, Diagnostic, Source};
-use rl_planner::parse::{FILE_BYTES_MAX, Known, ManifestErrors, parse_all, text_of};
+use rl_planner::parse::{FILE_BYTES_MAX, Known, ManifestErrors, parse_bytes};
 use rl_planner::resolve::ResolveErrors;
 
 use crate::error::CommandError;
@@ -46,24 +46,14 @@ pub(crate) fn render_warnings(inputs: &Inputs, colour: bool) -> String {
 
 /// The same as [`read`], with the warnings left to the caller.
 pub(crate) fn read_quietly(paths: &[PathBuf], known: &Known, out: &Out) -> Result<Inputs, CommandError> {
-    let mut files = Vec::new();
-    let mut unreadable = Vec::new();
-    for path in paths {
-        let (name, bytes) = (shown(path), bytes(path)?);
-        match text_of(&bytes, &name) {
-            Ok(text) => files.push(InputFile { text: text.to_owned(), name }),
-            Err(diagnostic) => unreadable.push(*diagnostic),
-        }
-    }
-    // A file that cannot be read at all must not hide the mistakes of the others.
-    let parsed = if files.is_empty() && !unreadable.is_empty() { Ok(Default::default()) } else { parse_all(&sources(&files), known) };
+    let raw: Vec<(String, Vec<u8>)> = paths.iter().map(|path| Ok((shown(path), bytes(path)?))).collect::<Result<_, CommandError>>()?;
+    let borrowed: Vec<(&str, &[u8])> = raw.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice())).collect();
+    let parsed = parse_bytes(&borrowed, known);
+    let text = |bytes: &[u8]| String::from_utf8_lossy(&bytes[..bytes.len().min(FILE_BYTES_MAX)]).into_owned();
+    let files: Vec<InputFile> = raw.iter().map(|(name, bytes)| InputFile { name: name.clone(), text: text(bytes) }).collect();
     match parsed {
-        Ok((manifest, warnings)) if unreadable.is_empty() => Ok(Inputs { files, manifest, warnings }),
-        Ok(_) => Err(refused(ManifestErrors { diagnostics: unreadable, unlisted: 0 }, &files, out)),
-        Err(mut errors) => {
-            errors.diagnostics.splice(0..0, unreadable);
-            Err(refused(errors, &files, out))
-        }
+        Ok((manifest, warnings)) => Ok(Inputs { files, manifest, warnings }),
+        Err(errors) => Err(refused(errors, &files, out)),
     }
 }
 
