@@ -26,12 +26,35 @@ pub struct Crash {
     passed: AtomicU64,
     died: CancellationToken,
     cut: watch::Sender<bool>,
+    cuts_at: bool,
+    reached: CancellationToken,
 }
 
 impl Crash {
     /// Dies at the `at`-th point, counted from 1; never when 0.
     pub fn at(at: u64) -> Arc<Self> {
-        Arc::new(Self { at, passed: AtomicU64::new(0), died: CancellationToken::new(), cut: watch::Sender::new(false) })
+        Arc::new(Self::new(at, false))
+    }
+
+    /// As [`Crash::cut`] at the `at`-th point, until [`Crash::mend`].
+    pub fn cut_at(at: u64) -> Arc<Self> {
+        Arc::new(Self::new(at, true))
+    }
+
+    fn new(at: u64, cuts_at: bool) -> Self {
+        Self {
+            at,
+            passed: AtomicU64::new(0),
+            died: CancellationToken::new(),
+            cut: watch::Sender::new(false),
+            cuts_at,
+            reached: CancellationToken::new(),
+        }
+    }
+
+    /// Ends when the point it was made for is reached.
+    pub async fn reached(&self) {
+        self.reached.cancelled().await;
     }
 
     /// Points passed so far.
@@ -66,11 +89,15 @@ impl Crash {
     }
 
     async fn point(&self) {
+        if self.passed.fetch_add(1, Ordering::SeqCst) + 1 == self.at {
+            match self.cuts_at {
+                true => self.cut(),
+                false => self.die(),
+            }
+            self.reached.cancel();
+        }
         // The sender lives in this value, so the wait can only end by mending.
         let _ = self.cut.subscribe().wait_for(|cut| !cut).await;
-        if self.passed.fetch_add(1, Ordering::SeqCst) + 1 == self.at {
-            self.died.cancel();
-        }
         if self.died.is_cancelled() {
             std::future::pending::<()>().await;
         }

@@ -11,6 +11,7 @@ use rl_engine::{
     OperationSpec, OperationState, SimClock, UnixMs, settled,
 };
 use serde_json::json;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::world::{CALL, Faults, World, payload, registry};
@@ -98,6 +99,15 @@ impl Sim {
             exclusive: false,
             jobs,
         }
+    }
+
+    /// An engine over this journal, running in a task of its own.
+    fn engine(&mut self, crash: Arc<Crash>) -> JoinHandle<()> {
+        let journal = Arc::new(CrashJournal::new(Arc::new(self.journal.clone()), crash));
+        let config = self.config();
+        let (world, clock) = (Arc::clone(&self.world) as _, Arc::new(self.clock.clone()));
+        let engine = Engine::new(journal, registry(), world, clock, config);
+        tokio::spawn(async move { engine.run(CancellationToken::new()).await.unwrap() })
     }
 
     async fn submit(&mut self) -> OperationId {
@@ -212,6 +222,45 @@ async fn zombies_cannot_act_or_write() {
     assert!(refused > 0, "no late write was ever refused; the test tests nothing");
 }
 
+/// An operation is cancelled at every single point of its journal, with and without the engine dying at the same moment.
+#[tokio::test(start_paused = true)]
+async fn cancelled_at_every_point() {
+    let mut cancelled = 0;
+    for dies in [false, true] {
+        for at in 1.. {
+            let mut sim = Sim::new(3, MemoryJournal::new());
+            let id = sim.submit().await;
+            let crash = if dies { Crash::at(at) } else { Crash::cut_at(at) };
+            let first = sim.engine(Arc::clone(&crash));
+            let (shared, inner) = (sim.journal.clone(), sim.journal.clone());
+            let ended = tokio::select! {
+                biased;
+                () = crash.reached() => false,
+                state = settled(&shared, id) => state.is_ok(),
+            };
+            if ended {
+                assert!(at > 20, "the operation has fewer writes than its jobs have");
+                break;
+            }
+            // Too late is fine.
+            let _ = inner.request_cancel(id, "sim".to_owned(), sim.clock.now()).await;
+            let second = if dies {
+                first.abort();
+                Some(sim.engine(Crash::at(0)))
+            } else {
+                crash.mend();
+                None
+            };
+            let state = settled(&sim.journal, id).await.unwrap().status.state;
+            cancelled += u32::from(state == OperationState::Cancelled);
+            sim.check(id).await;
+            first.abort();
+            second.inspect(|task| task.abort());
+        }
+    }
+    assert!(cancelled > 20, "only {cancelled} cancellations came in time");
+}
+
 /// One engine alone is cut off from its journal for longer than a lease, and nobody takes over: its jobs must not be left behind.
 #[tokio::test(start_paused = true)]
 async fn lone_engine_goes_on_after_an_outage() {
@@ -220,11 +269,7 @@ async fn lone_engine_goes_on_after_an_outage() {
             let mut sim = Sim::new(seed, journal);
             let id = sim.submit().await;
             let crash = Crash::at(0);
-            let journal = Arc::new(CrashJournal::new(Arc::new(sim.journal.clone()), Arc::clone(&crash)));
-            let config = sim.config();
-            let (world, clock) = (Arc::clone(&sim.world) as _, Arc::new(sim.clock.clone()));
-            let engine = Engine::new(journal, registry(), world, clock, config);
-            let task = tokio::spawn(async move { engine.run(CancellationToken::new()).await.unwrap() });
+            let task = sim.engine(Arc::clone(&crash));
             for _ in 0..3 {
                 sim.clock.sleep(Duration::from_millis(sim.rng.random_range(200..8_000))).await;
                 crash.cut();
