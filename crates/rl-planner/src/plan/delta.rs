@@ -167,6 +167,34 @@ impl<'a> Delta<'a> {
         self.skip.insert(FieldKey::Mount(volume.slot));
     }
 
+    /// Leaves mount points as they are, but for their growth: Proxmox changes none of a protected guest. Gives back those
+    /// that would have changed.
+    pub(crate) fn hold_mounts(&mut self) -> Vec<MountSlot> {
+        let mut held = Vec::new();
+        for volume in self.retired() {
+            held.push(volume.slot);
+            self.keep_volume(volume);
+        }
+        let fields = self.fields;
+        self.guest.volumes.retain_mut(|volume| {
+            let Some(text) = fields.0.get(&FieldKey::Mount(volume.slot)) else {
+                held.push(volume.slot);
+                return false;
+            };
+            let seen = PropertyString::parse(text);
+            let on = |key| seen.get(key) == Some("1");
+            let path = seen.get("mp").and_then(|path| path.parse().ok()).unwrap_or_else(|| volume.path.clone());
+            if (&volume.path, volume.backup, volume.read_only) != (&path, on("backup"), on("ro")) {
+                held.push(volume.slot);
+                (volume.path, volume.backup, volume.read_only) = (path, on("backup"), on("ro"));
+            }
+            true
+        });
+        held.sort_unstable();
+        held.dedup();
+        held
+    }
+
     /// Mounts that the stack never declared: they are left alone.
     pub(crate) fn foreign_mounts(&self) -> Vec<(MountSlot, &'a str)> {
         let known = |slot: &MountSlot| self.guest.volumes.iter().any(|volume| volume.slot == *slot);

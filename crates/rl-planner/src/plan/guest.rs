@@ -166,6 +166,9 @@ impl Scene<'_> {
             }
         }
         self.settle_volumes(&mut delta, report);
+        if is_protected(config) && want.protection {
+            say::volumes_protected(want, &delta.hold_mounts(), report);
+        }
         if let Some(wanted) = delta.decline_root_features() {
             say::features_need_root(want, place, &wanted, report);
         }

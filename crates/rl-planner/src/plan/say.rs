@@ -182,6 +182,17 @@ pub(crate) fn volume_kept(name: &GuestName, volume: &ResolvedVolume, report: &mu
     );
 }
 
+/// Mount points stay as they are because the guest is protected.
+pub(crate) fn volumes_protected(want: &ResolvedGuest, slots: &[MountSlot], report: &mut Reporter) {
+    if slots.is_empty() {
+        return;
+    }
+    let slots: Vec<String> = slots.iter().map(ToString::to_string).collect();
+    let message = format!("{} of `{}` cannot change while protection is on", slots.join(", "), want.name);
+    let hint = format!("set `protection: false` for `{}`, apply, and set it again afterwards", want.container);
+    report.block(&want.name, message, hint);
+}
+
 /// Tells what stands against a replacement; gives back whether nothing does. `allowed`: replacing, losing data,
 /// protection on, features only `root@pam` may set.
 pub(crate) fn replace_refused(

@@ -243,6 +243,33 @@ fn disks_never_shrink_and_volumes_are_never_dropped_unasked() {
 }
 
 #[test]
+fn volumes_of_a_protected_guest_stay_but_may_grow() {
+    let protected = || Container { protection: true, ..db() };
+    let mut reality = applied(vec![protected()]);
+    let mut changed = protected();
+    changed.volumes[0].path = "/elsewhere".parse().unwrap();
+    changed.volumes[0].size = DiskSize::from_gib(30);
+    changed.volumes.push(volume("more", 1));
+    let first = planned(&reality, vec![changed.clone()], &Policy::default());
+    assert_snapshot!(show(&first), @"
+    0 update db fra1/2000 on pve1: mp0 differs from the stack
+        power Keep
+        mp0: `backup=1,mp=/srv/data,ro=0,size=10G,storage=local-zfs` -> `backup=1,mp=/srv/data,ro=0,size=30G,storage=local-zfs`
+    Blocked: mp0, mp1 of `db` cannot change while protection is on
+        hint: set `protection: false` for `db`, apply, and set it again afterwards
+    ");
+    reality.apply(&first.0);
+    let freed = vec![Container { protection: false, ..changed }];
+    assert_snapshot!(show(&planned(&reality, freed, &Policy::default())), @"
+    0 update db fra1/2000 on pve1: mp0, mp1, protection differ from the stack; it has to restart for it
+        power Restart
+        mp0: `backup=1,mp=/srv/data,ro=0,size=30G,storage=local-zfs` -> `backup=1,mp=/elsewhere,ro=0,size=30G,storage=local-zfs`
+        mp1: `` -> `backup=1,mp=/srv/more,ro=0,size=1G,storage=local-zfs`
+        protection: `1` -> `0`
+    ");
+}
+
+#[test]
 fn a_new_volume_never_takes_a_mount_point_that_is_in_use() {
     let mut reality = applied(vec![container("db")]);
     let stranger = "local-zfs:subvol-2000-disk-77,mp=/by-hand,size=3G";

@@ -39,6 +39,10 @@ impl Reality {
                     assert!(!real.running || *power == Consequence::Restart || *power == Consequence::Stop);
                     real.node = target.clone();
                 }
+                let unprotects = |change: &&Change| change.key == FieldKey::Protection && change.to != "1";
+                if let Some(first) = changes.iter().find(unprotects) {
+                    write(real, first, action.vmid, &mut self.disks);
+                }
                 changes.iter().for_each(|change| write(real, change, action.vmid, &mut self.disks));
                 match power {
                     Consequence::Start => real.running = true,
@@ -190,6 +194,8 @@ fn write(real: &mut RealGuest, change: &Change, vmid: Vmid, disks: &mut u32) {
     let key = change.key.to_string();
     assert_ne!(change.key, FieldKey::Image);
     assert_ne!(change.key, FieldKey::Unprivileged, "unprivileged cannot be changed");
+    let mount_changes = matches!(change.key, FieldKey::Mount(_)) && sizeless(&change.from) != sizeless(&change.to);
+    assert!(!mount_changes || real.text("protection") != "1", "can't update CT drive - protection mode enabled");
     if change.to.is_empty() {
         real.raw.remove(&key);
         return;
@@ -215,4 +221,10 @@ fn write(real: &mut RealGuest, change: &Change, vmid: Vmid, disks: &mut u32) {
     let had = DiskSize::from_pve(parsed.get("size").unwrap()).unwrap();
     assert!(DiskSize::from_pve(size).unwrap() >= had, "unable to shrink disk size");
     real.raw.insert(key, format!("{lies_on}{},size={size}", options(&wanted)));
+}
+
+fn sizeless(text: &str) -> PropertyString {
+    let mut parsed = PropertyString::parse(text);
+    parsed.remove("size");
+    parsed
 }
