@@ -432,10 +432,6 @@ impl SeedState {
             let mut user = User { enable: true, password: seed.password.clone(), ..User::default() };
             let texts = [("comment", &seed.comment), ("email", &seed.email)];
             user.texts.extend(texts.into_iter().filter_map(|(k, v)| v.clone().map(|v| (k.to_owned(), v))));
-            // A user that stands in user.cfg has an address there, if only an empty one; root@pam need not stand there.
-            if seed.id != "root@pam" {
-                user.texts.entry("email".to_owned()).or_default();
-            }
             access.users.insert(seed.id.clone(), user);
         }
         for seed in &self.roles {

@@ -9,15 +9,14 @@ use crate::api::endpoint::{Endpoint, delete, get, post, put};
 use crate::api::error::{ApiError, ApiResult};
 use crate::api::format::split_list;
 use crate::families::index;
-use crate::world::access::{Access, Subject, is_acl_path, normalize_path};
-use crate::world::privileges;
+use crate::world::access::{Access, Subject, ancestors, is_acl_path, normalize_path};
+use crate::world::{World, privileges};
 
 const ROLE: &str = "roleid:s@pve-roleid";
 const USERID_PATTERN: &str =
     r"path?:s userid?:s~(?^:^(?^:[^\s:/]+)\@(?^:[A-Za-z][A-Za-z0-9\.\-_]+)(?:!(?^:[A-Za-z][A-Za-z0-9\.\-_]+))?$)";
 /// Paths that are looked at although no entry of the list names them.
-const BASE_PATHS: &[&str] =
-    &["/", "/access", "/access/groups", "/mapping", "/nodes", "/pool", "/sdn", "/storage", "/vms"];
+const BASE_PATHS: &[&str] = &["/", "/access", "/access/groups", "/nodes", "/pool", "/sdn", "/storage", "/vms"];
 
 pub(super) fn endpoints() -> Vec<Endpoint> {
     let modify = "/access Sys.Modify";
@@ -245,14 +244,24 @@ fn permissions(call: &Call) -> ReplyResult {
         out.insert(path.clone(), privs_json(&world.access, &who, &path));
         return Ok(Value::Object(out).into());
     }
-    let paths: BTreeSet<&str> = BASE_PATHS.iter().copied().chain(world.access.acl.keys().map(String::as_str)).collect();
-    for path in paths {
-        let privs = privs_json(&world.access, &who, path);
+    for path in known_paths(&world) {
+        let privs = privs_json(&world.access, &who, &path);
         if privs.as_object().is_some_and(|p| !p.is_empty()) {
-            out.insert(path.to_owned(), privs);
+            out.insert(path, privs);
         }
     }
     Ok(Value::Object(out).into())
+}
+
+/// The top paths, those of the list with all above them, and those of pools and their members.
+fn known_paths(world: &World) -> BTreeSet<String> {
+    let mut paths: BTreeSet<String> = BASE_PATHS.iter().map(|p| (*p).to_owned()).collect();
+    paths.extend(world.access.acl.keys().flat_map(|path| ancestors(path)));
+    paths.extend(world.pools.keys().map(|pool| format!("/pool/{pool}")));
+    paths.extend(world.access.guest_pool.keys().map(|vmid| format!("/vms/{vmid}")));
+    let storages = world.access.storage_pools.iter().filter(|(_, pools)| !pools.is_empty());
+    paths.extend(storages.map(|(storage, _)| format!("/storage/{storage}")));
+    paths
 }
 
 fn privs_json(access: &Access, who: &Identity, path: &str) -> Value {

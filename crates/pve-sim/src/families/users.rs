@@ -51,12 +51,20 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
     ]
 }
 
+/// What is told of a user. Fields that are empty are left out, but for the address: user.cfg is read by splitting its lines
+/// at colons, so an empty address is there when something stands behind it.
 fn fields(user: &User) -> Map<String, Value> {
     let mut out = Map::new();
     out.insert("enable".into(), json!(i32::from(user.enable)));
     out.insert("expire".into(), json!(user.expire));
-    for (key, value) in &user.texts {
-        out.insert(key.clone(), json!(value));
+    let filled = |key: &str| user.texts.get(key).filter(|text| !text.is_empty());
+    for key in TEXTS {
+        if let Some(text) = filled(key) {
+            out.insert((*key).to_owned(), json!(text));
+        }
+    }
+    if filled("comment").is_some() || filled("keys").is_some() {
+        out.entry("email").or_insert(json!(""));
     }
     out
 }
@@ -213,9 +221,14 @@ fn create_group(call: &Call) -> ReplyResult {
     if world.access.groups.contains_key(id) {
         return Err(ApiError::die(format!("create group failed: group '{id}' already exists")));
     }
-    let group = Group { comment: call.text("comment").map(str::to_owned), ..Group::default() };
+    let group = Group { comment: filled(call, "comment"), ..Group::default() };
     world.access.groups.insert(id.to_owned(), group);
     Ok(Reply::null())
+}
+
+/// A text that is not empty.
+fn filled(call: &Call, key: &str) -> Option<String> {
+    call.text(key).filter(|text| !text.is_empty()).map(str::to_owned)
 }
 
 fn look_group(call: &Call) -> ReplyResult {
@@ -233,8 +246,8 @@ fn update_group(call: &Call) -> ReplyResult {
     let id = call.args.must("groupid");
     let mut world = call.site.world();
     let group = world.access.groups.get_mut(id).ok_or_else(|| missing_group(id, "update group failed: "))?;
-    if let Some(comment) = call.text("comment") {
-        group.comment = Some(comment.to_owned());
+    if call.args.has("comment") {
+        group.comment = filled(call, "comment");
     }
     Ok(Reply::null())
 }

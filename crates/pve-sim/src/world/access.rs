@@ -243,7 +243,7 @@ impl Access {
 }
 
 /// `/`, `/a`, `/a/b` for `/a/b`.
-fn ancestors(path: &str) -> Vec<String> {
+pub(crate) fn ancestors(path: &str) -> Vec<String> {
     let mut out = vec!["/".to_owned()];
     let mut at = String::new();
     for part in path.split('/').filter(|p| !p.is_empty()) {

@@ -87,10 +87,12 @@ impl Guest {
         self.config.int("swap").unwrap_or(0) << 20
     }
 
-    /// Bytes of the root volume; 4 GiB where the config does not say.
+    /// Bytes of the root volume; 4 GiB where the config does not say. Lists ask this of every guest, so the entry is not
+    /// taken apart in full.
     pub(crate) fn max_disk(&self) -> u64 {
-        let root = self.config.mounts().into_iter().find(|(key, _)| key == "rootfs");
-        root.and_then(|(_, mount)| mount.size()).unwrap_or(4 << 30)
+        let root = self.config.get("rootfs").unwrap_or("");
+        let size = root.split(',').find_map(|part| part.strip_prefix("size="));
+        size.and_then(crate::api::format::parse_size).unwrap_or(4 << 30)
     }
 
     /// The cores it is given: its own number, else its limit, else all of the node's.

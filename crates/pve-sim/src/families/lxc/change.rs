@@ -33,6 +33,7 @@ pub(super) fn canonical(site: &Site, mac_prefix: &str, key: &str, value: &str) -
     }
     match key {
         "tags" => normal_tags(value),
+        "nameserver" | "searchdomain" => crate::api::format::split_list(value).collect::<Vec<_>>().join(" "),
         "description" => with_newline(value),
         _ => value.to_owned(),
     }
