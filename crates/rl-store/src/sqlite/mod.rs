@@ -19,8 +19,10 @@ pub(crate) use rows::{SqlRows, convert};
 
 /// Oldest SQLite that is safe: before it a reset of the log could corrupt the database (sqlite.org/changes.html, 3.53.0).
 const SQLITE_MIN: i32 = 3_051_003;
-/// Memory for cached pages of one connection, in KiB.
-const CACHE_KIB: i32 = 8 * 1024;
+/// Memory for cached pages of the writer, in KiB: the pages that running operations touch over and over.
+const WRITER_CACHE_KIB: i32 = 4 * 1024;
+/// Memory for cached pages of one reader, in KiB: readers page through rows once, and the system caches the file too.
+const READER_CACHE_KIB: i32 = 512;
 /// Prepared statements kept by one connection: more than the store has.
 const STATEMENTS: usize = 128;
 
@@ -47,7 +49,7 @@ impl Sqlite {
         }
         let held = dir::hold(dir)?;
         let path = held.database();
-        let mut connection = connect(&path)?;
+        let mut connection = connect(&path, WRITER_CACHE_KIB)?;
         connection
             .execute_batch("pragma journal_mode = wal; pragma synchronous = full; pragma wal_autocheckpoint = 0; pragma foreign_keys = on;")
             .doing("setting the database up")?;
@@ -65,7 +67,7 @@ impl Sqlite {
             return Err(StoreError::OldSqlite { found: rusqlite::version().to_owned() });
         }
         let path = dir::database(dir)?;
-        migrate::check(&connect(&path)?)?;
+        migrate::check(&connect(&path, READER_CACHE_KIB)?)?;
         let readers = reader::Readers::start(|| reading(&path))?;
         let still = watch::Sender::new(Signal::default());
         Ok(Self { inner: Arc::new(Inner { readers, writer: None, still }) })
@@ -117,15 +119,15 @@ impl Sqlite {
 }
 
 fn reading(path: &Path) -> Result<Connection, StoreError> {
-    let connection = connect(path)?;
+    let connection = connect(path, READER_CACHE_KIB)?;
     connection.execute_batch("pragma query_only = on;").doing("setting a reader up")?;
     Ok(connection)
 }
 
-fn connect(path: &Path) -> Result<Connection, StoreError> {
+fn connect(path: &Path, cache_kib: i32) -> Result<Connection, StoreError> {
     let connection = Connection::open(path).doing("opening the database")?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
-    connection.pragma_update(None, "cache_size", -CACHE_KIB).doing("setting a connection up")?;
+    connection.pragma_update(None, "cache_size", -cache_kib).doing("setting a connection up")?;
     Ok(connection)
 }
 
