@@ -11,8 +11,9 @@ use crate::payload::{GuestVerb, GuestVerbPayload, JobPayload, Target};
 
 /// A job that has not ended by then is given up: far longer than any create or move on a slow storage.
 const JOB_DEADLINE: Duration = Duration::from_secs(2 * 3600);
-/// Attempts in a row without progress before a job gives up: with the engine's back-off some minutes of trouble.
-const ATTEMPTS_MAX: u32 = 12;
+/// Attempts in a row without progress before a job gives up. The engine waits half a minute on average between the later
+/// ones, so a node has some six minutes to come back from a reboot.
+const ATTEMPTS_MAX: u32 = 18;
 
 /// A plan that cannot become jobs.
 #[derive(Debug, thiserror::Error)]
@@ -33,13 +34,15 @@ pub fn compile(plan: &Plan, sites: &BTreeMap<SiteName, Site>, ids: &Ids) -> Resu
         .iter()
         .map(|action| {
             let site = sites.get(&action.site).ok_or_else(|| CompileError::UnknownSite(action.site.clone()))?;
-            let payload = JobPayload { action: action.clone(), vmids: site.vmids, awaited: awaited.contains(&action.id) };
+            let payload =
+                JobPayload { action: action.clone(), vmids: site.vmids, awaited: awaited.contains(&action.id) };
             let envelope = Envelope::of(ACTION, 1, &payload).map_err(CompileError::Payload)?;
             let key = format!("{} {}", action.kind.verb(), action.stamp.name);
             let mut job = JobSpec::new(job_ids[&action.id], key, envelope);
             job.after = action.after.iter().filter_map(|id| job_ids.get(id).copied()).collect();
             job.locks = locks(action, site);
-            job.on_failure = if matches!(action.kind, ActionKind::Create { .. }) { OnFailure::Undo } else { OnFailure::Keep };
+            job.on_failure =
+                if matches!(action.kind, ActionKind::Create { .. }) { OnFailure::Undo } else { OnFailure::Keep };
             job.deadline = Some(JOB_DEADLINE);
             job.max_attempts = ATTEMPTS_MAX;
             Ok(job)

@@ -59,7 +59,13 @@ pub trait GuestRegistry: Send + Sync {
     ) -> Result<Vmid, RegistryError>;
 
     /// Writes down that a guest is as resolved, on this node under this VMID.
-    async fn record(&self, stack: &StackName, guest: &ResolvedGuest, node: &NodeName, vmid: Vmid) -> Result<(), RegistryError>;
+    async fn record(
+        &self,
+        stack: &StackName,
+        guest: &ResolvedGuest,
+        node: &NodeName,
+        vmid: Vmid,
+    ) -> Result<(), RegistryError>;
 
     /// Gives back all that a guest holds, after a quarantine, and forgets it. Doing it again changes nothing.
     async fn release(&self, guest: &GuestId) -> Result<(), RegistryError>;
@@ -84,9 +90,10 @@ pub enum RegistryError {
 impl From<RegistryError> for StepError {
     fn from(error: RegistryError) -> Self {
         match &error {
-            RegistryError::NoFreeVmid { .. } => {
-                Self::blocked(error.to_string(), "widen `vmids` in the site file, or remove guests that are no longer needed")
-            }
+            RegistryError::NoFreeVmid { .. } => Self::blocked(
+                error.to_string(),
+                "widen `vmids` in the site file, or remove guests that are no longer needed",
+            ),
             RegistryError::Store(_) => Self::retry(std::time::Duration::from_secs(1), error.to_string()),
         }
     }

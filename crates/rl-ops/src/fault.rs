@@ -19,7 +19,10 @@ pub(crate) fn may_have_happened(error: &PveError) -> bool {
 
 /// The meaning of an error when a read failed: nothing was changed, so most are worth another try.
 pub(crate) fn look_error(error: PveError) -> StepError {
-    classify(&error)
+    match error.kind() {
+        ErrorKind::NotFound => StepError::retry(BUSY_WAIT, full_text(&error)),
+        _ => classify(&error),
+    }
 }
 
 /// The meaning of an error when a change was refused, or its answer lost.
@@ -29,10 +32,15 @@ pub(crate) fn classify(error: &PveError) -> StepError {
     match error.kind() {
         ErrorKind::Forbidden { .. } => StepError::Blocked {
             reason: text,
-            hint: Some("`rapidlaunch site check NAME -f FILE` lists every privilege that is needed and lacks".to_owned()),
+            hint: Some(
+                "`rapidlaunch site check NAME -f FILE` lists every privilege that is needed and lacks".to_owned(),
+            ),
         },
-        ErrorKind::Unauthorized | ErrorKind::Protected | ErrorKind::NotImplemented => StepError::Blocked { reason: text, hint: hint() },
-        ErrorKind::BadParameters(_) | ErrorKind::RequestTooLarge => StepError::fatal(text),
+        ErrorKind::Unauthorized | ErrorKind::Protected | ErrorKind::NotImplemented => {
+            StepError::Blocked { reason: text, hint: hint() }
+        }
+        // What a change names beside the guest (a storage, a template, a bridge) is not there: waiting does not bring it.
+        ErrorKind::BadParameters(_) | ErrorKind::RequestTooLarge | ErrorKind::NotFound => StepError::fatal(text),
         ErrorKind::Locked(_) | ErrorKind::LockTimeout => StepError::retry(LOCKED_WAIT, text),
         ErrorKind::DigestMismatch => StepError::retry(Duration::ZERO, text),
         ErrorKind::MayHaveHappened => StepError::retry(LOST_WAIT, text),

@@ -2,6 +2,7 @@
 
 use rl_engine::StepError;
 use rl_model::{ContainerConfig, GuestKind, NodeName, Vmid};
+use rl_pve::ErrorKind;
 
 use crate::fault::look_error;
 use crate::payload::Target;
@@ -23,6 +24,8 @@ pub(crate) enum Found {
     Foreign {
         /// How that shows, in a sentence.
         why: String,
+        /// Whether it bears our very stamp all the same: ours with another name or MAC, or a copy of it.
+        claims: bool,
     },
 }
 
@@ -41,12 +44,26 @@ pub(crate) struct Ours {
 
 /// Looks for the target under a VMID, on the node it was last seen on and, when it is not there, on every other.
 pub(crate) async fn find(api: &SiteApi, target: &Target, vmid: Vmid) -> Result<Found, StepError> {
-    if let Some((config, raw)) = api.config(&target.node, vmid).await.map_err(look_error)? {
-        return Ok(judge(target, target.node.clone(), vmid, config, raw));
+    match api.config(&target.node, vmid).await {
+        Ok(Some((config, raw))) => Ok(judge(target, target.node.clone(), vmid, config, raw)),
+        Ok(None) => find_listed(api, target, vmid).await,
+        // A node that is down may have been left: what lay on it is looked for where the cluster says it is now.
+        Err(error) if matches!(error.kind(), ErrorKind::Unreachable) => match api.where_is(vmid).await {
+            Ok(Some((_, node))) if node != target.node => find_listed(api, target, vmid).await,
+            _ => Err(look_error(error)),
+        },
+        // The node is no longer part of the site.
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound) => find_listed(api, target, vmid).await,
+        Err(error) => Err(look_error(error)),
     }
+}
+
+/// Looks for the target where the resource list has its VMID; no node is asked when it has it nowhere.
+pub(crate) async fn find_listed(api: &SiteApi, target: &Target, vmid: Vmid) -> Result<Found, StepError> {
     let Some((kind, node)) = api.where_is(vmid).await.map_err(look_error)? else { return Ok(Found::Absent) };
     if kind == GuestKind::Vm {
-        return Ok(Found::Foreign { why: format!("VMID {vmid} belongs to a virtual machine on node {node}") });
+        let why = format!("VMID {vmid} belongs to a virtual machine on node {node}");
+        return Ok(Found::Foreign { why, claims: false });
     }
     match api.config(&node, vmid).await.map_err(look_error)? {
         Some((config, raw)) => Ok(judge(target, node, vmid, config, raw)),
@@ -61,7 +78,12 @@ fn judge(target: &Target, node: NodeName, vmid: Vmid, config: ContainerConfig, r
     }
     match difference(target, &config) {
         None => Found::Ours(Box::new(Ours { node, vmid, config, raw })),
-        Some(why) => Found::Foreign { why: format!("container {vmid} on node {node} {why}") },
+        Some(why) => {
+            let wanted = &target.stamp;
+            let claims =
+                config.stamp.as_ref().is_some_and(|s| (&s.guest, &s.controller) == (&wanted.guest, &wanted.controller));
+            Found::Foreign { why: format!("container {vmid} on node {node} {why}"), claims }
+        }
     }
 }
 
@@ -83,7 +105,10 @@ fn difference(target: &Target, config: &ContainerConfig) -> Option<String> {
         && !target.net0.contains(&mac)
     {
         let wanted: Vec<String> = target.net0.iter().map(ToString::to_string).collect();
-        return Some(format!("bears our stamp, but the MAC of its net0 is {mac} instead of {}: it looks like a clone", wanted.join(" or ")));
+        return Some(format!(
+            "bears our stamp, but the MAC of its net0 is {mac} instead of {}: it looks like a clone",
+            wanted.join(" or ")
+        ));
     }
     None
 }
@@ -105,13 +130,19 @@ pub(crate) fn foreign(target: &Target, why: &str) -> StepError {
 pub(crate) async fn must_find(api: &SiteApi, target: &Target, vmid: Vmid) -> Result<Ours, StepError> {
     match find(api, target, vmid).await? {
         Found::Ours(ours) => Ok(*ours),
-        Found::Foreign { why } => Err(foreign(target, &why)),
-        Found::BeingMade { node } => {
-            Err(StepError::retry(crate::fault::LOCKED_WAIT, format!("container {vmid} on node {node} is still being made")))
-        }
-        Found::Absent => Err(StepError::blocked(
-            format!("{}: no guest has VMID {vmid} on site {} any more", target.stamp.name, target.site),
-            "it was removed or moved by somebody else; plan again",
+        Found::Foreign { why, .. } => Err(foreign(target, &why)),
+        Found::BeingMade { node } => Err(StepError::retry(
+            crate::fault::LOCKED_WAIT,
+            format!("container {vmid} on node {node} is still being made"),
         )),
+        Found::Absent => Err(gone(target, vmid)),
     }
+}
+
+/// The error for a guest that is not there any more.
+pub(crate) fn gone(target: &Target, vmid: Vmid) -> StepError {
+    StepError::blocked(
+        format!("{}: no guest has VMID {vmid} on site {} any more", target.stamp.name, target.site),
+        "it was removed or moved by somebody else; plan again",
+    )
 }

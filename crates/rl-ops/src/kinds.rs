@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use rl_engine::{Envelope, JobKind, PayloadError, Registry, Step, Steps};
-use rl_model::{ActionKind, Consequence, NodeName};
+use rl_model::{ActionKind, Change, Consequence, FieldKey, NodeName};
 use serde::de::DeserializeOwned;
 
 use crate::payload::{GuestVerb, GuestVerbPayload, JobPayload, Target};
-use crate::steps::change_config::{ChangeConfig, growth, writable};
+use crate::steps::change_config::{ChangeConfig, growth, takes_mount_away, waits_for_start, writable};
 use crate::steps::create_container::CreateContainer;
 use crate::steps::destroy::Destroy;
+use crate::steps::drop_volumes::DropVolumes;
 use crate::steps::grow_disk::GrowDisk;
 use crate::steps::move_node::MoveNode;
 use crate::steps::record::Record;
@@ -43,14 +44,20 @@ fn action_steps(payload: &JobPayload) -> Steps {
     let mut steps: Steps = Vec::new();
     match &payload.action.kind {
         ActionKind::Create { .. } => create(&mut steps, payload, &target),
-        ActionKind::Replace { .. } => {
-            steps.push(Arc::new(ShutDown { target: target.clone() }));
+        ActionKind::Replace { guest, changes, .. } => {
+            // Only protection is changed beforehand: everything else is made anew.
+            let changes: Vec<Change> =
+                changes.iter().filter(|change| change.key == FieldKey::Protection).cloned().collect();
+            if !changes.is_empty() {
+                steps.push(Arc::new(ChangeConfig { target: target.clone(), guest: guest.clone(), changes }));
+            }
+            steps.push(Arc::new(ShutDown { target: target.clone(), may_be_gone: true }));
             steps.push(Arc::new(Destroy { target: target.clone() }));
             create(&mut steps, payload, &target);
         }
         ActionKind::Update { .. } => update(&mut steps, payload, &target),
         ActionKind::Remove { .. } => {
-            steps.push(Arc::new(ShutDown { target: target.clone() }));
+            steps.push(Arc::new(ShutDown { target: target.clone(), may_be_gone: true }));
             steps.push(Arc::new(Destroy { target: target.clone() }));
             steps.push(Arc::new(Release { target }));
         }
@@ -75,23 +82,40 @@ fn create(steps: &mut Steps, payload: &JobPayload, target: &Target) {
 
 fn update(steps: &mut Steps, payload: &JobPayload, target: &Target) {
     let ActionKind::Update { guest, changes, move_to, power, .. } = &payload.action.kind else { return };
+    let stop: Arc<dyn Step> = Arc::new(ShutDown { target: target.clone(), may_be_gone: false });
+    let start: Arc<dyn Step> = Arc::new(Start { target: target.clone(), after_create: false });
+    let written = writable(changes);
+    // Proxmox moves a running guest by stopping and starting it. Where it has to stop anyway it is stopped once, before.
+    let stops_first = move_to.is_some()
+        && match power {
+            Consequence::Stop => true,
+            Consequence::Restart => written.iter().any(waits_for_start),
+            Consequence::Keep | Consequence::NextStart | Consequence::Start => false,
+        };
+    if stops_first {
+        steps.push(stop.clone());
+    }
     if let Some(to) = move_to {
         steps.push(Arc::new(MoveNode { target: target.clone(), to: to.clone() }));
     }
-    let written = writable(changes);
+    let drops = written.iter().any(takes_mount_away);
     if !written.is_empty() {
         steps.push(Arc::new(ChangeConfig { target: target.clone(), guest: guest.clone(), changes: written }));
     }
     for (disk, size) in growth(changes) {
         steps.push(Arc::new(GrowDisk::new(target.clone(), disk, size)));
     }
-    let stop: Arc<dyn Step> = Arc::new(ShutDown { target: target.clone() });
-    let start: Arc<dyn Step> = Arc::new(Start { target: target.clone(), after_create: false });
     match power {
         Consequence::Keep | Consequence::NextStart => {}
         Consequence::Start => steps.push(start),
+        Consequence::Stop if stops_first => {}
         Consequence::Stop => steps.push(stop),
+        // The move has restarted it, or it was stopped before: it only has to run in the end.
+        Consequence::Restart if move_to.is_some() => steps.push(start),
         Consequence::Restart => steps.extend([stop, start]),
+    }
+    if drops {
+        steps.push(Arc::new(DropVolumes { target: target.clone() }));
     }
     let node: NodeName = move_to.clone().unwrap_or_else(|| payload.action.node.clone());
     steps.push(Arc::new(Record { target: target.clone(), guest: guest.clone(), node }));
@@ -100,7 +124,7 @@ fn update(steps: &mut Steps, payload: &JobPayload, target: &Target) {
 fn verb_steps(payload: &GuestVerbPayload) -> Result<Steps, PayloadError> {
     let target = &payload.target;
     let start: Arc<dyn Step> = Arc::new(Start { target: target.clone(), after_create: false });
-    let stop: Arc<dyn Step> = Arc::new(ShutDown { target: target.clone() });
+    let stop: Arc<dyn Step> = Arc::new(ShutDown { target: target.clone(), may_be_gone: false });
     let snapshot = |name: &str, act| -> Result<Arc<dyn Step>, PayloadError> {
         let snapshot = name.parse().map_err(|error| PayloadError(format!("{error}")))?;
         Ok(Arc::new(Snapshot { target: target.clone(), snapshot, act }))

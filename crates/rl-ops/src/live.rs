@@ -4,7 +4,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use rl_engine::{Envelope, StepCx, StepError, fail_point};
-use rl_model::{NodeName, Upid, Vmid};
+use rl_model::{NodeName, Upid, Vmid, VolumeId};
 use rl_pve::{PveError, TaskEnd};
 use serde::{Deserialize, Serialize};
 
@@ -20,9 +20,17 @@ pub(crate) struct Announced {
     pub(crate) node: NodeName,
     /// The VMID it is about.
     pub(crate) vmid: Vmid,
+    /// Volumes that the call parts from the guest, so that they can be found again afterwards.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) volumes: Vec<VolumeId>,
 }
 
 impl Announced {
+    /// A call that starts a task or writes plain fields.
+    pub(crate) fn new(call: impl Into<String>, node: &NodeName, vmid: Vmid) -> Self {
+        Self { call: call.into(), node: node.clone(), vmid, volumes: Vec::new() }
+    }
+
     fn envelope(&self) -> Result<Envelope, StepError> {
         Ok(Envelope::of("proxmox-call", 1, self)?)
     }
@@ -116,9 +124,30 @@ pub(crate) async fn follow(cx: &StepCx, api: &SiteApi, upid: &Upid, label: &str)
     Ok(end)
 }
 
-/// Error texts of tasks that go away by themselves: a lock held by somebody else, a busy storage, a lost quorum.
-const PASSING: [&str; 7] =
-    ["got timeout", "is locked", "lock request timeout", "no quorum", "command timed out", "interrupted by signal", "Connection timed out"];
+/// Waits for the end of a task that may be somebody else's. When the operation is cancelled the task is left running.
+pub(crate) async fn watch_only(cx: &StepCx, api: &SiteApi, upid: &Upid, label: &str) -> Result<(), StepError> {
+    cx.progress(format!("{label}: waiting for a task on {}", upid.node()), None);
+    tokio::select! {
+        end = api.watch(upid) => end.map(drop).map_err(|error| StepError::retry(BUSY_WAIT, full_text(&error))),
+        () = cx.cancelled() => Err(StepError::Cancelled),
+    }
+}
+
+/// Error texts of tasks that go away by themselves: a lock held by somebody else, a busy storage, a lost quorum, a node
+/// that went down and took its workers with it.
+const PASSING: [&str; 11] = [
+    "got timeout",
+    "is locked",
+    "lock request timeout",
+    "no quorum",
+    "cluster not ready",
+    "command timed out",
+    "interrupted by signal",
+    "received interrupt",
+    "Connection timed out",
+    "dataset is busy",
+    "target is busy",
+];
 
 /// The meaning of a task's end: `Ok` when it may have done its work (look), an error when it says that it did not.
 pub(crate) fn task_error(end: &TaskEnd, label: &str) -> Result<(), StepError> {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use futures::StreamExt;
-use rl_model::{NodeName, Observed, ObservedSite, SiteName, StorageId, Unread, Vmid, VolumeId};
+use rl_model::{GuestKind, NodeName, Observed, ObservedSite, SiteName, StorageId, Unread, Vmid, VolumeId};
 use rl_pve::api::{cluster, version};
 use rl_pve::{PveError, decode};
 
@@ -137,8 +137,10 @@ async fn catalog(api: &SiteApi, storages: &BTreeSet<StorageId>, site: &mut Obser
 }
 
 async fn configs(api: &SiteApi, vmids: &BTreeSet<Vmid>, site: &mut ObservedSite) {
+    // A virtual machine has no container configuration to read; that it is one says enough.
+    let containers = |vmid: &Vmid| site.guests.get(vmid).filter(|guest| guest.kind == GuestKind::Container);
     let known: Vec<(Vmid, NodeName)> =
-        vmids.iter().filter_map(|vmid| site.guests.get(vmid).map(|guest| (*vmid, guest.node.clone()))).collect();
+        vmids.iter().filter_map(|vmid| containers(vmid).map(|guest| (*vmid, guest.node.clone()))).collect();
     let read: Vec<_> = futures::stream::iter(known)
         .map(|(vmid, node)| async move { (vmid, api.config(&node, vmid).await) })
         .buffer_unordered(READS_AT_ONCE)
@@ -152,9 +154,8 @@ async fn configs(api: &SiteApi, vmids: &BTreeSet<Vmid>, site: &mut ObservedSite)
                     guest.config = Some(config);
                 }
             }
-            // It went between the list and this reading.
-            Ok(None) => drop(site.guests.remove(&vmid)),
-            Err(error) => site.unread.push(unread(&format!("configuration of {vmid}"), &error)),
+            Ok(None) => site.unread.push(Unread::config(vmid, "it was moved or removed while it was being read")),
+            Err(error) => site.unread.push(Unread::config(vmid, full_text(&error))),
         }
     }
 }

@@ -1,6 +1,8 @@
 //! What jobs carry: everything their steps need, so that nothing is decided while they run.
 
-use rl_model::{Action, ActionKind, FieldKey, GuestId, MacAddr, NodeName, ResolvedGuest, SiteName, Stamp, Vmid, VmidRange};
+use rl_model::{
+    Action, ActionKind, FieldKey, GuestId, MacAddr, NodeName, ResolvedGuest, SiteName, Stamp, Vmid, VmidRange,
+};
 use serde::{Deserialize, Serialize};
 
 /// Body of every job made from a plan's action.

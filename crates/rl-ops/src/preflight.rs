@@ -50,7 +50,8 @@ fn bad(name: impl Into<String>, found: impl Into<String>, hint: Option<String>) 
 
 /// Checks one endpoint alone: that it is reached, its certificate trusted, the token taken, and its release known.
 pub async fn check_endpoint(api: &SiteApi) -> CheckItem {
-    let name = api.site().endpoints.first().map_or_else(|| "endpoint".to_owned(), |endpoint| format!("endpoint {endpoint}"));
+    let name =
+        api.site().endpoints.first().map_or_else(|| "endpoint".to_owned(), |endpoint| format!("endpoint {endpoint}"));
     let began = Instant::now();
     match api.pve().send(version::get()).await {
         Ok(answer) => {
@@ -99,8 +100,14 @@ pub async fn check_privileges(api: &SiteApi, needs: &Needs) -> Vec<CheckItem> {
     for need in &missing {
         let privileges = need.any_of.join(" or ");
         let paths = need.paths.join(" or ");
-        let hint = format!("give the token's user (and the token, with privilege separation) a role with {privileges} on {paths}");
-        items.push(bad(format!("privilege {privileges} on {paths}"), format!("missing; needed to {}", need.what_for), Some(hint)));
+        let hint = format!(
+            "give the token's user (and the token, with privilege separation) a role with {privileges} on {paths}"
+        );
+        items.push(bad(
+            format!("privilege {privileges} on {paths}"),
+            format!("missing; needed to {}", need.what_for),
+            Some(hint),
+        ));
     }
     for what in &needs.root_only {
         let hint = "no token may do this: do it by hand as root@pam, or do without it".to_owned();

@@ -7,10 +7,11 @@ use std::time::Duration;
 use futures::StreamExt;
 use rl_engine::fail_point;
 use rl_model::{
-    AddressMode, ConfigFields, FieldKey, GuestKind, GuestName, GuestStatus, LiveInterface, ObservedGuest, Proof, ProofCheck,
-    ProofItem, ResolvedGuest, ResolvedStack, SiteName, StackName, Stamp, Vmid,
+    AddressMode, ConfigFields, FieldKey, GuestKind, GuestName, GuestStatus, LiveInterface, ObservedGuest, Proof,
+    ProofCheck, ProofItem, ResolvedGuest, ResolvedStack, SiteName, StackName, Stamp, Unread, Vmid,
 };
 use rl_pve::PveError;
+use rl_pve::decode::SiteRows;
 
 use crate::fault::full_text;
 use crate::site::SiteApi;
@@ -19,6 +20,9 @@ use crate::site::SiteApi;
 const READS_AT_ONCE: usize = 64;
 /// Looks at the live addresses of one guest: a container has its address some moments after its start.
 const LIVE_LOOKS_MAX: u32 = 12;
+
+/// Looks at a guest that does not run at all: a start is seen at once, only addresses take their time.
+const STOPPED_LOOKS_MAX: u32 = 3;
 
 /// Reads a stack back and compares it with what shall be. Changes nothing.
 pub async fn prove(sites: &BTreeMap<SiteName, Arc<SiteApi>>, resolved: &ResolvedStack, at_ms: i64) -> Proof {
@@ -47,25 +51,31 @@ pub async fn prove_gone(
     let mut items = Vec::new();
     for (name, api) in sites {
         let ours = guests.iter().filter(|(site, _)| site == name);
-        match api.guests().await {
-            Ok(list) => items.extend(ours.map(|(_, stamp)| {
-                let left = list.values().find(|row| row.has_stamp_tag(&stamp.tag()));
-                let found = left.map_or_else(|| "nothing".to_owned(), |row| format!("VMID {} on {}", row.vmid, row.node));
-                item(stamp.name.clone(), name, left.map(|row| row.vmid), vec![check("gone", "nothing", &found)])
+        match api.rows().await {
+            Ok(rows) => items.extend(ours.map(|(_, stamp)| {
+                let left = rows.guests.values().find(|row| row.has_stamp_tag(&stamp.tag()));
+                let found =
+                    left.map_or_else(|| "nothing".to_owned(), |row| format!("VMID {} on {}", row.vmid, row.node));
+                let mut checks: Vec<ProofCheck> =
+                    rows.unread.iter().filter(|row| row.row_vmid().is_some()).map(unread_row).collect();
+                checks.push(check("gone", "nothing", &found));
+                item(stamp.name.clone(), name, left.map(|row| row.vmid), checks)
             })),
-            Err(error) => items.extend(ours.map(|(_, stamp)| item(stamp.name.clone(), name, None, vec![unread(&error)]))),
+            Err(error) => {
+                items.extend(ours.map(|(_, stamp)| item(stamp.name.clone(), name, None, vec![unread(&error)])))
+            }
         }
     }
     Proof::new(stack.clone(), at_ms, items)
 }
 
-type Lists = BTreeMap<SiteName, Result<BTreeMap<Vmid, ObservedGuest>, PveError>>;
+type Lists = BTreeMap<SiteName, Result<Arc<SiteRows>, PveError>>;
 
 async fn lists(sites: &BTreeMap<SiteName, Arc<SiteApi>>, resolved: &ResolvedStack) -> Lists {
     let mut out = Lists::new();
     for (name, api) in sites {
         if resolved.guests.values().any(|guest| guest.site == *name) {
-            out.insert(name.clone(), api.guests().await);
+            out.insert(name.clone(), api.rows().await);
         }
     }
     out
@@ -81,15 +91,22 @@ async fn prove_guest(
         let checks = vec![check("site", "connected", "not connected")];
         return item(guest.name.clone(), &guest.site, Some(guest.vmid), checks);
     };
-    let list = match list {
-        Ok(list) => list,
+    let rows = match list {
+        Ok(rows) => rows,
         Err(error) => return item(guest.name.clone(), &guest.site, Some(guest.vmid), vec![unread(error)]),
     };
-    let mut checks = vec![exists_once(list, guest, stamp)];
+    let list = &rows.guests;
+    let mut checks: Vec<ProofCheck> =
+        rows.unread.iter().filter(|row| row.row_vmid().is_some()).map(unread_row).collect();
+    checks.push(exists_once(list, guest, stamp));
     let Some(row) = list.get(&guest.vmid) else {
         return item(guest.name.clone(), &guest.site, Some(guest.vmid), checks);
     };
-    checks.push(check("type", "container", if row.kind == GuestKind::Container { "container" } else { "virtual machine" }));
+    checks.push(check(
+        "type",
+        "container",
+        if row.kind == GuestKind::Container { "container" } else { "virtual machine" },
+    ));
     if guest.node_pinned {
         checks.push(check("node", guest.node.as_str(), row.node.as_str()));
     }
@@ -103,7 +120,8 @@ async fn prove_guest(
 
 fn exists_once(list: &BTreeMap<Vmid, ObservedGuest>, guest: &ResolvedGuest, stamp: &Stamp) -> ProofCheck {
     let tag = stamp.tag();
-    let bearers: Vec<String> = list.values().filter(|row| row.has_stamp_tag(&tag)).map(|row| row.vmid.to_string()).collect();
+    let bearers: Vec<String> =
+        list.values().filter(|row| row.has_stamp_tag(&tag)).map(|row| row.vmid.to_string()).collect();
     let found = match bearers.len() {
         0 if list.contains_key(&guest.vmid) => format!("VMID {} without our tag", guest.vmid),
         0 => "nothing".to_owned(),
@@ -112,7 +130,13 @@ fn exists_once(list: &BTreeMap<Vmid, ObservedGuest>, guest: &ResolvedGuest, stam
     check("exists once", &format!("VMID {}", guest.vmid), &found)
 }
 
-async fn read_checks(api: &SiteApi, row: &ObservedGuest, guest: &ResolvedGuest, stamp: &Stamp, checks: &mut Vec<ProofCheck>) {
+async fn read_checks(
+    api: &SiteApi,
+    row: &ObservedGuest,
+    guest: &ResolvedGuest,
+    stamp: &Stamp,
+    checks: &mut Vec<ProofCheck>,
+) {
     let config = match api.config(&row.node, row.vmid).await {
         Ok(Some((config, _))) => config,
         Ok(None) => return checks.push(check("configuration", "present", "missing")),
@@ -130,6 +154,9 @@ async fn read_checks(api: &SiteApi, row: &ObservedGuest, guest: &ResolvedGuest, 
 /// Compares every field, in Proxmox's own words. Tags may be more than ours: people add their own.
 pub(crate) fn config_checks(guest: &ResolvedGuest, stamp: &Stamp, found: &ConfigFields) -> Vec<ProofCheck> {
     let desired = ConfigFields::desired(guest, stamp);
+    // A NIC that shall not be there is a difference; mount points that others added are left alone.
+    let added = found.0.iter().filter(|(key, _)| matches!(key, FieldKey::Nic(_)) && !desired.0.contains_key(*key));
+    let added = added.map(|(key, value)| check(&key.to_string(), "", value));
     desired
         .0
         .iter()
@@ -137,16 +164,32 @@ pub(crate) fn config_checks(guest: &ResolvedGuest, stamp: &Stamp, found: &Config
             FieldKey::Tags => {
                 let have: Vec<&str> = found.get(*key).split(';').collect();
                 let missing = expected.split(';').any(|tag| !tag.is_empty() && !have.contains(&tag));
-                ProofCheck { name: key.to_string(), ok: !missing, expected: expected.clone(), found: found.get(*key).to_owned() }
+                ProofCheck {
+                    name: key.to_string(),
+                    ok: !missing,
+                    expected: expected.clone(),
+                    found: found.get(*key).to_owned(),
+                }
             }
             key if key.is_disk() => {
                 let (want, have) = (desired.disk_size(*key), found.disk_size(*key));
                 let ok = have >= want && without_size(expected) == without_size(found.get(*key));
                 ProofCheck { name: key.to_string(), ok, expected: expected.clone(), found: found.get(*key).to_owned() }
             }
+            FieldKey::Features => {
+                let ok = our_features(expected) == our_features(found.get(*key));
+                ProofCheck { name: key.to_string(), ok, expected: expected.clone(), found: found.get(*key).to_owned() }
+            }
             _ => check(&key.to_string(), expected, found.get(*key)),
         })
+        .chain(added)
         .collect()
+}
+
+/// Features that are on, without those RapidLaunch has no word for: root may have set them.
+fn our_features(value: &str) -> Vec<String> {
+    let parsed = rl_model::PropertyString::parse(value);
+    ["nesting", "keyctl", "fuse"].into_iter().filter(|key| parsed.get(key) == Some("1")).map(str::to_owned).collect()
 }
 
 fn without_size(value: &str) -> String {
@@ -158,21 +201,31 @@ fn without_size(value: &str) -> String {
 async fn power_checks(api: &SiteApi, row: &ObservedGuest, guest: &ResolvedGuest, checks: &mut Vec<ProofCheck>) {
     let wanted = if guest.running { "running" } else { "stopped" };
     if !guest.running {
-        // Only a running container answers with interfaces; its absence there is the quickest sure sign.
-        let found = match row.status {
-            GuestStatus::Stopped => "stopped",
-            GuestStatus::Running => "running",
-            GuestStatus::Unknown => "unknown",
+        // The resource list shows a state up to ten seconds old; the node's own list is live, and read once for all.
+        let found = match api.node_guests(&row.node).await {
+            Ok(list) => match list.get(&row.vmid).map(|row| row.status) {
+                Some(GuestStatus::Stopped) => "stopped",
+                Some(GuestStatus::Running) => "running",
+                Some(GuestStatus::Unknown) | None => "unknown",
+            },
+            Err(error) => return checks.push(unread(&error)),
         };
         return checks.push(check("state", wanted, found));
     }
     let mut last: Vec<ProofCheck> = Vec::new();
+    let mut looks = LIVE_LOOKS_MAX;
     for look in 0..LIVE_LOOKS_MAX {
+        if look >= looks {
+            break;
+        }
         if look > 0 {
             api.pause(Duration::from_secs(1)).await;
         }
         match api.interfaces(&row.node, row.vmid).await {
             Ok(live) => {
+                if live.is_none() {
+                    looks = STOPPED_LOOKS_MAX;
+                }
                 last = live_checks(guest, live.as_deref());
                 if last.iter().all(|check| check.ok) {
                     break;
@@ -195,9 +248,16 @@ pub(crate) fn live_checks(guest: &ResolvedGuest, live: Option<&[LiveInterface]>)
         checks.push(check(&format!("live MAC of {}", nic.name), &nic.mac.to_string(), &found));
         for mode in [&nic.ipv4, &nic.ipv6] {
             if let AddressMode::Static { address, .. } = mode {
-                let have: Vec<String> = inside.map(|i| i.addresses.iter().map(ToString::to_string).collect()).unwrap_or_default();
+                let have: Vec<String> =
+                    inside.map(|i| i.addresses.iter().map(ToString::to_string).collect()).unwrap_or_default();
                 let there = inside.is_some_and(|interface| interface.addresses.contains(address));
-                let found = if there { address.to_string() } else if have.is_empty() { "none".to_owned() } else { have.join(", ") };
+                let found = if there {
+                    address.to_string()
+                } else if have.is_empty() {
+                    "none".to_owned()
+                } else {
+                    have.join(", ")
+                };
                 checks.push(check(&format!("live address of {}", nic.name), &address.to_string(), &found));
             }
         }
@@ -213,11 +273,16 @@ fn strays(lists: &Lists, resolved: &ResolvedStack) -> Vec<ProofItem> {
     }
     let mut out = Vec::new();
     for (site, list) in lists {
-        for row in list.iter().flat_map(|list| list.values()) {
+        for row in list.iter().flat_map(|rows| rows.guests.values()) {
             let Some(guest) = row.tags.iter().find_map(|tag| wanted.get(tag)) else { continue };
             if guest.site != *site {
                 let found = format!("VMID {} on {site}/{}", row.vmid, row.node);
-                out.push(item(guest.name.clone(), site, Some(row.vmid), vec![check("exists once", guest.site.as_str(), &found)]));
+                out.push(item(
+                    guest.name.clone(),
+                    site,
+                    Some(row.vmid),
+                    vec![check("exists once", guest.site.as_str(), &found)],
+                ));
             }
         }
     }
@@ -234,4 +299,10 @@ fn check(name: &str, expected: &str, found: &str) -> ProofCheck {
 
 fn unread(error: &PveError) -> ProofCheck {
     ProofCheck { name: "read back".to_owned(), ok: false, expected: "an answer".to_owned(), found: full_text(error) }
+}
+
+/// A guest of the site that the list shows and nobody can read: it may be one of ours, or a copy of it.
+fn unread_row(row: &Unread) -> ProofCheck {
+    let found = format!("{}: {}", row.what, row.why);
+    ProofCheck { name: "read back".to_owned(), ok: false, expected: "every guest of the list".to_owned(), found }
 }

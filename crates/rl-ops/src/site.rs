@@ -4,19 +4,19 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use rl_model::config::split_tags;
 use rl_model::{
-    Bridge, BridgeName, ContainerConfig, DiskSize, FieldKey, GuestKind, GuestStatus, LiveInterface, NodeName, ObservedGuest,
-    ResolvedGuest, Site, Stamp, Upid, Vmid, VolumeId,
+    Bridge, BridgeName, ContainerConfig, DiskSize, FieldKey, GuestKind, GuestStatus, LiveInterface, NodeName,
+    ObservedGuest, ResolvedGuest, Site, Stamp, Upid, Vmid, VolumeId,
 };
 use rl_pve::api::lxc::{self, ConfigPatch, ConfigView, Destroy, DiskKey, Migrate, SnapshotName};
 use rl_pve::api::tasks::{self, TaskQuery, TaskSource};
-use rl_model::config::split_tags;
 use rl_pve::api::{cluster, network, storage};
 use rl_pve::wire::Rows;
 use rl_pve::{ErrorKind, Pace, Pve, PveError, TaskEnd, decode};
 
-pub(crate) use rl_pve::wire::RawConfig;
 use rl_pve::decode::SiteRows;
+pub(crate) use rl_pve::wire::RawConfig;
 
 use crate::gate::Gate;
 use crate::roster::Shared;
@@ -50,7 +50,14 @@ struct Node {
 impl SiteApi {
     /// Joins a site's declaration and the client that reaches it.
     pub fn new(site: Site, pve: Pve, pace: Pace) -> Arc<Self> {
-        Arc::new(Self { site, pve, pace, rows: Shared::new(), start_usual: Mutex::new(pace.local(START_USUAL)), nodes: Mutex::default() })
+        Arc::new(Self {
+            site,
+            pve,
+            pace,
+            rows: Shared::new(),
+            start_usual: Mutex::new(pace.local(START_USUAL)),
+            nodes: Mutex::default(),
+        })
     }
 
     /// The site's declaration.
@@ -83,6 +90,11 @@ impl SiteApi {
         Arc::clone(&self.node(node).starts)
     }
 
+    /// How long a span of the site's time is by our clock.
+    pub(crate) fn local(&self, span: Duration) -> Duration {
+        self.pace.local(span)
+    }
+
     /// Waits for a span of the site's time.
     pub(crate) async fn pause(&self, span: Duration) {
         tokio::time::sleep(self.pace.local(span)).await;
@@ -105,11 +117,6 @@ impl SiteApi {
         self.rows.fresh(async { Ok(decode::site_rows(self.pve.send(cluster::resources(None)).await?)) }).await
     }
 
-    /// Every guest of the site, by the resource list.
-    pub(crate) async fn guests(&self) -> Result<Guests, PveError> {
-        Ok(self.rows().await?.guests.clone())
-    }
-
     /// The kind and node of the guest with this VMID, by the resource list.
     pub(crate) async fn where_is(&self, vmid: Vmid) -> Result<Option<(GuestKind, NodeName)>, PveError> {
         Ok(self.rows().await?.guests.get(&vmid).map(|guest| (guest.kind, guest.node.clone())))
@@ -123,7 +130,11 @@ impl SiteApi {
 
     /// A container's configuration as written, with the keys that wait for a start; `None` when there is no such
     /// container on the node.
-    pub(crate) async fn config(&self, node: &NodeName, vmid: Vmid) -> Result<Option<(ContainerConfig, RawConfig)>, PveError> {
+    pub(crate) async fn config(
+        &self,
+        node: &NodeName,
+        vmid: Vmid,
+    ) -> Result<Option<(ContainerConfig, RawConfig)>, PveError> {
         match self.pve.send(lxc::pending(node, vmid)).await {
             Ok(rows) => {
                 let raw = decode::effective(&rows, ConfigView::Merged);
@@ -209,7 +220,13 @@ impl SiteApi {
     }
 
     /// Moves a container to another node.
-    pub(crate) async fn migrate(&self, node: &NodeName, vmid: Vmid, to: &NodeName, running: bool) -> Result<Upid, PveError> {
+    pub(crate) async fn migrate(
+        &self,
+        node: &NodeName,
+        vmid: Vmid,
+        to: &NodeName,
+        running: bool,
+    ) -> Result<Upid, PveError> {
         let how = Migrate { target: to.clone(), restart: running, timeout_s: None, target_storage: None };
         self.pve.send(lxc::migrate(node, vmid, &how)).await
     }
@@ -221,17 +238,32 @@ impl SiteApi {
     }
 
     /// Makes a snapshot.
-    pub(crate) async fn take_snapshot(&self, node: &NodeName, vmid: Vmid, name: &SnapshotName) -> Result<Upid, PveError> {
+    pub(crate) async fn take_snapshot(
+        &self,
+        node: &NodeName,
+        vmid: Vmid,
+        name: &SnapshotName,
+    ) -> Result<Upid, PveError> {
         self.pve.send(lxc::take_snapshot(node, vmid, name, None)).await
     }
 
     /// Removes a snapshot.
-    pub(crate) async fn delete_snapshot(&self, node: &NodeName, vmid: Vmid, name: &SnapshotName) -> Result<Upid, PveError> {
+    pub(crate) async fn delete_snapshot(
+        &self,
+        node: &NodeName,
+        vmid: Vmid,
+        name: &SnapshotName,
+    ) -> Result<Upid, PveError> {
         self.pve.send(lxc::delete_snapshot(node, vmid, name, false)).await
     }
 
     /// Returns to a snapshot.
-    pub(crate) async fn rollback_snapshot(&self, node: &NodeName, vmid: Vmid, name: &SnapshotName) -> Result<Upid, PveError> {
+    pub(crate) async fn rollback_snapshot(
+        &self,
+        node: &NodeName,
+        vmid: Vmid,
+        name: &SnapshotName,
+    ) -> Result<Upid, PveError> {
         self.pve.send(lxc::rollback_snapshot(node, vmid, name, false)).await
     }
 
@@ -250,7 +282,12 @@ impl SiteApi {
     }
 
     /// A running task of one of these types about a VMID, as far as the token may see it.
-    pub(crate) async fn running_task(&self, node: &NodeName, vmid: Vmid, kinds: &[&str]) -> Result<Option<Upid>, PveError> {
+    pub(crate) async fn running_task(
+        &self,
+        node: &NodeName,
+        vmid: Vmid,
+        kinds: &[&str],
+    ) -> Result<Option<Upid>, PveError> {
         let query = TaskQuery { source: TaskSource::Active, since: None, limit: RUNNING_TASKS_MAX, about: Some(vmid) };
         let rows = self.pve.send(tasks::list(node, &query)).await?.0;
         let ours = rows.iter().filter(|row| kinds.contains(&row.kind.as_str()) && row.ended().is_none());

@@ -5,17 +5,21 @@
 //! digest of the configuration that was read, so that nobody's change in between is overwritten.
 
 use async_trait::async_trait;
-use rl_engine::{OpClass, PriorAttempt, Receipt, Step, StepCx, StepError};
-use rl_model::{Change, ConfigFields, FieldKey, PropertyString, ResolvedGuest};
+use rl_engine::{Envelope, OpClass, PriorAttempt, Receipt, Step, StepCx, StepError};
+use rl_model::{Change, ConfigFields, FieldKey, NodeName, PropertyString, ResolvedGuest, Vmid, VolumeId};
 use rl_pve::CallClass;
 use rl_pve::api::lxc::ConfigPatch;
+use serde::{Deserialize, Serialize};
 
-use super::{GuestReceipt, leased_vmid};
+use super::leased_vmid;
 use crate::context::Ctx;
 use crate::fault::BUSY_WAIT;
 use crate::identity::{Ours, must_find};
 use crate::live::{Announced, call};
 use crate::payload::Target;
+
+/// The step's name, by which later steps find its receipt.
+pub const NAME: &str = "change configuration";
 
 /// See the module.
 pub struct ChangeConfig {
@@ -30,7 +34,7 @@ pub struct ChangeConfig {
 #[async_trait]
 impl Step for ChangeConfig {
     fn name(&self) -> &str {
-        "change configuration"
+        NAME
     }
 
     fn class(&self) -> OpClass {
@@ -47,8 +51,7 @@ impl Step for ChangeConfig {
         }
         // Mount points are not turned back: taking one away again would part the guest from a volume with data.
         let plain = self.changes.iter().filter(|change| !change.key.is_disk());
-        let back: Vec<Change> =
-            plain.map(|c| Change { key: c.key, from: c.to.clone(), to: c.from.clone() }).collect();
+        let back: Vec<Change> = plain.map(|c| Change { key: c.key, from: c.to.clone(), to: c.from.clone() }).collect();
         self.write(cx, &back).await.map(drop)
     }
 }
@@ -59,13 +62,15 @@ impl ChangeConfig {
         let vmid = leased_vmid(cx, &self.target).await?;
         let ours = must_find(api, &self.target, vmid).await?;
         let open = self.open_changes(&ours, changes)?;
-        let receipt = |changed| GuestReceipt { node: ours.node.clone(), vmid, changed }.envelope();
+        let volumes = self.parted(cx, &ours, &open)?;
+        let receipt = |changed| Changed { node: ours.node.clone(), vmid, changed, volumes: volumes.clone() }.envelope();
         if open.is_empty() {
             return receipt(false);
         }
         let mut patch = ConfigPatch::from_changes(&open, &self.guest, &ours.raw);
         patch.digest = Some(ours.config.digest.clone());
-        let announced = Announced { call: "change configuration".to_owned(), node: ours.node.clone(), vmid };
+        let mut announced = Announced::new(NAME, &ours.node, vmid);
+        announced.volumes.clone_from(&volumes);
         let send = api.set_config(&ours.node, vmid, &patch);
         call(cx, announced, CallClass::Write.limit(), send, |()| "written".to_owned())
             .await
@@ -75,8 +80,24 @@ impl ChangeConfig {
             return receipt(true);
         }
         let keys: Vec<String> = left.iter().map(|change| change.key.to_string()).collect();
-        let text = format!("Proxmox took the change of {} but does not show it: {}", self.target.stamp.name, keys.join(", "));
+        let text =
+            format!("Proxmox took the change of {} but does not show it: {}", self.target.stamp.name, keys.join(", "));
         Err(StepError::retry(BUSY_WAIT, text))
+    }
+
+    /// Volumes that these changes part from the guest, or that an interrupted run of this step has parted from it.
+    fn parted(&self, cx: &StepCx, ours: &Ours, open: &[Change]) -> Result<Vec<VolumeId>, StepError> {
+        let mut volumes = match cx.prior() {
+            PriorAttempt::None => Vec::new(),
+            PriorAttempt::Intent { value, .. } | PriorAttempt::Submitted { value, .. } => {
+                value.read::<Announced>()?.volumes
+            }
+        };
+        for change in open.iter().filter(|change| takes_mount_away(change)) {
+            let volume = ours.raw.get(&change.key.to_string()).and_then(rl_model::config::volume_of);
+            volumes.extend(volume.filter(|volume| !volumes.contains(volume)));
+        }
+        Ok(volumes)
     }
 
     /// Changes that are still to be made, or the error when somebody else has changed one of the fields.
@@ -107,6 +128,42 @@ impl ChangeConfig {
     }
 }
 
+/// What this step leaves behind.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Changed {
+    /// The node the guest lies on.
+    pub node: NodeName,
+    /// Its VMID.
+    pub vmid: Vmid,
+    /// Whether this step changed anything.
+    pub changed: bool,
+    /// Volumes that were parted from the guest and are left as unused disks.
+    #[serde(default)]
+    pub volumes: Vec<VolumeId>,
+}
+
+impl Changed {
+    fn envelope(&self) -> Result<Receipt, StepError> {
+        Ok(Envelope::of("configuration-changed", 1, self)?)
+    }
+}
+
+/// Whether a change takes a mount point away.
+pub fn takes_mount_away(change: &Change) -> bool {
+    matches!(change.key, FieldKey::Mount(_)) && change.to.is_empty()
+}
+
+/// Whether a running container sees a change only when it starts again: a mount point can be added while it runs, but
+/// not changed or taken away (`PVE/LXC/Config.pm`, `vmconfig_hotplug_pending`).
+pub fn waits_for_start(change: &Change) -> bool {
+    match change.key {
+        FieldKey::Mount(_) => {
+            !change.from.is_empty() && comparable(change.key, &change.from) != comparable(change.key, &change.to)
+        }
+        key => key.needs_restart(),
+    }
+}
+
 /// The part of a field that this step writes: sizes grow by a call of their own.
 fn comparable(key: FieldKey, value: &str) -> String {
     if !matches!(key, FieldKey::Mount(_)) {
@@ -130,7 +187,9 @@ pub fn writable(changes: &[Change]) -> Vec<Change> {
 /// Disks that grow, with their size afterwards.
 pub fn growth(changes: &[Change]) -> Vec<(FieldKey, rl_model::DiskSize)> {
     let mut out = Vec::new();
-    for change in changes.iter().filter(|change| change.key.is_disk() && !change.from.is_empty() && !change.to.is_empty()) {
+    for change in
+        changes.iter().filter(|change| change.key.is_disk() && !change.from.is_empty() && !change.to.is_empty())
+    {
         let size = |text: &str| ConfigFields([(change.key, text.to_owned())].into()).disk_size(change.key);
         if let (Some(from), Some(to)) = (size(&change.from), size(&change.to))
             && to > from

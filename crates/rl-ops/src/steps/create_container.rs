@@ -7,21 +7,27 @@
 //! *Caveats*: while Proxmox makes the container its configuration shows nothing but `lock: create`; the step then
 //! follows its own task, or waits until the stamp can be read.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use rl_engine::{OpClass, PriorAttempt, Receipt, Step, StepCx, StepError, fail_point};
 use rl_model::{ResolvedGuest, Upid, Vmid, VmidRange};
-use rl_pve::{CallClass, ErrorKind, TaskEnd};
+use rl_pve::{CallClass, ErrorKind};
 
 use super::{GuestReceipt, destroy, leased_vmid};
 use crate::context::Ctx;
-use crate::fault::{LOCKED_WAIT, classify};
+use crate::fault::{BUSY_WAIT, LOCKED_WAIT, classify};
 use crate::identity::{Found, Ours, find, foreign};
-use crate::live::{Announced, NotDone, call, follow, task_error};
+use crate::live::{Announced, NotDone, call, follow, task_error, watch_only};
 use crate::payload::Target;
 use crate::site::SiteApi;
 
 /// Most strangers met on VMIDs of ours before a person is asked: somebody else works in our range.
 const STRANGERS_MAX: usize = 16;
+/// Looks that find a half-made container and nobody who makes it, before a person is asked: its task may just be ending.
+const ABANDONED_LOOKS: u32 = 3;
+/// After a lost answer, a create that has not begun by then never will: pveproxy gives a call 30 s, its lock another 10 s.
+const SETTLE: Duration = Duration::from_secs(60);
 
 /// See the module.
 pub struct CreateContainer {
@@ -54,20 +60,25 @@ impl Step for CreateContainer {
         let mut strangers = Vec::new();
         let mut look_first = !matches!(cx.prior(), PriorAttempt::None) || cx.attempt() > 1;
         self.follow_prior(cx, api).await?;
+        let mut trouble = None;
         loop {
             if look_first {
                 match find(api, &self.target, vmid).await? {
-                    Found::Ours(ours) => return self.finished(&ours)?.envelope(),
+                    Found::Ours(ours) => return self.finished(cx, api, &ours).await?.envelope(),
                     Found::BeingMade { node } => return Err(self.being_made(cx, api, &node, vmid).await),
-                    Found::Foreign { why } => {
+                    Found::Foreign { why, claims: true } => return Err(foreign(&self.target, &why)),
+                    Found::Foreign { why, claims: false } => {
                         vmid = self.another_vmid(cx, vmid, &why, &mut strangers).await?;
-                        continue;
+                        trouble = None;
                     }
                     Found::Absent => {}
                 }
             }
+            if let Some(trouble) = trouble {
+                return Err(self.not_made(cx, trouble).await);
+            }
             look_first = true;
-            self.create(cx, api, vmid).await?;
+            trouble = Some(self.create(cx, api, vmid).await?);
         }
     }
 
@@ -80,6 +91,9 @@ impl Step for CreateContainer {
             follow(cx, api, &upid, "create").await?;
         }
         let vmid = leased_vmid(cx, &self.target).await?;
+        if matches!(find(api, &self.target, vmid).await?, Found::Absent) {
+            return self.will_not_come(cx, api, vmid);
+        }
         // Its VMID, MACs and addresses stay leased: the stack still wants the guest, and the next plan makes it with them.
         destroy::remove_ours(cx, api, &self.target, vmid).await
     }
@@ -93,59 +107,85 @@ impl CreateContainer {
         follow(cx, api, &upid, "create").await.map(drop)
     }
 
-    /// Makes the call and follows its task. Returns when it is time to look.
-    async fn create(&self, cx: &StepCx, api: &SiteApi, vmid: Vmid) -> Result<(), StepError> {
+    /// While undoing: a call whose answer was lost may still begin, and what it made would be left behind.
+    fn will_not_come(&self, cx: &StepCx, api: &SiteApi, vmid: Vmid) -> Result<(), StepError> {
+        let PriorAttempt::Intent { at, .. } = cx.done_so_far() else { return Ok(()) };
+        let (waited, settle) = (cx.now().since(at), api.local(SETTLE));
+        if waited >= settle {
+            return Ok(());
+        }
+        let text =
+            format!("the answer to the create of container {vmid} was lost; waiting until it cannot begin any more");
+        Err(StepError::retry(settle - waited, text))
+    }
+
+    /// A look has found nothing after the call: certain when the task has said so too.
+    async fn not_made(&self, cx: &StepCx, trouble: Trouble) -> StepError {
+        if trouble.task_failed
+            && let Err(error) = cx.withdraw().await
+        {
+            return error;
+        }
+        trouble.error
+    }
+
+    /// Makes the call and follows its task. Returns when it is time to look, with what to say when nothing is there then.
+    async fn create(&self, cx: &StepCx, api: &SiteApi, vmid: Vmid) -> Result<Trouble, StepError> {
         let node = &self.target.node;
         cx.progress(format!("waiting for room on {node}"), None);
         let _room = api.creates(node).enter().await;
-        let announced = Announced { call: "create".to_owned(), node: node.clone(), vmid };
+        let announced = Announced::new("create", &node, vmid);
         let send = api.create(node, &self.guest, &self.target.stamp, vmid, self.start);
         let upid = match call(cx, announced, CallClass::Create.limit(), send, Upid::to_string).await {
             Ok(upid) => upid,
-            Err(NotDone::Refused(error)) if matches!(error.kind(), ErrorKind::AlreadyExists) => return Ok(()),
+            Err(NotDone::Refused(error)) if matches!(error.kind(), ErrorKind::AlreadyExists) => {
+                return Ok(classify(&error).into());
+            }
             Err(NotDone::Refused(error)) => return Err(classify(&error)),
-            Err(NotDone::Lost(_)) => return Ok(()),
+            Err(NotDone::Lost(error)) => return Ok(NotDone::Lost(error).into_step_error().into()),
             Err(NotDone::Stop(error)) => return Err(error),
         };
-        match follow(cx, api, &upid, "create").await? {
-            end @ TaskEnd::Failed(_) => self.failed(cx, api, vmid, &end).await,
-            _ => Ok(()),
+        let label = format!("create of {} (VMID {vmid} on {node})", self.target.stamp.name);
+        let end = follow(cx, api, &upid, "create").await?;
+        if let Err(error) = task_error(&end, &label) {
+            // Believed only when the guest is not there; the look that comes next decides.
+            return Ok(Trouble { error, task_failed: true });
         }
-    }
-
-    /// A failed task is believed only when the guest is not there; what it may have left is looked at next.
-    async fn failed(&self, cx: &StepCx, api: &SiteApi, vmid: Vmid, end: &TaskEnd) -> Result<(), StepError> {
-        match find(api, &self.target, vmid).await? {
-            Found::Absent => {
-                cx.withdraw().await?;
-                task_error(end, &format!("create of {} (VMID {vmid})", self.target.stamp.name))
-            }
-            _ => Ok(()),
-        }
+        Ok(StepError::retry(BUSY_WAIT, format!("{label}: its task has ended, but there is no such container")).into())
     }
 
     /// A guest is being made under our VMID and shows no stamp yet: follow its task if it is ours, else wait.
     async fn being_made(&self, cx: &StepCx, api: &SiteApi, node: &rl_model::NodeName, vmid: Vmid) -> StepError {
-        let wait = StepError::retry(LOCKED_WAIT, format!("container {vmid} on node {node} is being made; its stamp cannot be read yet"));
-        match api.running_task(node, vmid, &["vzcreate", "vzrestore", "vzclone"]).await {
+        let wait = || {
+            StepError::retry(
+                LOCKED_WAIT,
+                format!("container {vmid} on node {node} is being made; its stamp cannot be read yet"),
+            )
+        };
+        match api.running_task(node, vmid, MAKING).await {
             Ok(Some(upid)) => {
                 let _room = api.creates(node).enter_by_force();
-                match follow(cx, api, &upid, "create").await {
-                    Ok(_) => StepError::retry(std::time::Duration::ZERO, format!("the task that made container {vmid} has ended")),
+                // It may be a stranger's task: it is watched, but never stopped.
+                match watch_only(cx, api, &upid, "create").await {
+                    Ok(()) => {
+                        StepError::retry(Duration::ZERO, format!("the task that made container {vmid} has ended"))
+                    }
                     Err(error) => error,
                 }
             }
-            // Nobody makes it any more, yet the lock is there: what an aborted create leaves behind.
-            Ok(None) if cx.attempt() > 3 => StepError::blocked(
-                format!("container {vmid} on node {node} has the lock `create`, and no task runs that would take it off"),
-                format!("on node {node} run `pct unlock {vmid}` and `pct destroy {vmid}`, then retry: the API cannot do it"),
-            ),
-            Ok(None) => wait,
+            Ok(None) if is_given_up(cx) => abandoned(node, vmid),
+            Ok(None) => wait(),
             Err(error) => classify(&error),
         }
     }
 
-    async fn another_vmid(&self, cx: &StepCx, vmid: Vmid, why: &str, strangers: &mut Vec<Vmid>) -> Result<Vmid, StepError> {
+    async fn another_vmid(
+        &self,
+        cx: &StepCx,
+        vmid: Vmid,
+        why: &str,
+        strangers: &mut Vec<Vmid>,
+    ) -> Result<Vmid, StepError> {
         strangers.push(vmid);
         if strangers.len() > STRANGERS_MAX {
             return Err(foreign(&self.target, why));
@@ -153,15 +193,50 @@ impl CreateContainer {
         let Target { site, stamp, .. } = &self.target;
         let next = cx.context::<Ctx>().guests().lease_another_vmid(site, &stamp.guest, self.vmids, strangers).await?;
         fail_point!("ops.reserve.after");
-        cx.note(format!("{}: {why}; it is left alone, and {} gets VMID {next} instead", stamp.name, stamp.name)).await?;
+        cx.note(format!("{}: {why}; it is left alone, and {} gets VMID {next} instead", stamp.name, stamp.name))
+            .await?;
         Ok(next)
     }
 
-    fn finished(&self, ours: &Ours) -> Result<GuestReceipt, StepError> {
-        let label = || format!("container {} on node {}", ours.vmid, ours.node);
+    async fn finished(&self, cx: &StepCx, api: &SiteApi, ours: &Ours) -> Result<GuestReceipt, StepError> {
         match ours.config.lock.as_deref() {
             None => Ok(GuestReceipt { node: ours.node.clone(), vmid: ours.vmid, changed: true }),
-            Some(lock) => Err(StepError::retry(LOCKED_WAIT, format!("{} is locked ({lock})", label()))),
+            Some("create") => Err(self.being_made(cx, api, &ours.node, ours.vmid).await),
+            Some(lock) => {
+                let text = format!("container {} on node {} is locked ({lock})", ours.vmid, ours.node);
+                Err(StepError::retry(LOCKED_WAIT, text))
+            }
         }
     }
+}
+
+/// What to say when nothing is found after the call.
+struct Trouble {
+    error: StepError,
+    /// Whether the task itself said that it failed.
+    task_failed: bool,
+}
+
+impl From<StepError> for Trouble {
+    fn from(error: StepError) -> Self {
+        Self { error, task_failed: false }
+    }
+}
+
+/// Tasks that make a container.
+pub(crate) const MAKING: &[&str] = &["vzcreate", "vzrestore", "vzclone"];
+
+/// Nobody makes a container any more, yet its lock is there: what an aborted create leaves behind.
+pub(crate) fn abandoned(node: &rl_model::NodeName, vmid: Vmid) -> StepError {
+    StepError::blocked(
+        format!("container {vmid} on node {node} has the lock `create`, and no task runs that would take it off"),
+        format!(
+            "when nobody else needs it, run `pct unlock {vmid}` and `pct destroy {vmid}` on node {node}, then retry: the API cannot do it"
+        ),
+    )
+}
+
+/// Whether a half-made container that is seen again and again has been given up by whoever made it.
+pub(crate) fn is_given_up(cx: &StepCx) -> bool {
+    cx.attempt() > ABANDONED_LOOKS
 }

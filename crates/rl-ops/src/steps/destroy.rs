@@ -4,16 +4,19 @@
 //! differs is left alone. *Caveat*: Proxmox takes no digest with this call, so the time between reading and destroying
 //! is as short as one request, but not zero.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use rl_engine::{OpClass, Receipt, Step, StepCx, StepError};
-use rl_model::{Upid, Vmid};
-use rl_pve::{CallClass, ErrorKind};
+use rl_model::{FieldKey, Upid, Vmid};
+use rl_pve::api::lxc::ConfigPatch;
+use rl_pve::{CallClass, ErrorKind, TaskEnd};
 
-use super::{leased_vmid, nothing, shut_down};
+use super::{create_container, leased_vmid, nothing, shut_down};
 use crate::context::Ctx;
-use crate::fault::{BUSY_WAIT, LOCKED_WAIT};
-use crate::identity::{Found, find, foreign};
-use crate::live::{Announced, NotDone, follow, run_task, task_error};
+use crate::fault::{BUSY_WAIT, LOCKED_WAIT, look_error};
+use crate::identity::{Found, Ours, find, foreign};
+use crate::live::{Announced, NotDone, call, follow, run_task, task_error, watch_only};
 use crate::payload::Target;
 use crate::site::SiteApi;
 
@@ -56,40 +59,72 @@ async fn destroy(cx: &StepCx, api: &SiteApi, target: &Target, vmid: Vmid) -> Res
         Found::BeingMade { node } => {
             return Err(StepError::retry(LOCKED_WAIT, format!("container {vmid} on node {node} is being made")));
         }
-        Found::Foreign { why } => return Err(foreign(target, &why)),
+        Found::Foreign { why, .. } => return Err(foreign(target, &why)),
     };
-    if ours.raw.get("protection") == Some("1") {
+    if is_protected(&ours) {
         return Err(StepError::blocked(
             format!("container {vmid} on node {} is protected against removal", ours.node),
             "take `protection` off in the stack file and apply, or in Proxmox, then retry",
         ));
     }
-    let announced = Announced { call: "destroy".to_owned(), node: ours.node.clone(), vmid };
+    let announced = Announced::new("destroy", &ours.node, vmid);
     let label = format!("destroy of {} (VMID {vmid} on {})", target.stamp.name, ours.node);
-    match run_task(cx, api, announced, CallClass::Write.limit(), api.destroy(&ours.node, vmid)).await {
-        Ok(end) => task_error(&end, &label)?,
-        Err(NotDone::Refused(error)) if matches!(error.kind(), ErrorKind::DoesNotExist) => {}
+    let end = match run_task(cx, api, announced, CallClass::Write.limit(), api.destroy(&ours.node, vmid)).await {
+        Ok(end) => end,
+        Err(NotDone::Refused(error)) if matches!(error.kind(), ErrorKind::DoesNotExist) => TaskEnd::Unknown,
+        Err(NotDone::Refused(error)) if matches!(error.kind(), ErrorKind::StillRunning) => {
+            return stop_first(cx, api, target, &ours, &label).await;
+        }
         Err(other) => return Err(other.into_step_error()),
+    };
+    let Found::Ours(still) = find(api, target, vmid).await? else { return Ok(()) };
+    if matches!(&end, TaskEnd::Failed(text) if text.contains("is running")) {
+        return stop_first(cx, api, target, &still, &label).await;
     }
-    match find(api, target, vmid).await? {
-        Found::Ours(_) => Err(StepError::retry(BUSY_WAIT, format!("{label}: Proxmox says it is done, but the container is still there"))),
-        _ => Ok(()),
-    }
+    task_error(&end, &label)?;
+    Err(StepError::retry(BUSY_WAIT, format!("{label}: Proxmox says it is done, but the container is still there")))
+}
+
+/// Somebody started it again after it was shut down, or a start was still under way.
+async fn stop_first(cx: &StepCx, api: &SiteApi, target: &Target, ours: &Ours, label: &str) -> Result<(), StepError> {
+    shut_down::shut_down(cx, api, target, ours).await?;
+    Err(StepError::retry(Duration::ZERO, format!("{label}: it was running again and has been shut down")))
 }
 
 /// Removes a guest of ours, running or not; one that is not there, or not ours, is left alone. For undoing.
 pub(crate) async fn remove_ours(cx: &StepCx, api: &SiteApi, target: &Target, vmid: Vmid) -> Result<(), StepError> {
-    match find(api, target, vmid).await? {
-        Found::Ours(_) => {}
+    let ours = match find(api, target, vmid).await? {
+        Found::Ours(ours) => ours,
+        // It may be ours, half made. Its task has been followed or was never ours; wait until the stamp shows.
         Found::BeingMade { node } => {
-            // It may be ours, half made. Its task has been followed or was never ours; wait until the stamp shows.
-            return match api.running_task(&node, vmid, &["vzcreate"]).await {
-                Ok(None) if cx.attempt() > 3 => Ok(()),
+            return match api.running_task(&node, vmid, create_container::MAKING).await {
+                Ok(None) if create_container::is_given_up(cx) => Err(create_container::abandoned(&node, vmid)),
                 _ => Err(StepError::retry(LOCKED_WAIT, format!("container {vmid} on node {node} is being made"))),
             };
         }
         Found::Absent | Found::Foreign { .. } => return Ok(()),
+    };
+    // A start that is under way would make the destroy fail later.
+    if let Some(upid) = api.running_task(&ours.node, vmid, &["vzstart"]).await.map_err(look_error)? {
+        watch_only(cx, api, &upid, "start").await?;
     }
     shut_down::stop_ours(cx, api, target, vmid).await?;
+    if is_protected(&ours) {
+        unprotect(cx, api, &ours).await?;
+    }
     destroy(cx, api, target, vmid).await
+}
+
+fn is_protected(ours: &Ours) -> bool {
+    ours.config.fields.get(FieldKey::Protection) == "1"
+}
+
+/// Takes the protection off that the same job has put on.
+async fn unprotect(cx: &StepCx, api: &SiteApi, ours: &Ours) -> Result<(), StepError> {
+    let mut patch = ConfigPatch { digest: Some(ours.config.digest.clone()), ..ConfigPatch::default() };
+    patch.set.insert(FieldKey::Protection.to_string(), "0".to_owned());
+    let announced = Announced::new("take protection off", &ours.node, ours.vmid);
+    let send = api.set_config(&ours.node, ours.vmid, &patch);
+    let written = call(cx, announced, CallClass::Write.limit(), send, |()| "written".to_owned()).await;
+    written.map_err(NotDone::into_step_error)
 }

@@ -55,14 +55,15 @@ impl Step for GrowDisk {
         if self.is_large_enough(&ours) {
             return receipt(false);
         }
-        let announced = Announced { call: self.name.clone(), node: ours.node.clone(), vmid };
+        let announced = Announced::new(&self.name, &ours.node, vmid);
         let send = api.resize(&ours.node, vmid, self.disk, self.size, &ours.config.digest);
-        let end = run_task(cx, api, announced, CallClass::Write.limit(), send).await.map_err(|e| e.into_step_error())?;
+        let end =
+            run_task(cx, api, announced, CallClass::Write.limit(), send).await.map_err(|e| e.into_step_error())?;
         let label = format!("{} of {} to {}", self.name, self.target.stamp.name, self.size);
-        task_error(&end, &label)?;
         if self.is_large_enough(&must_find(api, &self.target, vmid).await?) {
             return receipt(true);
         }
+        task_error(&end, &label)?;
         Err(StepError::retry(BUSY_WAIT, format!("{label}: Proxmox says it is done, but the disk has its old size")))
     }
 

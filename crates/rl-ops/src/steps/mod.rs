@@ -3,6 +3,7 @@
 pub mod change_config;
 pub mod create_container;
 pub mod destroy;
+pub mod drop_volumes;
 pub mod grow_disk;
 pub mod move_node;
 pub mod record;

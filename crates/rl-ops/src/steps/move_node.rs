@@ -60,14 +60,15 @@ impl MoveNode {
         }
         let list = api.node_guests(&ours.node).await.map_err(look_error)?;
         let running = list.get(&vmid).is_some_and(|row| row.status == GuestStatus::Running);
-        let announced = Announced { call: "move".to_owned(), node: ours.node.clone(), vmid };
+        let announced = Announced::new("move", &ours.node, vmid);
         let send = api.migrate(&ours.node, vmid, to, running);
-        let end = run_task(cx, api, announced, CallClass::Write.limit(), send).await.map_err(|e| e.into_step_error())?;
+        let end =
+            run_task(cx, api, announced, CallClass::Write.limit(), send).await.map_err(|e| e.into_step_error())?;
         let label = format!("move of {} (VMID {vmid}) from {} to {to}", self.target.stamp.name, ours.node);
-        task_error(&end, &label)?;
         if must_find(api, &self.target, vmid).await?.node == *to {
             return receipt(true);
         }
+        task_error(&end, &label)?;
         Err(StepError::retry(BUSY_WAIT, format!("{label}: Proxmox says it is done, but the container is not there")))
     }
 }

@@ -43,7 +43,8 @@ impl Step for Record {
     }
 
     async fn undo(&self, _cx: &StepCx) -> Result<(), StepError> {
-        // The undo of the create step releases the guest, and with it this record.
+        // The leases stay with the guest. Should the record be written and the guest be taken back all the same, the next
+        // plan finds it gone and makes it anew.
         Ok(())
     }
 }

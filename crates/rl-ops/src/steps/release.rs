@@ -5,7 +5,7 @@ use rl_engine::{OpClass, Receipt, Step, StepCx, StepError};
 
 use super::{leased_vmid, nothing};
 use crate::context::Ctx;
-use crate::identity::{Found, find};
+use crate::identity::{Found, find_listed};
 use crate::payload::Target;
 
 /// See the module.
@@ -27,7 +27,7 @@ impl Step for Release {
     async fn ensure(&self, cx: &StepCx) -> Result<Receipt, StepError> {
         let ctx = cx.context::<Ctx>();
         let vmid = leased_vmid(cx, &self.target).await?;
-        if let Found::Ours(ours) = find(ctx.site(&self.target.site)?, &self.target, vmid).await? {
+        if let Found::Ours(ours) = find_listed(ctx.site(&self.target.site)?, &self.target, vmid).await? {
             return Err(StepError::blocked(
                 format!("{} is still there, as container {vmid} on node {}", self.target.stamp.name, ours.node),
                 "it came back after it was seen gone; plan again",

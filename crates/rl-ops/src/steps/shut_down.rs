@@ -5,12 +5,12 @@ use std::time::Duration;
 use async_trait::async_trait;
 use rl_engine::{OpClass, Receipt, Step, StepCx, StepError};
 use rl_model::{GuestStatus, Upid, Vmid};
-use rl_pve::{CallClass, ErrorKind};
+use rl_pve::{CallClass, ErrorKind, TaskEnd};
 
 use super::{GuestReceipt, leased_vmid, nothing};
 use crate::context::Ctx;
 use crate::fault::{BUSY_WAIT, classify, look_error};
-use crate::identity::{Found, Ours, find, foreign};
+use crate::identity::{Found, Ours, find, foreign, gone};
 use crate::live::{Announced, NotDone, follow, run_task, task_error};
 use crate::payload::Target;
 use crate::site::SiteApi;
@@ -22,6 +22,8 @@ const SHUTDOWN_GRACE: Duration = Duration::from_secs(60);
 pub struct ShutDown {
     /// The guest.
     pub target: Target,
+    /// Whether it may be gone already: it is to be destroyed next.
+    pub may_be_gone: bool,
 }
 
 #[async_trait]
@@ -42,9 +44,10 @@ impl Step for ShutDown {
         let vmid = leased_vmid(cx, &self.target).await?;
         match find(api, &self.target, vmid).await? {
             Found::Ours(ours) => shut_down(cx, api, &self.target, &ours).await?.envelope(),
-            Found::Absent => Ok(nothing()),
+            Found::Absent if self.may_be_gone => Ok(nothing()),
+            Found::Absent => Err(gone(&self.target, vmid)),
             Found::BeingMade { .. } => Err(StepError::retry(BUSY_WAIT, format!("container {vmid} is being made"))),
-            Found::Foreign { why } => Err(foreign(&self.target, &why)),
+            Found::Foreign { why, .. } => Err(foreign(&self.target, &why)),
         }
     }
 
@@ -59,21 +62,38 @@ async fn is_running(api: &SiteApi, ours: &Ours) -> Result<bool, StepError> {
     Ok(list.get(&ours.vmid).is_some_and(|row| row.status == GuestStatus::Running))
 }
 
-async fn shut_down(cx: &StepCx, api: &SiteApi, target: &Target, ours: &Ours) -> Result<GuestReceipt, StepError> {
+pub(super) async fn shut_down(
+    cx: &StepCx,
+    api: &SiteApi,
+    target: &Target,
+    ours: &Ours,
+) -> Result<GuestReceipt, StepError> {
     let receipt = |changed| GuestReceipt { node: ours.node.clone(), vmid: ours.vmid, changed };
     if !is_running(api, ours).await? {
         return Ok(receipt(false));
     }
-    let announced = Announced { call: "shutdown".to_owned(), node: ours.node.clone(), vmid: ours.vmid };
+    let announced = Announced::new("shutdown", &ours.node, ours.vmid);
     let label = format!("shutdown of {} (VMID {})", target.stamp.name, ours.vmid);
-    match run_task(cx, api, announced, CallClass::Write.limit(), api.shutdown(&ours.node, ours.vmid, SHUTDOWN_GRACE)).await {
-        Ok(end) => task_error(&end, &label)?,
-        Err(NotDone::Refused(error)) if matches!(error.kind(), ErrorKind::NotRunning) => {}
+    let end = match run_task(
+        cx,
+        api,
+        announced,
+        CallClass::Write.limit(),
+        api.shutdown(&ours.node, ours.vmid, SHUTDOWN_GRACE),
+    )
+    .await
+    {
+        Ok(end) => end,
+        Err(NotDone::Refused(error)) if matches!(error.kind(), ErrorKind::NotRunning) => TaskEnd::Unknown,
         Err(NotDone::Refused(error)) => return Err(classify(&error)),
         Err(other) => return Err(other.into_step_error()),
-    }
+    };
     if is_running(api, ours).await? {
-        return Err(StepError::retry(BUSY_WAIT, format!("{label}: Proxmox says it is done, but the container still runs")));
+        task_error(&end, &label)?;
+        return Err(StepError::retry(
+            BUSY_WAIT,
+            format!("{label}: Proxmox says it is done, but the container still runs"),
+        ));
     }
     Ok(receipt(true))
 }
@@ -84,9 +104,13 @@ pub(crate) async fn stop_ours(cx: &StepCx, api: &SiteApi, target: &Target, vmid:
     if !is_running(api, &ours).await? {
         return Ok(());
     }
-    let announced = Announced { call: "stop".to_owned(), node: ours.node.clone(), vmid };
+    let announced = Announced::new("stop", &ours.node, vmid);
     match run_task(cx, api, announced, CallClass::Write.limit(), api.stop(&ours.node, vmid)).await {
-        Ok(end) => task_error(&end, "stop"),
+        Ok(end) if is_running(api, &ours).await? => {
+            task_error(&end, "stop")?;
+            Err(StepError::retry(BUSY_WAIT, format!("container {vmid} was stopped, but still runs")))
+        }
+        Ok(_) => Ok(()),
         Err(NotDone::Refused(error)) if matches!(error.kind(), ErrorKind::NotRunning) => Ok(()),
         Err(other) => Err(other.into_step_error()),
     }

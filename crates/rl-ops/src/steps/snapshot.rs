@@ -1,7 +1,7 @@
 //! Makes, removes and returns to snapshots of one guest, by a person's word.
 
 use async_trait::async_trait;
-use rl_engine::{OpClass, Receipt, Step, StepCx, StepError};
+use rl_engine::{OpClass, PriorAttempt, Receipt, Step, StepCx, StepError};
 use rl_model::Upid;
 use rl_pve::CallClass;
 use rl_pve::api::lxc::SnapshotName;
@@ -64,20 +64,29 @@ impl Step for Snapshot {
         }
         let vmid = leased_vmid(cx, &self.target).await?;
         let node = must_find(api, &self.target, vmid).await?.node;
-        let there = async || Ok::<bool, StepError>(api.snapshots(&node, vmid).await.map_err(look_error)?.contains(&self.snapshot.to_string()));
+        let there = async || {
+            Ok::<bool, StepError>(
+                api.snapshots(&node, vmid).await.map_err(look_error)?.contains(&self.snapshot.to_string()),
+            )
+        };
         let done = |there: bool| match self.act {
             SnapshotAct::Create => there,
             SnapshotAct::Remove => !there,
             SnapshotAct::Rollback => false,
         };
         let exists = there().await?;
+        if exists && self.act == SnapshotAct::Create && matches!(cx.prior(), PriorAttempt::None) {
+            let text =
+                format!("{} has a snapshot `{}` already, which was made before", self.target.stamp.name, self.snapshot);
+            return Err(StepError::fatal(format!("{text}; choose another name, or remove it first")));
+        }
         if done(exists) {
             return Ok(nothing());
         }
         if self.act == SnapshotAct::Rollback && !exists {
             return Err(StepError::fatal(format!("{} has no snapshot `{}`", self.target.stamp.name, self.snapshot)));
         }
-        let announced = Announced { call: self.name().to_owned(), node: node.clone(), vmid };
+        let announced = Announced::new(self.name(), &node, vmid);
         let send = async {
             match self.act {
                 SnapshotAct::Create => api.take_snapshot(&node, vmid, &self.snapshot).await,
@@ -85,13 +94,21 @@ impl Step for Snapshot {
                 SnapshotAct::Rollback => api.rollback_snapshot(&node, vmid, &self.snapshot).await,
             }
         };
-        let end = run_task(cx, api, announced, CallClass::Write.limit(), send).await.map_err(|e| e.into_step_error())?;
+        let end =
+            run_task(cx, api, announced, CallClass::Write.limit(), send).await.map_err(|e| e.into_step_error())?;
         let label = format!("{} `{}` of {}", self.name(), self.snapshot, self.target.stamp.name);
-        task_error(&end, &label)?;
-        if self.act == SnapshotAct::Rollback || done(there().await?) {
+        if self.act == SnapshotAct::Rollback {
+            task_error(&end, &label)?;
             return Ok(nothing());
         }
-        Err(StepError::retry(BUSY_WAIT, format!("{label}: Proxmox says it is done, but the list of snapshots does not show it")))
+        if done(there().await?) {
+            return Ok(nothing());
+        }
+        task_error(&end, &label)?;
+        Err(StepError::retry(
+            BUSY_WAIT,
+            format!("{label}: Proxmox says it is done, but the list of snapshots does not show it"),
+        ))
     }
 
     async fn undo(&self, _cx: &StepCx) -> Result<(), StepError> {

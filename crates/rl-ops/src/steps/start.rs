@@ -6,7 +6,7 @@
 use async_trait::async_trait;
 use rl_engine::{OpClass, PriorAttempt, Receipt, Step, StepCx, StepError};
 use rl_model::{GuestStatus, NodeName, Upid, Vmid};
-use rl_pve::{CallClass, ErrorKind};
+use rl_pve::{CallClass, ErrorKind, TaskEnd};
 
 use super::{GuestReceipt, create_container, leased_vmid};
 use crate::context::Ctx;
@@ -44,7 +44,10 @@ impl Step for Start {
             Some(made) => (made.node, made.vmid),
             None => (self.target.node.clone(), leased_vmid(cx, &self.target).await?),
         };
-        if self.after_create && matches!(cx.prior(), PriorAttempt::None) && self.await_start(cx, api, &node, vmid).await? {
+        if self.after_create
+            && matches!(cx.prior(), PriorAttempt::None)
+            && self.await_start(cx, api, &node, vmid).await?
+        {
             return GuestReceipt { node, vmid, changed: true }.envelope();
         }
         self.start(cx, api, vmid).await
@@ -65,7 +68,10 @@ impl Start {
     /// Waits for the start that belongs to the create; `false` when it did not come to anything.
     async fn await_start(&self, cx: &StepCx, api: &SiteApi, node: &NodeName, vmid: Vmid) -> Result<bool, StepError> {
         cx.progress(format!("starting on {node}"), None);
-        tokio::time::sleep(api.start_usual()).await;
+        tokio::select! {
+            () = tokio::time::sleep(api.start_usual()) => {}
+            () = cx.cancelled() => {}
+        }
         let runs = self.runs(api, node, vmid).await?;
         api.start_was_usual(runs);
         if runs {
@@ -95,17 +101,18 @@ impl Start {
             return receipt(false);
         }
         let _room = api.starts(&node).enter().await;
-        let announced = Announced { call: "start".to_owned(), node: node.clone(), vmid };
+        let announced = Announced::new("start", &node, vmid);
         let label = format!("start of {} (VMID {vmid} on {node})", self.target.stamp.name);
-        match run_task(cx, api, announced, CallClass::Write.limit(), api.start(&node, vmid)).await {
-            Ok(end) => task_error(&end, &label)?,
-            Err(NotDone::Refused(error)) if matches!(error.kind(), ErrorKind::AlreadyRunning) => {}
+        let end = match run_task(cx, api, announced, CallClass::Write.limit(), api.start(&node, vmid)).await {
+            Ok(end) => end,
+            Err(NotDone::Refused(error)) if matches!(error.kind(), ErrorKind::AlreadyRunning) => TaskEnd::Unknown,
             Err(NotDone::Refused(error)) => return Err(classify(&error)),
             Err(other) => return Err(other.into_step_error()),
-        }
+        };
         if self.runs(api, &node, vmid).await? {
             return receipt(true);
         }
+        task_error(&end, &label)?;
         Err(StepError::retry(BUSY_WAIT, format!("{label}: Proxmox says it is done, but the container does not run")))
     }
 }

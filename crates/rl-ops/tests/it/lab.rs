@@ -1,0 +1,397 @@
+//! A simulated site with everything around it that a job needs.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use pve_sim::{Action as FaultAction, Fault, Ledger, SeedPool, SeedState, Sim, SimConfig, When};
+use rl_engine::testing::{Crash, Ended, FastClock, run_until_settled};
+use rl_engine::{
+    Clock, EngineConfig, Envelope, Event, EventQuery, Ids, JobRecord, JobSpec, Journal, MemoryJournal, OperationId,
+    OperationRecord, OperationSpec, OperationState, Registry, UnixMs,
+};
+use rl_model::*;
+use rl_ops::{Ctx, SiteApi};
+use rl_pve::api::lxc;
+use rl_pve::{ApiToken, Pace, Pve, SiteConnection};
+use serde_json::{Value, json};
+
+use crate::book::Book;
+
+/// How many times faster than on a real node everything runs.
+pub(crate) const FACTOR: u32 = 200;
+const SECRET: &str = "7b0b0f4e-0c2f-4b3e-9c39-2d9df1b8c5aa";
+/// Longest real time any job may take here.
+const JOB_MAX: Duration = Duration::from_secs(90);
+
+pub(crate) fn p<T: std::str::FromStr>(text: &str) -> T
+where
+    T::Err: std::fmt::Debug,
+{
+    text.parse().unwrap()
+}
+
+/// See the module.
+pub(crate) struct Lab {
+    pub(crate) sim: Sim,
+    pub(crate) site: Site,
+    pub(crate) api: Arc<SiteApi>,
+    pub(crate) book: Arc<Book>,
+    pub(crate) ctx: Arc<Ctx>,
+}
+
+impl Lab {
+    pub(crate) async fn new() -> Self {
+        Self::of(3).await
+    }
+
+    pub(crate) async fn of(nodes: usize) -> Self {
+        let mut seed = SeedState::default_cluster(nodes, SECRET);
+        seed.pools.push(SeedPool { id: "shop".to_owned(), comment: None });
+        let mut config = SimConfig::new(nodes);
+        config.seed_state = Some(seed);
+        config.time_scale = f64::from(FACTOR);
+        config.auth_delay = Duration::ZERO;
+        let sim = Sim::start(config).await.unwrap();
+        let site = declared(&sim);
+        let token = ApiToken::parse(&SecretValue::new(sim.token())).unwrap();
+        let mut connection = SiteConnection::of_site(&site, token);
+        connection.pace = Pace::times(f64::from(FACTOR));
+        let api = SiteApi::new(site.clone(), Pve::connect(connection).unwrap(), Pace::times(f64::from(FACTOR)));
+        let book = Arc::new(Book::default());
+        let sites = BTreeMap::from([(site.name.clone(), api.clone())]);
+        let ctx = Arc::new(Ctx::new(sites, book.clone()));
+        Self { sim, site, api, book, ctx }
+    }
+
+    pub(crate) fn sites(&self) -> BTreeMap<SiteName, Arc<SiteApi>> {
+        BTreeMap::from([(self.site.name.clone(), self.api.clone())])
+    }
+
+    /// Makes a guest as an earlier operation would have.
+    pub(crate) async fn make(&self, guest: &ResolvedGuest) {
+        self.book.reserve(guest);
+        self.make_stamped(guest, &stamp(guest)).await;
+    }
+
+    pub(crate) async fn make_stamped(&self, guest: &ResolvedGuest, stamp: &Stamp) {
+        let pve = self.api.pve();
+        let upid = pve.send(lxc::create(&guest.node, guest, stamp, false)).await.unwrap();
+        pve.watch(&upid).await.unwrap();
+        if guest.running {
+            let upid = pve.send(lxc::start(&guest.node, guest.vmid)).await.unwrap();
+            pve.watch(&upid).await.unwrap();
+        }
+        let shown = self.guest(guest.vmid).await.expect("the guest was made");
+        assert_eq!(shown["running"], json!(guest.running));
+    }
+
+    /// A guest of the simulated world, as it truly is.
+    pub(crate) async fn guest(&self, vmid: Vmid) -> Option<Value> {
+        self.state().await["guests"].get(vmid.to_string()).cloned()
+    }
+
+    /// One key of a guest's configuration, empty when it is not set.
+    pub(crate) async fn config(&self, vmid: Vmid, key: &str) -> String {
+        let guest = self.guest(vmid).await.unwrap_or_default();
+        match &guest["config"][key] {
+            Value::String(text) => text.clone(),
+            Value::Null => String::new(),
+            other => other.to_string(),
+        }
+    }
+
+    pub(crate) async fn state(&self) -> Value {
+        let (status, state) = self.sim.control("GET", "/state", Value::Null).await;
+        assert_eq!(status, 200);
+        state
+    }
+
+    /// Does something past the API, as a stranger would.
+    pub(crate) async fn control(&self, method: &str, path: &str, body: Value) {
+        let (status, answer) = self.sim.control(method, path, body).await;
+        assert_eq!(status, 200, "{answer}");
+    }
+
+    pub(crate) fn fault(&self, method: &str, path: &str, nth: u64, action: FaultAction) {
+        let (method, path) = (Some(method.to_owned()), Some(path.to_owned()));
+        let when = When { method, path, nth: (nth > 0).then_some(nth), ..When::default() };
+        self.sim.add_faults(vec![Fault { name: None, when, action }]);
+    }
+
+    /// How often faults have struck.
+    pub(crate) async fn struck(&self) -> u64 {
+        let (_, faults) = self.sim.control("GET", "/faults", Value::Null).await;
+        faults.as_array().unwrap().iter().map(|fault| fault["struck"].as_u64().unwrap()).sum()
+    }
+
+    pub(crate) fn ledger(&self) -> Ledger {
+        self.sim.ledger()
+    }
+
+    /// How often something was truly done to a guest.
+    pub(crate) fn done(&self, vmid: Vmid, kind: &str) -> u64 {
+        let ledger = self.ledger();
+        ledger.by_vmid.get(&u32::from(vmid)).and_then(|kinds| kinds.get(kind)).copied().unwrap_or(0)
+    }
+
+    /// Runs jobs until the operation goes on no more by itself.
+    pub(crate) async fn run(&self, jobs: Vec<JobSpec>) -> Came {
+        self.run_with(jobs, &rl_ops::registry(), |_, _| async {}).await
+    }
+
+    /// The same with other steps, and something that happens meanwhile.
+    pub(crate) async fn run_with<F, M>(&self, jobs: Vec<JobSpec>, registry: &Registry, meanwhile: F) -> Came
+    where
+        F: FnOnce(Arc<dyn Journal>, OperationId) -> M,
+        M: Future<Output = ()>,
+    {
+        let journal: Arc<dyn Journal> = Arc::new(MemoryJournal::new());
+        let clock = clock();
+        let id = submit(&*journal, &clock, jobs).await;
+        let (config, crash) = (engine(), Crash::at(0));
+        let run = run_until_settled(&journal, registry.clone(), self.ctx.clone(), clock, config, id, &crash);
+        let both = async { tokio::join!(tokio::time::timeout(JOB_MAX, run), meanwhile(journal.clone(), id)).0 };
+        match both.await {
+            Ok(Ended::Settled(record)) => Came::read(&*journal, *record).await,
+            Ok(other) => panic!("the engine ended: {other:?}"),
+            Err(_) => panic!("it had not ended after {JOB_MAX:?}: {}", Came::of(&*journal, id).await),
+        }
+    }
+}
+
+async fn submit(journal: &dyn Journal, clock: &Arc<dyn Clock>, jobs: Vec<JobSpec>) -> OperationId {
+    let id = Ids::from_seed(clock.clone(), 77).operation();
+    let spec = OperationSpec {
+        id,
+        kind: "test".to_owned(),
+        subject: "test".to_owned(),
+        actor: "test".to_owned(),
+        summary: "a test".to_owned(),
+        payload: Envelope::new("nothing", 1, Value::Null),
+        idempotency_key: None,
+        exclusive: false,
+        jobs,
+    };
+    journal.submit(spec, clock.now()).await.unwrap().id
+}
+
+/// What an operation came to.
+pub(crate) struct Came {
+    pub(crate) state: OperationState,
+    pub(crate) jobs: Vec<JobRecord>,
+    pub(crate) events: Vec<Event>,
+}
+
+impl Came {
+    async fn read(journal: &dyn Journal, record: OperationRecord) -> Self {
+        let id = record.info.id;
+        let jobs = journal.jobs(id, 0, 1000).await.unwrap();
+        let query = EventQuery { operation: Some(id), limit: 1000, ..EventQuery::default() };
+        let events = journal.events(query).await.unwrap();
+        Self { state: record.status.state, jobs, events }
+    }
+
+    async fn of(journal: &dyn Journal, id: OperationId) -> String {
+        let record = journal.operation(id).await.unwrap().unwrap();
+        Self::read(journal, record).await.text()
+    }
+
+    /// Why, as a person reads it.
+    pub(crate) fn text(&self) -> String {
+        let jobs = self.jobs.iter().map(|job| {
+            let status = &job.status;
+            let (reason, hint) = (status.reason.clone().unwrap_or_default(), status.hint.clone().unwrap_or_default());
+            format!("{} is {}: {reason} ({hint})", job.spec.key, status.state.as_str())
+        });
+        jobs.collect::<Vec<_>>().join("; ")
+    }
+
+    /// Everything that was noted, as JSON.
+    pub(crate) fn notes(&self) -> String {
+        self.events.iter().map(|event| format!("{event:?}")).collect::<Vec<_>>().join("\n")
+    }
+
+    pub(crate) fn must_be(&self, state: OperationState) -> &Self {
+        assert_eq!(self.state, state, "{}", self.text());
+        self
+    }
+}
+
+/// A clock that runs as fast as the site's.
+pub(crate) fn clock() -> Arc<dyn Clock> {
+    Arc::new(FastClock::new(UnixMs(1_790_000_000_000), FACTOR))
+}
+
+/// Leases outlast a busy machine: they run on the fast clock too.
+pub(crate) fn engine() -> EngineConfig {
+    EngineConfig {
+        lease_ttl: Duration::from_secs(12_000),
+        heartbeat: Duration::from_secs(2_000),
+        takeover_grace: Duration::from_secs(60),
+        drain: Duration::from_millis(100),
+        ..EngineConfig::quick(5)
+    }
+}
+
+fn declared(sim: &Sim) -> Site {
+    let zone = |name: &str| p::<NetworkName>(name);
+    let network = Network {
+        name: zone("dmz"),
+        bridge: p("vmbr0"),
+        vlan: None,
+        mtu: None,
+        subnet: Some(p("10.20.0.0/24")),
+        gateway: Some(p("10.20.0.1")),
+        addresses: vec![p("10.20.0.50-10.20.0.250")],
+        nameservers: vec![p("10.20.0.2")],
+        search_domain: None,
+    };
+    Site {
+        name: p("fra1"),
+        datacenter: None,
+        endpoints: sim.urls().iter().map(|url| p(url)).collect(),
+        token: TokenSource::Env("UNUSED".to_owned()),
+        tls: TlsTrust::Fingerprints(vec![sim.fingerprint().to_owned()]),
+        vmids: VmidRange::new(p("2000"), p("2099")).unwrap(),
+        networks: BTreeMap::from([(zone("dmz"), network)]),
+        images: BTreeMap::new(),
+        storage: Some(p("local-zfs")),
+        storages: Vec::new(),
+        nodes: Vec::new(),
+        pool: None,
+        limits: SiteLimits::default(),
+    }
+}
+
+/// A container of the stack `shop`; its number makes VMID, MAC and address.
+pub(crate) fn guest(number: u8, running: bool) -> ResolvedGuest {
+    let vmid = 2000 + u32::from(number);
+    let address =
+        AddressMode::Static { address: p(&format!("10.20.0.{}/24", 50 + number)), gateway: Some(p("10.20.0.1")) };
+    ResolvedGuest {
+        id: GuestId::from_bits(1000 + u128::from(number)),
+        name: p(&format!("web-{number}")),
+        container: p("web"),
+        site: p("fra1"),
+        node: p("pve1"),
+        node_pinned: false,
+        vmid: Vmid::try_from(vmid).unwrap(),
+        hostname: p(&format!("web-{number}")),
+        image: p("local:vztmpl/alpine-3.20-default_20240908_amd64.tar.xz"),
+        storage: p("local-zfs"),
+        cores: 1,
+        memory: Memory::from_mib(256),
+        swap: Memory::from_mib(0),
+        disk: DiskSize::from_gib(2),
+        volumes: Vec::new(),
+        nics: vec![ResolvedNic {
+            slot: p("net0"),
+            name: p("eth0"),
+            network: p("dmz"),
+            bridge: p("vmbr0"),
+            vlan: None,
+            mtu: None,
+            rate_mbps: None,
+            mac: p(&format!("BC:24:11:00:00:{number:02X}")),
+            ipv4: address,
+            ipv6: AddressMode::None,
+            firewall: false,
+        }],
+        nameservers: vec![p("10.20.0.2")],
+        search_domain: None,
+        tags: vec![p("prod")],
+        notes: "front end".to_owned(),
+        onboot: true,
+        startup: None,
+        unprivileged: true,
+        features: Features { nesting: true, keyctl: false, fuse: false },
+        protection: false,
+        running,
+        pool: None,
+        ssh_keys: Vec::new(),
+        timezone: None,
+        after: Vec::new(),
+    }
+}
+
+/// A data volume of so many gibibytes.
+pub(crate) fn volume(name: &str, slot: &str, gib: u64) -> ResolvedVolume {
+    ResolvedVolume {
+        name: p(name),
+        slot: p(slot),
+        storage: p("local-zfs"),
+        size: DiskSize::from_gib(gib),
+        path: p(&format!("/srv/{name}")),
+        backup: true,
+        read_only: false,
+    }
+}
+
+pub(crate) fn stamp(guest: &ResolvedGuest) -> Stamp {
+    Stamp { guest: guest.id.clone(), stack: p("shop"), name: guest.name.clone(), controller: controller() }
+}
+
+pub(crate) fn controller() -> ControllerId {
+    ControllerId::from_bits(9)
+}
+
+/// A stack of these guests, as applied.
+pub(crate) fn stack(guests: &[ResolvedGuest]) -> ResolvedStack {
+    let guests = guests.iter().map(|guest| (guest.name.clone(), guest.clone())).collect();
+    ResolvedStack { name: p("shop"), controller: controller(), guests, sections: Vec::new() }
+}
+
+pub(crate) fn action(id: u32, guest: &ResolvedGuest, kind: ActionKind) -> Action {
+    Action {
+        id: ActionId(id),
+        stamp: stamp(guest),
+        site: guest.site.clone(),
+        node: guest.node.clone(),
+        vmid: guest.vmid,
+        kind,
+        reasons: Vec::new(),
+        after: Vec::new(),
+    }
+}
+
+pub(crate) fn create(guest: &ResolvedGuest) -> ActionKind {
+    ActionKind::Create { guest: Box::new(guest.clone()) }
+}
+
+pub(crate) fn seen_net0(guest: &ResolvedGuest) -> Option<MacAddr> {
+    guest.nics.first().map(|nic| nic.mac)
+}
+
+pub(crate) fn remove(guest: &ResolvedGuest) -> ActionKind {
+    ActionKind::Remove { was_running: guest.running, seen_net0: seen_net0(guest) }
+}
+
+/// The fields in which two forms of a guest differ.
+pub(crate) fn changes(old: &ResolvedGuest, new: &ResolvedGuest) -> Vec<Change> {
+    let (from, to) = (ConfigFields::desired(old, &stamp(old)), ConfigFields::desired(new, &stamp(new)));
+    let differences = from.differences(&to);
+    differences.into_iter().map(|(key, from, to)| Change { key, from: from.to_owned(), to: to.to_owned() }).collect()
+}
+
+pub(crate) fn update(old: &ResolvedGuest, new: &ResolvedGuest, power: Consequence) -> ActionKind {
+    let move_to = (old.node != new.node).then(|| new.node.clone());
+    let guest = Box::new(new.clone());
+    ActionKind::Update { guest, changes: changes(old, new), move_to, power, seen_net0: seen_net0(old) }
+}
+
+pub(crate) fn plan(actions: Vec<Action>) -> Plan {
+    let resolved = stack(&actions.iter().filter_map(|action| action.kind.guest().cloned()).collect::<Vec<_>>());
+    Plan { id: PlanId("test".to_owned()), stack: p("shop"), base_revision: 0, destroy: false, resolved, actions }
+}
+
+/// Jobs of a plan with these actions.
+pub(crate) fn jobs(lab: &Lab, actions: Vec<Action>) -> Vec<JobSpec> {
+    let sites = BTreeMap::from([(lab.site.name.clone(), lab.site.clone())]);
+    rl_ops::compile(&plan(actions), &sites, &Ids::from_seed(clock(), 3)).unwrap()
+}
+
+/// The one job of a plan with one action.
+pub(crate) fn job(lab: &Lab, guest: &ResolvedGuest, kind: ActionKind) -> Vec<JobSpec> {
+    jobs(lab, vec![action(0, guest, kind)])
+}
