@@ -4,5 +4,6 @@
 mod drift;
 mod plan_cases;
 mod plan_properties;
+mod plan_scale;
 mod plan_world;
 mod resolve;

@@ -86,6 +86,11 @@ impl Reality {
     }
 
     fn create(&mut self, stamp: &Stamp, guest: &ResolvedGuest) {
+        self.make(stamp, guest);
+        self.book(guest);
+    }
+
+    fn make(&mut self, stamp: &Stamp, guest: &ResolvedGuest) {
         assert!(self.nodes[&guest.site][&guest.node].online, "the node is there");
         assert!(guest.features == rl_model::Features { nesting: guest.features.nesting, ..Default::default() });
         assert!(guest.unprivileged || !guest.features.nesting, "only root@pam sets features of privileged guests");
@@ -127,11 +132,24 @@ impl Reality {
         let real = RealGuest { kind, node, running, template: false, raw, pending: Vec::new() };
         let before = self.sites.get_mut(&guest.site).unwrap().insert(guest.vmid, real);
         assert!(before.is_none(), "CT {} already exists", guest.vmid);
-        self.book(guest);
+    }
+
+    /// Carries out a plan that only creates, without looking for leases to release first.
+    pub(crate) fn apply_quickly(&mut self, plan: &Plan) {
+        for action in &plan.actions {
+            let ActionKind::Create { guest } = &action.kind else { panic!("{action:?} is no creation") };
+            self.make(&action.stamp, guest);
+            self.lease(guest);
+        }
     }
 
     /// Books a guest's leases and the form it was applied in.
     fn book(&mut self, guest: &ResolvedGuest) {
+        self.settle(&guest.id, None);
+        self.lease(guest);
+    }
+
+    fn lease(&mut self, guest: &ResolvedGuest) {
         let leased = |nic: &rl_model::ResolvedNic| -> Vec<IpAddr> {
             [nic.ipv4.leased(), nic.ipv6.leased()].into_iter().flatten().collect()
         };
@@ -146,7 +164,6 @@ impl Reality {
             addresses: guest.nics.iter().map(|nic| (nic.name.clone(), leased(nic))).collect(),
             last: Some(guest.clone()),
         };
-        self.settle(&guest.id, None);
         let held = || HeldLease { guest: guest.id.clone(), state: LeaseState::Held };
         let site = self.leases.sites.entry(guest.site.clone()).or_default();
         site.vmids.insert(guest.vmid, held());
