@@ -199,3 +199,6 @@ pub(crate) fn parse_upid(upid: &str) -> Option<UpidParts<'_>> {
     let ok = hex(pid, &[8]) && hex(pstart, &[8, 9]) && hex(start, &[8]) && !kind.is_empty() && !user.is_empty();
     (ok && crate::api::format::is_label(node)).then_some(UpidParts { node, user })
 }
+
+#[cfg(test)]
+mod tests;

@@ -86,3 +86,6 @@ fn perl_json_error(text: &str) -> String {
         "malformed JSON string, neither tag, array, object, number, string or atom, at character offset {offset} (before \"{shown}\") {at}"
     )
 }
+
+#[cfg(test)]
+mod tests;

@@ -252,3 +252,6 @@ pub(crate) fn ancestors(path: &str) -> Vec<String> {
     }
     out
 }
+
+#[cfg(test)]
+mod tests;

@@ -19,7 +19,8 @@ const PATIENCE: std::time::Duration = std::time::Duration::from_secs(30);
 pub(crate) struct Client {
     connector: TlsConnector,
     address: String,
-    token: String,
+    /// Header lines that say who asks.
+    auth: String,
     stream: Option<TlsStream<TcpStream>>,
 }
 
@@ -58,14 +59,27 @@ impl Client {
         Self {
             connector: TlsConnector::from(Arc::new(config)),
             address: sim.urls()[node].trim_start_matches("https://").to_owned(),
-            token: sim.token().to_owned(),
+            auth: format!("Authorization: PVEAPIToken={}\r\n", sim.token()),
             stream: None,
         }
     }
 
     /// The same with another token.
     pub(crate) fn with_token(mut self, token: &str) -> Self {
-        token.clone_into(&mut self.token);
+        self.auth = format!("Authorization: PVEAPIToken={token}\r\n");
+        self
+    }
+
+    /// The same with a ticket and the CSRF token that goes with it.
+    pub(crate) fn with_ticket(mut self, ticket: &str, csrf: &str) -> Self {
+        let ticket = encode(ticket);
+        self.auth = format!("Cookie: PVEAuthCookie={ticket}\r\nCSRFPreventionToken: {csrf}\r\n");
+        self
+    }
+
+    /// The same without any credentials.
+    pub(crate) fn anonymous(mut self) -> Self {
+        self.auth.clear();
         self
     }
 
@@ -76,8 +90,8 @@ impl Client {
         let (query, body) =
             if method == "DELETE" { (format!("?{body}"), String::new()) } else { (String::new(), body) };
         let text = format!(
-            "{method} /api2/json{path}{query} HTTP/1.1\r\nHost: sim\r\nAuthorization: PVEAPIToken={}\r\nContent-Length: {}\r\n\r\n{body}",
-            self.token,
+            "{method} /api2/json{path}{query} HTTP/1.1\r\nHost: sim\r\n{}Content-Length: {}\r\n\r\n{body}",
+            self.auth,
             body.len()
         );
         if self.stream.is_none() {

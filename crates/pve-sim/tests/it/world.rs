@@ -85,6 +85,30 @@ async fn a_separated_token_may_do_only_what_both_may() {
 }
 
 #[tokio::test]
+async fn a_ticket_ends_after_two_hours_and_renews_itself() {
+    let config = SimConfig { auth_delay: Duration::ZERO, ..SimConfig::new(1) };
+    let sim = Sim::start(config).await.unwrap();
+    let mut nobody = Client::new(&sim, 0).anonymous();
+    let login = [("username", "root@pam"), ("password", "rapidlaunch")];
+    let data = nobody.send("POST", "/access/ticket", &login).await.data();
+    let (ticket, csrf) = (data["ticket"].as_str().unwrap(), data["CSRFPreventionToken"].as_str().unwrap());
+    let mut client = Client::new(&sim, 0).with_ticket(ticket, csrf);
+    client.send("POST", "/pools", &[("poolid", "lab")]).await.data();
+    let forged =
+        Client::new(&sim, 0).with_ticket(ticket, "6B03293D:bad").send("POST", "/pools", &[("poolid", "x")]).await;
+    assert_eq!((forged.status, forged.reason.as_str()), (401, "Permission denied - invalid csrf token"));
+
+    sim.control("POST", "/clock", json!({"advance": 7000})).await;
+    let renewed = nobody.send("POST", "/access/ticket", &[("username", "root@pam"), ("password", ticket)]).await.data();
+    sim.control("POST", "/clock", json!({"advance": 300})).await;
+    let old = client.send("GET", "/pools", &[]).await;
+    assert_eq!((old.status, old.reason.as_str()), (401, "Authentication failed!"));
+    let (ticket, csrf) = (renewed["ticket"].as_str().unwrap(), renewed["CSRFPreventionToken"].as_str().unwrap());
+    Client::new(&sim, 0).with_ticket(ticket, csrf).get("/pools").await;
+    sim.shutdown().await;
+}
+
+#[tokio::test]
 async fn few_workers_take_calls_one_after_another() {
     let config = SimConfig { worker_limit: 1, time_scale: 5.0, ..SimConfig::new(1) };
     let sim = Sim::start(config).await.unwrap();

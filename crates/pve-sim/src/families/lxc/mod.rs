@@ -223,3 +223,6 @@ fn check_digest(given: Option<&str>, config: &crate::world::config::Config) -> R
         _ => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests;
