@@ -153,7 +153,7 @@ async fn many_containers_are_no_bottleneck() {
     let ledger = sim.ledger();
     let created: BTreeSet<u32> = ledger.effects.iter().map(|e| e.vmid).collect();
     assert_eq!((created.len(), ledger.effects.len()), (COUNT, COUNT));
-    assert!(took < ideal.mul_f64(2.5), "{COUNT} creates took {took:?}, ideally {ideal:?}");
+    assert!(took < ideal.mul_f64(5.0), "{COUNT} creates took {took:?}, ideally {ideal:?}");
     let listed = Client::new(&sim, 3).get("/cluster/resources?type=vm").await;
     assert_eq!(listed.as_array().unwrap().len(), COUNT);
     sim.shutdown().await;
