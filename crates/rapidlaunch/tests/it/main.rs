@@ -1,0 +1,7 @@
+//! The program as a whole: the binary as a process of its own against a simulated site.
+#![allow(clippy::unwrap_used)]
+
+mod crash;
+mod faults;
+mod harness;
+mod rooms;
