@@ -58,15 +58,31 @@ pub(crate) async fn run(run: Run<'_>) -> Result<Left, CommandError> {
     let board = engine.progress();
     let shutdown = CancellationToken::new();
     let stop = shutdown.clone();
-    let running = tokio::spawn(async move { engine.run(stop).await });
+    let engine = Arc::new(engine);
+    let mut running = tokio::spawn({
+        let engine = Arc::clone(&engine);
+        async move { engine.run(stop).await }
+    });
+    // A job parked by an older release must get its chance before "blocked" is believed.
+    tokio::select! {
+        () = engine.registered() => {}
+        ended = &mut running => return Err(stopped(ended)),
+    }
     let left = follow(&run, &board, &running).await;
     shutdown.cancel();
     match running.await {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => return Err(CommandError::failed("the engine stopped").because(error)),
-        Err(error) => return Err(CommandError::failed("the engine ended unexpectedly").because(error)),
+        Ok(Ok(())) => left,
+        ended => Err(stopped(ended)),
     }
-    left
+}
+
+/// The error for an engine that ended by itself.
+fn stopped(ended: Result<Result<(), rl_engine::EngineError>, tokio::task::JoinError>) -> CommandError {
+    match ended {
+        Ok(Ok(())) => CommandError::failed("the engine stopped before the operation was settled"),
+        Ok(Err(error)) => CommandError::failed("the engine stopped").because(error),
+        Err(error) => CommandError::failed("the engine ended unexpectedly").because(error),
+    }
 }
 
 type Running = tokio::task::JoinHandle<Result<(), rl_engine::EngineError>>;
