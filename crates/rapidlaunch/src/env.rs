@@ -56,7 +56,8 @@ pub(crate) const PARENT: &str = "RAPIDLAUNCH_PARENT";
 pub(crate) fn die_with_parent() {
     let Some(parent) = text(PARENT).and_then(|pid| pid.parse::<u32>().ok()) else { return };
     let _ = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL));
-    let still_there = rustix::process::getppid().is_some_and(|pid| u32::try_from(pid.as_raw_nonzero().get()) == Ok(parent));
+    let still_there =
+        rustix::process::getppid().is_some_and(|pid| u32::try_from(pid.as_raw_nonzero().get()) == Ok(parent));
     if !still_there {
         let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
     }

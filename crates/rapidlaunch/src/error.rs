@@ -90,7 +90,6 @@ impl CommandError {
         Self::new(ErrorKind::Differences, "")
     }
 
-
     /// The command has printed all there is to say; only the exit code is left.
     pub(crate) fn said(kind: ErrorKind) -> Self {
         Self::new(kind, "")

@@ -78,7 +78,8 @@ fn init_log(verbose: u8, out: &Out) {
     let Ok(filter) = tracing_subscriber::EnvFilter::try_new(&filter) else {
         return out.say(&format!("RAPIDLAUNCH_LOG is not understood and ignored: {filter}"));
     };
-    let subscriber = tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(out.colour_err).with_env_filter(filter);
+    let subscriber =
+        tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(out.colour_err).with_env_filter(filter);
     if out.json() {
         let _ = subscriber.json().try_init();
     } else {

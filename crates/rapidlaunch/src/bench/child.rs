@@ -38,7 +38,8 @@ impl<'a> RapidLaunch<'a> {
 
     /// Runs a command to its end.
     pub(super) async fn run(&self, args: &[&str]) -> Result<Measured, CommandError> {
-        let failed = |error: std::io::Error| CommandError::failed("the program under measurement cannot be run").because(error);
+        let failed =
+            |error: std::io::Error| CommandError::failed("the program under measurement cannot be run").because(error);
         let program = std::env::current_exe().map_err(failed)?;
         let began = Instant::now();
         let mut child = Command::new(program)

@@ -4,7 +4,6 @@
 mod child;
 mod world;
 
-
 use serde_json::json;
 
 use crate::cli::args::BenchArgs;
@@ -57,7 +56,9 @@ async fn cli_start(out: &Out) -> Result<(), CommandError> {
 
 async fn apply_1000(out: &Out) -> Result<(), CommandError> {
     let world = World::start(10, APPLY_SPEED, 1_000).await?;
-    let applied = RapidLaunch::new(&world, APPLY_SPEED).run(&["apply", "--yes", "--output", "json", "--file", world.stack()]).await?;
+    let applied = RapidLaunch::new(&world, APPLY_SPEED)
+        .run(&["apply", "--yes", "--output", "json", "--file", world.stack()])
+        .await?;
     succeeded(&applied, "apply of 1,000 containers")?;
     let ideal = world.sim().ideal_creates(1_000, true);
     let calls = world.calls().await;
@@ -70,10 +71,14 @@ async fn apply_1000(out: &Out) -> Result<(), CommandError> {
 
 async fn plan_10000(out: &Out) -> Result<(), CommandError> {
     let world = World::start(10, FILL_SPEED, 10_000).await?;
-    let applied = RapidLaunch::new(&world, FILL_SPEED).run(&["apply", "--yes", "--output", "json", "--file", world.stack()]).await?;
+    let applied = RapidLaunch::new(&world, FILL_SPEED)
+        .run(&["apply", "--yes", "--output", "json", "--file", world.stack()])
+        .await?;
     succeeded(&applied, "apply of 10,000 containers")?;
     let before = world.calls().await;
-    let planned = RapidLaunch::new(&world, FILL_SPEED).run(&["plan", "--exit-code", "--output", "json", "--file", world.stack()]).await?;
+    let planned = RapidLaunch::new(&world, FILL_SPEED)
+        .run(&["plan", "--exit-code", "--output", "json", "--file", world.stack()])
+        .await?;
     succeeded(&planned, "plan of 10,000 unchanged containers")?;
     figure(out, "plan_noop_10000_s", planned.took.as_secs_f64(), "s", "< 1");
     figure(out, "plan_noop_10000_requests_per_site", (world.calls().await - before) as f64, "1", "< 10");

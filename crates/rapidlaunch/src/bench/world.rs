@@ -29,7 +29,8 @@ impl Drop for World {
 impl World {
     /// No site, only a folder with the smallest example.
     pub(super) fn idle() -> Result<Self, CommandError> {
-        let dir = std::env::temp_dir().join(format!("rapidlaunch-bench-{}-{}", std::process::id(), ulid::Ulid::generate()));
+        let dir =
+            std::env::temp_dir().join(format!("rapidlaunch-bench-{}-{}", std::process::id(), ulid::Ulid::generate()));
         let example = dir.join("first.yaml");
         let world = Self {
             sim: None,
@@ -48,8 +49,11 @@ impl World {
         let mut config = SimConfig::new(nodes);
         config.time_scale = speed;
         config.max_creates = HEAVY_PER_NODE;
-        let sim = Sim::start(config).await.map_err(|error| CommandError::failed("the simulator cannot start").because(error))?;
-        let ready: Value = serde_json::from_str(&sim.ready_line()).map_err(|error| CommandError::failed("the simulator's ready line cannot be read").because(error))?;
+        let sim = Sim::start(config)
+            .await
+            .map_err(|error| CommandError::failed("the simulator cannot start").because(error))?;
+        let ready: Value = serde_json::from_str(&sim.ready_line())
+            .map_err(|error| CommandError::failed("the simulator's ready line cannot be read").because(error))?;
         let token = world.dir.join("token");
         std::fs::write(&token, ready["token"].as_str().unwrap_or_default()).map_err(failed)?;
         private(&token).map_err(failed)?;

@@ -83,7 +83,8 @@ async fn one(
     args: &ApplyArgs,
     out: &Out,
 ) -> Result<Applied, CommandError> {
-    let mut applied = Applied { stack: name.clone(), resumed: None, planned: None, operation: None, proof: None, ending: None };
+    let mut applied =
+        Applied { stack: name.clone(), resumed: None, planned: None, operation: None, proof: None, ending: None };
     if let Some(id) = data.unfinished(name).await? {
         out.say(&format!("Stack {name} has the unfinished operation {id}: going on with it first."));
         applied.resumed = Some(id);
@@ -133,7 +134,8 @@ pub(crate) fn refuse_blocked(planned: &Planned, partial: bool) -> Result<(), Com
     if !planned.report.is_blocked() {
         return Ok(());
     }
-    let general = planned.report.notes.iter().any(|note| note.level == rl_model::NoteLevel::Blocked && note.guest.is_none());
+    let general =
+        planned.report.notes.iter().any(|note| note.level == rl_model::NoteLevel::Blocked && note.guest.is_none());
     if partial && !general {
         return Ok(());
     }
@@ -149,11 +151,31 @@ pub(crate) fn refuse_blocked(planned: &Planned, partial: bool) -> Result<(), Com
 pub(crate) fn said(ending: &Ending, id: OperationId, out: &Out) -> Option<ErrorKind> {
     let (kind, text) = match ending {
         Ending::Done => return None,
-        Ending::Failed => (ErrorKind::Failed, format!("Operation {id} failed. `rapidlaunch op show {id}` tells each step; apply again to go on.")),
-        Ending::Stuck => (ErrorKind::Failed, format!("Operation {id} is stuck: something could not be undone. `rapidlaunch op show {id}` tells what; then `rapidlaunch op retry {id}`.")),
-        Ending::Cancelled => (ErrorKind::Failed, format!("Operation {id} was cancelled; what its running jobs had done is undone.")),
-        Ending::Blocked => (ErrorKind::Blocked, format!("Operation {id} is blocked until a person acts. Afterwards `rapidlaunch op retry {id}`, or `rapidlaunch op cancel {id}`.")),
-        Ending::Detached => (ErrorKind::Interrupted, format!("Detached. Operation {id} goes on with `rapidlaunch op watch {id}` or the same command; `rapidlaunch op cancel {id}` undoes what is half done.")),
+        Ending::Failed => (
+            ErrorKind::Failed,
+            format!("Operation {id} failed. `rapidlaunch op show {id}` tells each step; apply again to go on."),
+        ),
+        Ending::Stuck => (
+            ErrorKind::Failed,
+            format!(
+                "Operation {id} is stuck: something could not be undone. `rapidlaunch op show {id}` tells what; then `rapidlaunch op retry {id}`."
+            ),
+        ),
+        Ending::Cancelled => {
+            (ErrorKind::Failed, format!("Operation {id} was cancelled; what its running jobs had done is undone."))
+        }
+        Ending::Blocked => (
+            ErrorKind::Blocked,
+            format!(
+                "Operation {id} is blocked until a person acts. Afterwards `rapidlaunch op retry {id}`, or `rapidlaunch op cancel {id}`."
+            ),
+        ),
+        Ending::Detached => (
+            ErrorKind::Interrupted,
+            format!(
+                "Detached. Operation {id} goes on with `rapidlaunch op watch {id}` or the same command; `rapidlaunch op cancel {id}` undoes what is half done."
+            ),
+        ),
     };
     out.say(&text);
     Some(kind)

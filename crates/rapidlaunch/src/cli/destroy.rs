@@ -16,7 +16,8 @@ pub(crate) async fn run(global: &Global, args: &DestroyArgs, out: &Out) -> Resul
     operate::need_consent(args.yes, out)?;
     let data = Data::open(global).await?;
     let subject = planning::subject(&data, &args.stack, out).await?;
-    let policy = rl_model::Policy { allow_data_loss: args.allow_data_loss.iter().cloned().collect(), ..Default::default() };
+    let policy =
+        rl_model::Policy { allow_data_loss: args.allow_data_loss.iter().cloned().collect(), ..Default::default() };
     let mut results = Vec::new();
     let mut worst = None;
     for name in &subject.stacks {
@@ -35,7 +36,8 @@ pub(crate) async fn run(global: &Global, args: &DestroyArgs, out: &Out) -> Resul
             let id = operate::start(&data, &planned, "destroy").await?;
             let ending = operate::run(&data, &planned.sites, id, out).await?;
             worst = said(&ending, id, out);
-            result["operation"] = serde_json::json!({ "id": id.to_string(), "state": ending.state().map(|state| state.as_str()) });
+            result["operation"] =
+                serde_json::json!({ "id": id.to_string(), "state": ending.state().map(|state| state.as_str()) });
         }
         if worst.is_none() {
             let proof = operate::prove_destroyed(&planned).await?;

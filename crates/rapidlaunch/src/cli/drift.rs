@@ -46,7 +46,11 @@ pub(crate) async fn run(global: &Global, args: &DriftArgs, out: &Out) -> Result<
 
 async fn applied_stacks(data: &Data) -> Result<Vec<StackName>, CommandError> {
     let stacks = data.store.stacks().await.map_err(store_error)?;
-    Ok(stacks.into_iter().filter(|stack| stack.applied.is_some() && stack.state != StackState::Destroyed).map(|stack| stack.name).collect())
+    Ok(stacks
+        .into_iter()
+        .filter(|stack| stack.applied.is_some() && stack.state != StackState::Destroyed)
+        .map(|stack| stack.name)
+        .collect())
 }
 
 async fn of_stack(data: &Data, name: &StackName, out: &Out) -> Result<Vec<Drift>, CommandError> {

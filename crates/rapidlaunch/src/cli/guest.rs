@@ -34,7 +34,10 @@ pub(crate) async fn run(global: &Global, command: &GuestCommand, out: &Out) -> R
         }
         GuestCommand::Snapshot(SnapshotCommand::Rollback { snapshot, yes }) => {
             operate::need_consent(*yes, out)?;
-            let question = format!("Return {} to snapshot {}? What was written since is lost.", snapshot.guest.guest, snapshot.name);
+            let question = format!(
+                "Return {} to snapshot {}? What was written since is lost.",
+                snapshot.guest.guest, snapshot.name
+            );
             if !yes && !out.ask(&question) {
                 return Err(CommandError::input("not done: the answer was no; nothing was touched"));
             }
@@ -50,19 +53,27 @@ async fn find(data: &Data, guest: &GuestRef) -> Result<GuestRecord, CommandError
         None => (None, guest.guest.as_str()),
     };
     let all = data.store.all_guests().await.map_err(store_error)?;
-    let mut found: Vec<GuestRecord> =
-        all.into_iter().filter(|g| g.name.as_str() == name && stack.is_none_or(|stack| g.stack.as_str() == stack)).collect();
+    let mut found: Vec<GuestRecord> = all
+        .into_iter()
+        .filter(|g| g.name.as_str() == name && stack.is_none_or(|stack| g.stack.as_str() == stack))
+        .collect();
     match found.len() {
         1 => Ok(found.remove(0)),
-        0 => Err(CommandError::input(format!("there is no guest `{}`", guest.guest)).hinted("`rapidlaunch guest ls` lists them")),
+        0 => Err(CommandError::input(format!("there is no guest `{}`", guest.guest))
+            .hinted("`rapidlaunch guest ls` lists them")),
         _ => {
             let stacks: Vec<String> = found.iter().map(|g| format!("{}/{}", g.stack, g.name)).collect();
-            Err(CommandError::input(format!("several stacks have a guest `{name}`")).hinted(format!("name one of {}", stacks.join(", "))))
+            Err(CommandError::input(format!("several stacks have a guest `{name}`"))
+                .hinted(format!("name one of {}", stacks.join(", "))))
         }
     }
 }
 
-async fn connect_sites(data: &Data, names: impl IntoIterator<Item = SiteName>, out: &Out) -> Result<Sites, CommandError> {
+async fn connect_sites(
+    data: &Data,
+    names: impl IntoIterator<Item = SiteName>,
+    out: &Out,
+) -> Result<Sites, CommandError> {
     let mut sites = Vec::new();
     for name in names {
         sites.extend(data.site(&name).await?);
@@ -85,28 +96,44 @@ async fn list(data: &Data, stack: Option<&StackName>, out: &Out) -> Result<(), C
                 let guests = observed.sites.into_values().flat_map(|site| site.guests.into_values());
                 seen.extend(guests.map(|guest| ((name.clone(), guest.vmid), guest)));
             }
-            Err(error) => out.say(&CommandError::failed(format!("site {name} cannot be read; its guests are shown as unknown")).because(error).text(out.colour_err)),
+            Err(error) => out.say(
+                &CommandError::failed(format!("site {name} cannot be read; its guests are shown as unknown"))
+                    .because(error)
+                    .text(out.colour_err),
+            ),
         }
     }
     let rows: Vec<(GuestRecord, &'static str, String)> = records
         .into_iter()
         .map(|record| {
-            let now = seen.get(&(record.site.clone(), record.vmid)).filter(|now| now.has_stamp_tag(&Stamp::tag_of(&record.id)));
+            let now = seen
+                .get(&(record.site.clone(), record.vmid))
+                .filter(|now| now.has_stamp_tag(&Stamp::tag_of(&record.id)));
             let state = now.map_or("gone", |now| status(now.status));
-            let state = if sites.is_empty() || !seen.keys().any(|(site, _)| *site == record.site) { "unknown" } else { state };
+            let state =
+                if sites.is_empty() || !seen.keys().any(|(site, _)| *site == record.site) { "unknown" } else { state };
             let node = now.map_or_else(|| record.node.to_string(), |now| now.node.to_string());
             (record, state, node)
         })
         .collect();
     if out.json() {
-        let guests: Vec<serde_json::Value> = rows.iter().map(|(record, state, node)| json(record, state, node)).collect();
+        let guests: Vec<serde_json::Value> =
+            rows.iter().map(|(record, state, node)| json(record, state, node)).collect();
         out.print_json(&serde_json::json!({ "guests": guests }));
         return Ok(());
     }
     let rows = rows
         .iter()
         .map(|(record, state, node)| {
-            vec![record.stack.to_string(), record.name.to_string(), record.site.to_string(), node.clone(), record.vmid.to_string(), (*state).to_owned(), addresses(record).join(" ")]
+            vec![
+                record.stack.to_string(),
+                record.name.to_string(),
+                record.site.to_string(),
+                node.clone(),
+                record.vmid.to_string(),
+                (*state).to_owned(),
+                addresses(record).join(" "),
+            ]
         })
         .collect();
     out.print(&table(&["stack", "guest", "site", "node", "VMID", "state", "addresses"], rows));
@@ -171,7 +198,12 @@ fn target(data: &Data, record: &GuestRecord) -> Result<Target, CommandError> {
     let guest = record.applied.as_ref().ok_or_else(|| {
         CommandError::input(format!("{} was never made", record.name)).hinted("apply its stack first")
     })?;
-    let stamp = Stamp { guest: record.id.clone(), stack: record.stack.clone(), name: record.name.clone(), controller: data.store.controller() };
+    let stamp = Stamp {
+        guest: record.id.clone(),
+        stack: record.stack.clone(),
+        name: record.name.clone(),
+        controller: data.store.controller(),
+    };
     let mut target = Target::applied(stamp, guest);
     target.vmid = record.vmid;
     target.node = record.node.clone();
@@ -184,7 +216,8 @@ async fn act(global: &Global, guest: &GuestRef, verb: GuestVerb, out: &Out) -> R
     let target = target(&data, &record)?;
     let sites = connect_sites(&data, [record.site.clone()], out).await?;
     let ids = Ids::from_os(Arc::new(SystemClock::new()));
-    let job = compile_guest(target, verb, &ids).map_err(|error| CommandError::failed("the job cannot be written down").because(error))?;
+    let job = compile_guest(target, verb, &ids)
+        .map_err(|error| CommandError::failed("the job cannot be written down").because(error))?;
     let summary = job.key.clone();
     let id = operate::start_on_guest(&data, &record.site, &record.stack, summary.clone(), job).await?;
     let ending = operate::run(&data, &sites, id, out).await?;
@@ -203,11 +236,11 @@ async fn act(global: &Global, guest: &GuestRef, verb: GuestVerb, out: &Out) -> R
 async fn snapshots(data: &Data, guest: &GuestRef, out: &Out) -> Result<(), CommandError> {
     let record = find(data, guest).await?;
     let sites = connect_sites(data, [record.site.clone()], out).await?;
-    let api = sites.get(&record.site).ok_or_else(|| CommandError::input(format!("site `{}` is not known", record.site)))?;
-    let names = api
-        .snapshots(&record.node, record.vmid)
-        .await
-        .map_err(|error| CommandError::failed(format!("the snapshots of {} cannot be read", record.name)).because(error))?;
+    let api =
+        sites.get(&record.site).ok_or_else(|| CommandError::input(format!("site `{}` is not known", record.site)))?;
+    let names = api.snapshots(&record.node, record.vmid).await.map_err(|error| {
+        CommandError::failed(format!("the snapshots of {} cannot be read", record.name)).because(error)
+    })?;
     if out.json() {
         out.print_json(&serde_json::json!({ "guest": record.name, "snapshots": names }));
     } else {

@@ -1,9 +1,9 @@
 //! The commands, one file each.
 
-pub(crate) mod args;
-pub(crate) mod completion;
 mod apply;
+pub(crate) mod args;
 mod bench;
+pub(crate) mod completion;
 mod demo;
 mod destroy;
 mod drift;

@@ -18,7 +18,9 @@ use crate::work::runner::{self, journal_error};
 /// Lists, shows, follows, cancels and retries operations.
 pub(crate) async fn run(global: &Global, command: &OpCommand, out: &Out) -> Result<(), CommandError> {
     match command {
-        OpCommand::Ls { stack, unfinished } => list(global, stack.as_ref().map(ToString::to_string), *unfinished, out).await,
+        OpCommand::Ls { stack, unfinished } => {
+            list(global, stack.as_ref().map(ToString::to_string), *unfinished, out).await
+        }
         OpCommand::Show(op) => show(global, op, out).await,
         OpCommand::Watch(op) => watch(global, op, out).await,
         OpCommand::Cancel(op) => cancel(global, op, out).await,
@@ -63,7 +65,8 @@ async fn show(global: &Global, op: &OpRef, out: &Out) -> Result<(), CommandError
     let data = Data::look(global).await?;
     let (record, jobs) = whole(&data, op).await?;
     if out.json() {
-        let jobs: Vec<serde_json::Value> = jobs.iter().map(|(job, steps)| render::operation::job_json(job, steps)).collect();
+        let jobs: Vec<serde_json::Value> =
+            jobs.iter().map(|(job, steps)| render::operation::job_json(job, steps)).collect();
         let mut value = render::operation::json(&record);
         value["jobs"] = serde_json::json!(jobs);
         out.print_json(&value);
@@ -109,7 +112,8 @@ async fn cancel(global: &Global, op: &OpRef, out: &Out) -> Result<(), CommandErr
     if data.is_looking() {
         // Another process runs it; it looks for this file and obeys.
         let file = dir(global)?.join(format!("cancel-{id}"));
-        std::fs::write(&file, b"").map_err(|error| CommandError::failed("the wish to cancel cannot be left").because(error))?;
+        std::fs::write(&file, b"")
+            .map_err(|error| CommandError::failed("the wish to cancel cannot be left").because(error))?;
         out.say(&format!("Asked the process that runs operation {id} to cancel it."));
         return Ok(());
     }
@@ -131,8 +135,12 @@ async fn retry(global: &Global, op: &OpRef, out: &Out) -> Result<(), CommandErro
     let record = data.operation(&op.id).await?;
     let count = data.journal().retry(record.info.id, env::actor(), runner::now()).await.map_err(journal_error)?;
     if count == 0 {
-        return Err(CommandError::input(format!("operation {} has no job to try again: it is {}", record.info.id, record.status.state.as_str()))
-            .hinted("what failed and was undone is planned again by `apply`"));
+        return Err(CommandError::input(format!(
+            "operation {} has no job to try again: it is {}",
+            record.info.id,
+            record.status.state.as_str()
+        ))
+        .hinted("what failed and was undone is planned again by `apply`"));
     }
     go_on(&data, &record, out).await
 }

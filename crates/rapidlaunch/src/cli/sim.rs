@@ -43,7 +43,10 @@ fn read<T: DeserializeOwned>(path: &Path) -> Result<T, CommandError> {
     let wrong = || CommandError::input(format!("{} cannot be used; nothing was started", path.display()));
     let size = std::fs::metadata(path).map_err(|error| wrong().because(error))?.len();
     if size > FILE_BYTES_MAX {
-        return Err(CommandError::input(format!("{} has {size} bytes, at most {FILE_BYTES_MAX} are read", path.display())));
+        return Err(CommandError::input(format!(
+            "{} has {size} bytes, at most {FILE_BYTES_MAX} are read",
+            path.display()
+        )));
     }
     let text = std::fs::read_to_string(path).map_err(|error| wrong().because(error))?;
     // The error of serde_json names line, column and the key that is wrong.

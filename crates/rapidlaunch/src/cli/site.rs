@@ -26,7 +26,8 @@ pub(crate) async fn run(global: &Global, command: &SiteCommand, out: &Out) -> Re
 }
 
 async fn sites(data: &Data, files: &[PathBuf], out: &Out) -> Result<BTreeMap<SiteName, Site>, CommandError> {
-    let mut sites: BTreeMap<SiteName, Site> = data.sites().await?.into_iter().map(|site| (site.name.clone(), site)).collect();
+    let mut sites: BTreeMap<SiteName, Site> =
+        data.sites().await?.into_iter().map(|site| (site.name.clone(), site)).collect();
     if !files.is_empty() {
         let inputs = crate::work::inputs::read(files, &data.known().await?, out)?;
         sites.extend(inputs.manifest.sites);
@@ -64,9 +65,10 @@ async fn list(data: &Data, files: &[PathBuf], out: &Out) -> Result<(), CommandEr
 
 async fn check(data: &Data, name: &SiteName, files: &[PathBuf], out: &Out) -> Result<(), CommandError> {
     let sites = sites(data, files, out).await?;
-    let site = sites
-        .get(name)
-        .ok_or_else(|| CommandError::input(format!("site `{name}` is not known")).hinted("give its file with -f FILE; `rapidlaunch site ls` lists the known ones"))?;
+    let site = sites.get(name).ok_or_else(|| {
+        CommandError::input(format!("site `{name}` is not known"))
+            .hinted("give its file with -f FILE; `rapidlaunch site ls` lists the known ones")
+    })?;
     let mut check = SiteCheck::default();
     for endpoint in &site.endpoints {
         let alone = Site { endpoints: vec![endpoint.clone()], ..site.clone() };
@@ -92,18 +94,30 @@ async fn deeper(data: &Data, site: &Site, files: &[PathBuf], out: &Out) -> Resul
         }
     };
     let seen = &observed.sites[&site.name];
-    let offline: Vec<String> = seen.nodes.iter().filter(|(_, node)| !node.online).map(|(name, _)| name.to_string()).collect();
-    let found = format!("{} nodes, {} guests, {}", seen.nodes.len(), seen.guests.len(), if seen.quorate { "quorate" } else { "no quorum" });
+    let offline: Vec<String> =
+        seen.nodes.iter().filter(|(_, node)| !node.online).map(|(name, _)| name.to_string()).collect();
+    let found = format!(
+        "{} nodes, {} guests, {}",
+        seen.nodes.len(),
+        seen.guests.len(),
+        if seen.quorate { "quorate" } else { "no quorum" }
+    );
     items.push(CheckItem {
         name: "cluster".to_owned(),
         ok: seen.quorate && offline.is_empty() && !seen.nodes.is_empty(),
         found: if offline.is_empty() { found } else { format!("{found}, offline: {}", offline.join(", ")) },
         hint: seen.nodes.is_empty().then(|| "the token sees no node: give it Sys.Audit on /nodes".to_owned()),
     });
-    items.extend(seen.unread.iter().map(|unread| CheckItem { name: unread.what.clone(), ok: false, found: unread.why.clone(), hint: None }));
+    items.extend(seen.unread.iter().map(|unread| CheckItem {
+        name: unread.what.clone(),
+        ok: false,
+        found: unread.why.clone(),
+        hint: None,
+    }));
     let (plans, failed) = plans(data, site, files, out).await?;
     items.extend(failed);
-    let storages: BTreeSet<StorageId> = site.images.values().map(rl_model::VolumeId::storage).chain(site.storage.clone()).collect();
+    let storages: BTreeSet<StorageId> =
+        site.images.values().map(rl_model::VolumeId::storage).chain(site.storage.clone()).collect();
     let storages: Vec<StorageId> = storages.into_iter().collect();
     let plans: Vec<&Plan> = plans.iter().collect();
     items.extend(check_privileges(&api, &needs(&site.name, &observed, &storages, &plans)).await);
@@ -111,7 +125,12 @@ async fn deeper(data: &Data, site: &Site, files: &[PathBuf], out: &Out) -> Resul
 }
 
 /// The plans of the given stacks, and what kept one from being made.
-async fn plans(data: &Data, site: &Site, files: &[PathBuf], out: &Out) -> Result<(Vec<Plan>, Vec<CheckItem>), CommandError> {
+async fn plans(
+    data: &Data,
+    site: &Site,
+    files: &[PathBuf],
+    out: &Out,
+) -> Result<(Vec<Plan>, Vec<CheckItem>), CommandError> {
     let (mut plans, mut failed) = (Vec::new(), Vec::new());
     if files.is_empty() {
         return Ok((plans, failed));
@@ -152,6 +171,10 @@ fn show(name: &SiteName, check: &SiteCheck, out: &Out) {
         }
     }
     let bad = check.items.iter().filter(|item| !item.ok).count();
-    let verdict = if bad == 0 { style.green("The site is ready.") } else { style.red(&format!("{bad} of {} points need attention.", check.items.len())) };
+    let verdict = if bad == 0 {
+        style.green("The site is ready.")
+    } else {
+        style.red(&format!("{bad} of {} points need attention.", check.items.len()))
+    };
     out.print(&format!("{text}\n{}\n", style.bold(&verdict)));
 }

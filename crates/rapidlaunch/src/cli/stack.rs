@@ -44,7 +44,13 @@ async fn list(data: &Data, out: &Out) -> Result<(), CommandError> {
         .map(|stack| {
             let guests = stack.applied.as_ref().map_or(0, |applied| applied.guests.len());
             let applied = stack.applied_revision.map_or_else(|| "-".to_owned(), |revision| revision.to_string());
-            vec![stack.name.to_string(), stack.state.as_str().to_owned(), stack.revision.to_string(), applied, guests.to_string()]
+            vec![
+                stack.name.to_string(),
+                stack.state.as_str().to_owned(),
+                stack.revision.to_string(),
+                applied,
+                guests.to_string(),
+            ]
         })
         .collect();
     out.print(&table(&["stack", "state", "revision", "applied", "guests"], rows));

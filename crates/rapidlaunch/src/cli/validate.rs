@@ -12,8 +12,11 @@ use crate::work::inputs;
 pub(crate) fn run(args: &Files, out: &Out) -> Result<(), CommandError> {
     let inputs = inputs::read_quietly(&args.files, &Known::default(), out)?;
     let manifest = &inputs.manifest;
-    let guests: usize =
-        manifest.stacks.values().flat_map(|stack| stack.containers.values().map(|container| stack.guest_names(container).len())).sum();
+    let guests: usize = manifest
+        .stacks
+        .values()
+        .flat_map(|stack| stack.containers.values().map(|container| stack.guest_names(container).len()))
+        .sum();
     if out.json() {
         let names = |keys: Vec<String>| keys;
         out.print_json(&serde_json::json!({

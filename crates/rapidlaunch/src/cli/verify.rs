@@ -37,7 +37,8 @@ pub(crate) async fn run(global: &Global, args: &StackRef, out: &Out) -> Result<(
 pub(crate) async fn applied(data: &Data, name: &StackName) -> Result<ResolvedStack, CommandError> {
     let record = data.store.stack(name).await.map_err(store_error)?;
     let resolved = record.and_then(|record| record.applied).ok_or_else(|| {
-        CommandError::input(format!("stack `{name}` was never applied to its end")).hinted("apply it first; there is nothing to compare with")
+        CommandError::input(format!("stack `{name}` was never applied to its end"))
+            .hinted("apply it first; there is nothing to compare with")
     })?;
     operate::as_recorded(data, resolved).await
 }
@@ -50,7 +51,9 @@ pub(crate) fn sites_of(
     let names: std::collections::BTreeSet<&SiteName> = resolved.guests.values().map(|guest| &guest.site).collect();
     let find = |name: &SiteName| {
         let site = known.get(name).cloned();
-        site.ok_or_else(|| CommandError::input(format!("site `{name}` is not known")).hinted("give its file with -f FILE"))
+        site.ok_or_else(|| {
+            CommandError::input(format!("site `{name}` is not known")).hinted("give its file with -f FILE")
+        })
     };
     names.into_iter().map(find).collect()
 }

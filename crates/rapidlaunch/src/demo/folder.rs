@@ -28,14 +28,17 @@ impl Folder {
     /// Opens the folder below the data directory and takes its lock.
     pub(super) fn open(global: &Global, fresh: bool) -> Result<Self, CommandError> {
         let dir = data::dir(global)?.join("demo");
-        let failed = |error: std::io::Error| CommandError::failed(format!("the demo's folder {} cannot be used", dir.display())).because(error);
+        let failed = |error: std::io::Error| {
+            CommandError::failed(format!("the demo's folder {} cannot be used", dir.display())).because(error)
+        };
         std::fs::create_dir_all(&dir).map_err(failed)?;
         std::fs::set_permissions(&dir, std::fs::Permissions::from_mode(0o700)).map_err(failed)?;
         let lock = File::create(dir.join("lock")).map_err(failed)?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
-                return Err(CommandError::failed("another demo is running").hinted("end it with Ctrl-C, or give this one its own --data DIR"));
+                return Err(CommandError::failed("another demo is running")
+                    .hinted("end it with Ctrl-C, or give this one its own --data DIR"));
             }
             Err(TryLockError::Error(error)) => return Err(failed(error)),
         }
@@ -111,8 +114,9 @@ impl Folder {
     }
 
     fn write(&self, name: &str, text: &str) -> Result<(), CommandError> {
-        write_private(&self.dir.join(name), text)
-            .map_err(|error| CommandError::failed(format!("{name} cannot be written into {}", self.dir.display())).because(error))
+        write_private(&self.dir.join(name), text).map_err(|error| {
+            CommandError::failed(format!("{name} cannot be written into {}", self.dir.display())).because(error)
+        })
     }
 }
 

@@ -81,7 +81,11 @@ impl Launch<'_> {
     }
 
     /// Applies, and kills the process when so many containers are made. `Some` when it was quicker.
-    pub(super) async fn apply_and_kill(&self, sites: &[SimulatedSite], creates: u64) -> Result<Option<Run>, CommandError> {
+    pub(super) async fn apply_and_kill(
+        &self,
+        sites: &[SimulatedSite],
+        creates: u64,
+    ) -> Result<Option<Run>, CommandError> {
         let mut child = self.spawn()?;
         loop {
             if let Some(status) = child.try_wait().map_err(failed)? {

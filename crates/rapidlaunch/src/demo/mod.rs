@@ -63,7 +63,12 @@ impl Teller<'_> {
 }
 
 /// Applies the example stacks, killing the first run in the middle, until one run ends by itself.
-async fn launch(folder: &Folder, sites: &[SimulatedSite], args: &DemoArgs, teller: &Teller<'_>) -> Result<Run, CommandError> {
+async fn launch(
+    folder: &Folder,
+    sites: &[SimulatedSite],
+    args: &DemoArgs,
+    teller: &Teller<'_>,
+) -> Result<Run, CommandError> {
     let launch = Launch { folder, speed: args.speed, json: teller.out.json() };
     if sites::creates(sites).await? == 0 {
         teller.step("applying the example stacks; the process is killed (SIGKILL) in the middle");
@@ -88,7 +93,13 @@ async fn launch(folder: &Folder, sites: &[SimulatedSite], args: &DemoArgs, telle
     Err(CommandError::failed("the demo's data directory is held by another process"))
 }
 
-async fn finish(run: &Run, sites: &[SimulatedSite], began: Instant, args: &DemoArgs, out: &Out) -> Result<(), CommandError> {
+async fn finish(
+    run: &Run,
+    sites: &[SimulatedSite],
+    began: Instant,
+    args: &DemoArgs,
+    out: &Out,
+) -> Result<(), CommandError> {
     let figures = sites::figures(sites).await?;
     let seconds = began.elapsed().as_secs_f64();
     let doubled = figures.made_twice;
@@ -107,7 +118,10 @@ async fn finish(run: &Run, sites: &[SimulatedSite], began: Instant, args: &DemoA
         let style = Style::new(out.colour);
         let text = format!(
             "{} containers on {} sites in {seconds:.1} s with {} API calls; made twice: {doubled}. The nodes ran {} times faster than real ones.",
-            figures.creates, sites.len(), figures.calls, args.speed
+            figures.creates,
+            sites.len(),
+            figures.calls,
+            args.speed
         );
         out.print(&format!("\n{}\n", style.bold(&text)));
     }

@@ -80,7 +80,9 @@ impl SimulatedSite {
 
     async fn ledger(&self) -> Result<Value, CommandError> {
         let url = format!("{}/ledger", self.ready.control);
-        let failed = |error: reqwest::Error| CommandError::failed(format!("the simulated site {} does not answer", self.name)).because(error);
+        let failed = |error: reqwest::Error| {
+            CommandError::failed(format!("the simulated site {} does not answer", self.name)).because(error)
+        };
         client()?.get(url).send().await.map_err(failed)?.json().await.map_err(failed)
     }
 }
@@ -91,7 +93,11 @@ fn client() -> Result<reqwest::Client, CommandError> {
 }
 
 /// Finds the sites of a demo that was cut off, or starts new ones. Without its sites, what the demo stored is worthless and is taken away.
-pub(super) async fn start(folder: &Folder, speed: f64, teller: &Teller<'_>) -> Result<Vec<SimulatedSite>, CommandError> {
+pub(super) async fn start(
+    folder: &Folder,
+    speed: f64,
+    teller: &Teller<'_>,
+) -> Result<Vec<SimulatedSite>, CommandError> {
     if let Some(sites) = found_again(folder).await {
         return Ok(sites);
     }
@@ -124,7 +130,9 @@ async fn found_again(folder: &Folder) -> Option<Vec<SimulatedSite>> {
 }
 
 async fn start_one(name: &str, seed: u64, speed: f64) -> Result<SimulatedSite, CommandError> {
-    let failed = |error: std::io::Error| CommandError::failed(format!("the simulated site {name} cannot be started")).because(error);
+    let failed = |error: std::io::Error| {
+        CommandError::failed(format!("the simulated site {name} cannot be started")).because(error)
+    };
     let program = std::env::current_exe().map_err(failed)?;
     let mut child = Command::new(program)
         .args(["sim", "--listen", "127.0.0.1:0", "--nodes", "3"])
@@ -145,7 +153,8 @@ async fn start_one(name: &str, seed: u64, speed: f64) -> Result<SimulatedSite, C
         Ok(Ok(_)) => serde_json::from_str(&line).ok(),
         _ => None,
     };
-    let ready = ready.ok_or_else(|| CommandError::failed(format!("the simulated site {name} did not say that it is ready")))?;
+    let ready =
+        ready.ok_or_else(|| CommandError::failed(format!("the simulated site {name} did not say that it is ready")))?;
     Ok(SimulatedSite { name: name.to_owned(), pid, ready, child: Some(child) })
 }
 

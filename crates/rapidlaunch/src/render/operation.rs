@@ -112,7 +112,12 @@ fn show_job(out: &mut String, job: &JobRecord, steps: &[StepRecord], style: Styl
             StepState::Withdrawn => style.dim("refused"),
             StepState::Unknown => style.red("unknown"),
         };
-        let upid = step.ext_ref.as_ref().filter(|text| text.starts_with("UPID:")).map(|upid| style.dim(upid)).unwrap_or_default();
+        let upid = step
+            .ext_ref
+            .as_ref()
+            .filter(|text| text.starts_with("UPID:"))
+            .map(|upid| style.dim(upid))
+            .unwrap_or_default();
         let _ = writeln!(out, "      {verb}{:<22} {state}  {upid}", step.name);
     }
 }

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use rl_model::{
-    Action, ActionKind, AddressMode, Change, Consequence, FieldKey, GuestName, Memory, Note, NoteLevel, Placement, Plan,
-    PlanReport, PropertyString, ResolvedGuest,
+    Action, ActionKind, AddressMode, Change, Consequence, FieldKey, GuestName, Memory, Note, NoteLevel, Placement,
+    Plan, PlanReport, PropertyString, ResolvedGuest,
 };
 
 use super::style::{Style, count};
@@ -50,16 +50,22 @@ fn action_text(out: &mut String, action: &Action, placement: Option<&Placement>,
         }
         ActionKind::Replace { guest, changes, was_running, .. } => {
             changes_text(out, changes, style);
-            let gone = if *was_running { "it is shut down, destroyed and made anew" } else { "it is destroyed and made anew" };
+            let gone =
+                if *was_running { "it is shut down, destroyed and made anew" } else { "it is destroyed and made anew" };
             let _ = writeln!(out, "      {}", style.magenta(gone));
             volumes_lost(out, guest, style);
         }
         ActionKind::Remove { was_running, .. } => {
-            let gone = if *was_running { "it is shut down and destroyed with its disks" } else { "it is destroyed with its disks" };
+            let gone = if *was_running {
+                "it is shut down and destroyed with its disks"
+            } else {
+                "it is destroyed with its disks"
+            };
             let _ = writeln!(out, "      {}", style.red(gone));
         }
         ActionKind::Forget => {
-            let _ = writeln!(out, "      {}", style.dim("it is gone already; its VMID, MACs and addresses are given back"));
+            let _ =
+                writeln!(out, "      {}", style.dim("it is gone already; its VMID, MACs and addresses are given back"));
         }
     }
     let told = matches!(action.kind, ActionKind::Create { .. } | ActionKind::Forget);
@@ -72,7 +78,8 @@ fn action_text(out: &mut String, action: &Action, placement: Option<&Placement>,
 fn create(out: &mut String, guest: &ResolvedGuest, placement: Option<&Placement>, style: Style) {
     let cores = count(guest.cores as usize, "core", "cores");
     let swap = if guest.swap == Memory::from_mib(0) { String::new() } else { format!(", {} swap", guest.swap) };
-    let _ = writeln!(out, "      size         {cores}, {} memory{swap}, {} on {}", guest.memory, guest.disk, guest.storage);
+    let _ =
+        writeln!(out, "      size         {cores}, {} memory{swap}, {} on {}", guest.memory, guest.disk, guest.storage);
     let _ = writeln!(out, "      image        {}", guest.image);
     for nic in &guest.nics {
         let vlan = nic.vlan.map(|vlan| format!(" vlan {vlan}")).unwrap_or_default();
@@ -82,7 +89,14 @@ fn create(out: &mut String, guest: &ResolvedGuest, placement: Option<&Placement>
         let _ = writeln!(out, "      {label:<12} {addresses}, {} on {}{vlan}", nic.mac, nic.bridge);
     }
     for volume in &guest.volumes {
-        let _ = writeln!(out, "      {:<12} {} at {} on {}", volume.slot.to_string(), volume.size, volume.path, volume.storage);
+        let _ = writeln!(
+            out,
+            "      {:<12} {} at {} on {}",
+            volume.slot.to_string(),
+            volume.size,
+            volume.path,
+            volume.storage
+        );
     }
     if !guest.running {
         let _ = writeln!(out, "      state        stopped");
@@ -134,8 +148,12 @@ fn change_lines(change: &Change) -> Vec<(String, String, String)> {
     let whole = |from: &str, to: &str| vec![(change.key.to_string(), from.to_owned(), to.to_owned())];
     match change.key {
         FieldKey::Memory | FieldKey::Swap => whole(&mib(&change.from), &mib(&change.to)),
-        FieldKey::OnBoot | FieldKey::Protection | FieldKey::Unprivileged => whole(on_off(&change.from), on_off(&change.to)),
-        FieldKey::Nic(_) | FieldKey::Mount(_) | FieldKey::RootFs if !change.from.is_empty() && !change.to.is_empty() => {
+        FieldKey::OnBoot | FieldKey::Protection | FieldKey::Unprivileged => {
+            whole(on_off(&change.from), on_off(&change.to))
+        }
+        FieldKey::Nic(_) | FieldKey::Mount(_) | FieldKey::RootFs
+            if !change.from.is_empty() && !change.to.is_empty() =>
+        {
             let (from, to) = (PropertyString::parse(&change.from), PropertyString::parse(&change.to));
             let keys: std::collections::BTreeSet<&str> = from.pairs().chain(to.pairs()).map(|(key, _)| key).collect();
             let value = |side: &PropertyString, key: &str| side.get(key).unwrap_or_default().to_owned();
@@ -197,7 +215,11 @@ fn unchanged(out: &mut String, report: &PlanReport, style: Style) {
     let _ = writeln!(out, "  {}", style.dim(&format!("unchanged: {}{more}", names.join(", "))));
     if report.shallow > 0 {
         let guests = count(report.shallow as usize, "guest was", "guests were");
-        let _ = writeln!(out, "  {}", style.dim(&format!("{guests} compared by the resource list only; --deep reads every configuration")));
+        let _ = writeln!(
+            out,
+            "  {}",
+            style.dim(&format!("{guests} compared by the resource list only; --deep reads every configuration"))
+        );
     }
     out.push('\n');
 }
@@ -205,7 +227,11 @@ fn unchanged(out: &mut String, report: &PlanReport, style: Style) {
 /// The last line: counts by verb.
 pub(crate) fn summary(plan: &Plan, report: &PlanReport, style: Style) -> String {
     if plan.actions.is_empty() {
-        let text = if report.is_blocked() { "Nothing can be done until a person acts." } else { "Nothing to do: the stack is as declared." };
+        let text = if report.is_blocked() {
+            "Nothing can be done until a person acts."
+        } else {
+            "Nothing to do: the stack is as declared."
+        };
         return style.bold(text);
     }
     let mut parts = Vec::new();
@@ -223,5 +249,8 @@ pub(crate) fn summary(plan: &Plan, report: &PlanReport, style: Style) -> String 
 }
 
 fn restarts(kind: &ActionKind) -> bool {
-    matches!(kind, ActionKind::Update { power: Consequence::Restart, .. } | ActionKind::Replace { was_running: true, .. })
+    matches!(
+        kind,
+        ActionKind::Update { power: Consequence::Restart, .. } | ActionKind::Replace { was_running: true, .. }
+    )
 }

@@ -35,7 +35,13 @@ fn item_text(out: &mut String, item: &ProofItem, width: usize, all: bool, style:
         if check.ok {
             let _ = writeln!(out, "         {}", style.dim(&format!("{}: {}", check.name, check.found)));
         } else {
-            let _ = writeln!(out, "         {}: expected {}, found {}", check.name, style.green(&check.expected), style.red(&check.found));
+            let _ = writeln!(
+                out,
+                "         {}: expected {}, found {}",
+                check.name,
+                style.green(&check.expected),
+                style.red(&check.found)
+            );
         }
     }
 }
@@ -45,7 +51,13 @@ pub(crate) fn drift(drift: &[Drift], style: Style) -> String {
     let mut out = String::new();
     for entry in drift {
         let name = entry.guest.as_ref().map_or("-", |guest| guest.as_str());
-        let _ = writeln!(out, "  {} {} {}", style.yellow("~"), style.bold(name), style.dim(&format!("({}, VMID {})", entry.site, entry.vmid)));
+        let _ = writeln!(
+            out,
+            "  {} {} {}",
+            style.yellow("~"),
+            style.bold(name),
+            style.dim(&format!("({}, VMID {})", entry.site, entry.vmid))
+        );
         let _ = writeln!(out, "      {}", entry.message);
     }
     out

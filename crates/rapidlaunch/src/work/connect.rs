@@ -21,7 +21,11 @@ const TOKEN_BYTES_MAX: u64 = 4096;
 pub(crate) type Sites = BTreeMap<SiteName, Arc<SiteApi>>;
 
 /// Makes a client for every site. Nothing is contacted yet.
-pub(crate) fn connect<'a>(sites: impl IntoIterator<Item = &'a Site>, pace: Pace, out: &Out) -> Result<Sites, CommandError> {
+pub(crate) fn connect<'a>(
+    sites: impl IntoIterator<Item = &'a Site>,
+    pace: Pace,
+    out: &Out,
+) -> Result<Sites, CommandError> {
     sites.into_iter().map(|site| Ok((site.name.clone(), connect_one(site, pace, out)?))).collect()
 }
 
@@ -45,11 +49,17 @@ fn token(site: &Site, out: &Out) -> Result<ApiToken, CommandError> {
     let text = match &site.token {
         TokenSource::File(path) => from_file(site, path, out)?,
         TokenSource::Env(name) => env::named(name).map(SecretValue::new).ok_or_else(|| {
-            CommandError::input(format!("site {}: the environment variable {name}, which holds its API token, is not set", site.name))
+            CommandError::input(format!(
+                "site {}: the environment variable {name}, which holds its API token, is not set",
+                site.name
+            ))
         })?,
         TokenSource::Secret(name) => {
-            return Err(CommandError::input(format!("site {}: its API token is the secret {name}, and there is no secret store yet", site.name))
-                .hinted("use `token: { file: PATH }` or `token: { env: NAME }`"));
+            return Err(CommandError::input(format!(
+                "site {}: its API token is the secret {name}, and there is no secret store yet",
+                site.name
+            ))
+            .hinted("use `token: { file: PATH }` or `token: { env: NAME }`"));
         }
     };
     ApiToken::parse(&text).map_err(|error| {

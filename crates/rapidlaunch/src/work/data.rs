@@ -76,7 +76,8 @@ impl Data {
 
     /// An operation by its id, by the end of its id, or the newest for `last`.
     pub(crate) async fn operation(&self, id: &str) -> Result<OperationRecord, CommandError> {
-        let unknown = || CommandError::input(format!("there is no operation `{id}`")).hinted("`rapidlaunch op ls` lists them");
+        let unknown =
+            || CommandError::input(format!("there is no operation `{id}`")).hinted("`rapidlaunch op ls` lists them");
         if let Ok(id) = id.parse::<OperationId>() {
             return self.journal().operation(id).await.map_err(journal_error)?.ok_or_else(unknown);
         }
@@ -84,10 +85,13 @@ impl Data {
         let query = OperationQuery { limit, ..OperationQuery::default() };
         let all = self.journal().operations(query).await.map_err(journal_error)?;
         let wanted = id.to_ascii_lowercase();
-        let mut found = all.into_iter().filter(|op| id == "last" || op.info.id.to_string().to_ascii_lowercase().ends_with(&wanted));
+        let mut found =
+            all.into_iter().filter(|op| id == "last" || op.info.id.to_string().to_ascii_lowercase().ends_with(&wanted));
         match (found.next(), found.next()) {
             (Some(one), None) => Ok(one),
-            (Some(_), Some(_)) => Err(CommandError::input(format!("several operations end with `{id}`")).hinted("give more of the id")),
+            (Some(_), Some(_)) => {
+                Err(CommandError::input(format!("several operations end with `{id}`")).hinted("give more of the id"))
+            }
             (None, _) => Err(unknown()),
         }
     }
@@ -112,7 +116,8 @@ impl Data {
 pub(crate) fn dir(global: &Global) -> Result<PathBuf, CommandError> {
     let dir = global.data.clone().filter(|dir| !dir.as_os_str().is_empty()).or_else(env::state_dir);
     dir.ok_or_else(|| {
-        CommandError::input("there is no place for the data directory: neither HOME nor XDG_STATE_HOME is set").hinted("name one with --data DIR")
+        CommandError::input("there is no place for the data directory: neither HOME nor XDG_STATE_HOME is set")
+            .hinted("name one with --data DIR")
     })
 }
 

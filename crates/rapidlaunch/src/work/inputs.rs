@@ -46,11 +46,13 @@ pub(crate) fn render_warnings(inputs: &Inputs, colour: bool) -> String {
 
 /// The same as [`read`], with the warnings left to the caller.
 pub(crate) fn read_quietly(paths: &[PathBuf], known: &Known, out: &Out) -> Result<Inputs, CommandError> {
-    let raw: Vec<(String, Vec<u8>)> = paths.iter().map(|path| Ok((shown(path), bytes(path)?))).collect::<Result<_, CommandError>>()?;
+    let raw: Vec<(String, Vec<u8>)> =
+        paths.iter().map(|path| Ok((shown(path), bytes(path)?))).collect::<Result<_, CommandError>>()?;
     let borrowed: Vec<(&str, &[u8])> = raw.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice())).collect();
     let parsed = parse_bytes(&borrowed, known);
     let text = |bytes: &[u8]| String::from_utf8_lossy(&bytes[..bytes.len().min(FILE_BYTES_MAX)]).into_owned();
-    let files: Vec<InputFile> = raw.iter().map(|(name, bytes)| InputFile { name: name.clone(), text: text(bytes) }).collect();
+    let files: Vec<InputFile> =
+        raw.iter().map(|(name, bytes)| InputFile { name: name.clone(), text: text(bytes) }).collect();
     match parsed {
         Ok((manifest, warnings)) => Ok(Inputs { files, manifest, warnings }),
         Err(errors) => Err(refused(errors, &files, out)),

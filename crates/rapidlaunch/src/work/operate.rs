@@ -78,7 +78,8 @@ pub(crate) fn need_consent(yes: bool, out: &Out) -> Result<(), CommandError> {
     if yes || (out.interactive && !out.json()) {
         return Ok(());
     }
-    Err(CommandError::input("nobody can be asked here, so nothing was done").hinted("look at it with `plan`, then give --yes"))
+    Err(CommandError::input("nobody can be asked here, so nothing was done")
+        .hinted("look at it with `plan`, then give --yes"))
 }
 
 /// Compiles a plan and starts it: accepted means on disk.
@@ -122,7 +123,8 @@ fn spec(
     payload: &OperationPayload,
     jobs: Vec<JobSpec>,
 ) -> Result<OperationSpec, CommandError> {
-    let payload = Envelope::of("operation", 1, payload).map_err(|error| CommandError::failed("the operation cannot be written down").because(error))?;
+    let payload = Envelope::of("operation", 1, payload)
+        .map_err(|error| CommandError::failed("the operation cannot be written down").because(error))?;
     Ok(OperationSpec {
         id,
         kind: kind.to_owned(),
@@ -162,7 +164,11 @@ pub(crate) async fn run(data: &Data, sites: &Sites, id: OperationId, out: &Out) 
 
 fn payload_of(record: &rl_engine::OperationRecord) -> Result<OperationPayload, CommandError> {
     record.info.payload.read().map_err(|error| {
-        CommandError::failed(format!("operation {} was written by a release that this one does not understand", record.info.id)).because(error)
+        CommandError::failed(format!(
+            "operation {} was written by a release that this one does not understand",
+            record.info.id
+        ))
+        .because(error)
     })
 }
 
@@ -179,14 +185,21 @@ pub(crate) async fn resume(
     run(data, &sites, id, out).await
 }
 
-async fn sites_of(data: &Data, given: &BTreeMap<SiteName, Site>, payload: &OperationPayload, out: &Out) -> Result<Sites, CommandError> {
+async fn sites_of(
+    data: &Data,
+    given: &BTreeMap<SiteName, Site>,
+    payload: &OperationPayload,
+    out: &Out,
+) -> Result<Sites, CommandError> {
     let mut declared = Vec::new();
     for name in &payload.sites {
         let site = match given.get(name) {
             Some(site) => Some(site.clone()),
             None => data.site(name).await?,
         };
-        declared.push(site.ok_or_else(|| CommandError::input(format!("site `{name}` is not known")).hinted("give its file with -f FILE"))?);
+        declared.push(site.ok_or_else(|| {
+            CommandError::input(format!("site `{name}` is not known")).hinted("give its file with -f FILE")
+        })?);
     }
     connect::connect(&declared, connect::pace(), out)
 }
@@ -203,7 +216,13 @@ pub(crate) async fn cancel_and_wait(
 }
 
 /// Writes down what a stack has become, with the VMIDs and nodes its guests really have.
-async fn record_stack(data: &Data, stack: &str, revision: u64, payload: &OperationPayload, ending: Ending) -> Result<(), CommandError> {
+async fn record_stack(
+    data: &Data,
+    stack: &str,
+    revision: u64,
+    payload: &OperationPayload,
+    ending: Ending,
+) -> Result<(), CommandError> {
     let Ok(stack) = stack.parse::<StackName>() else { return Ok(()) };
     let Some(record) = data.store.revision(&stack, revision).await.map_err(store_error)? else { return Ok(()) };
     if ending != Ending::Done {

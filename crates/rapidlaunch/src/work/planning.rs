@@ -2,12 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use rl_model::manifest::{Manifest, SectionKind, Stack};
-use rl_model::{
-    Leases, Observed, Plan, PlanReport, Policy, Site, SiteName, StackName, StorageId, Vmid,
-};
-use rl_ops::{Scope, look_closer, observe};
 use crate::work::inputs::InputFile;
+use rl_model::manifest::{Manifest, SectionKind, Stack};
+use rl_model::{Leases, Observed, Plan, PlanReport, Policy, Site, SiteName, StackName, StorageId, Vmid};
+use rl_ops::{Scope, look_closer, observe};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -59,7 +57,8 @@ pub(crate) async fn subject(data: &Data, stack: &StackRef, out: &Out) -> Result<
         return from_files(data, stack, out).await;
     }
     let Some(name) = &stack.stack else {
-        return Err(CommandError::input("no stack was named").hinted("give files with -f FILE, or the name of a stack applied before (`rapidlaunch stack ls`)"));
+        return Err(CommandError::input("no stack was named")
+            .hinted("give files with -f FILE, or the name of a stack applied before (`rapidlaunch stack ls`)"));
     };
     let stored = stored(data, name).await?;
     let mut manifest = Manifest::default();
@@ -90,10 +89,12 @@ async fn from_files(data: &Data, stack: &StackRef, out: &Out) -> Result<Subject,
 pub(crate) async fn stored(data: &Data, name: &StackName) -> Result<StoredManifest, CommandError> {
     let record = data.store.stack(name).await.map_err(store_error)?;
     let record = record.ok_or_else(|| {
-        CommandError::input(format!("no stack `{name}` was applied before")).hinted("give its file with -f FILE; `rapidlaunch stack ls` lists the stored ones")
+        CommandError::input(format!("no stack `{name}` was applied before"))
+            .hinted("give its file with -f FILE; `rapidlaunch stack ls` lists the stored ones")
     })?;
-    serde_json::from_str(&record.manifest)
-        .map_err(|error| CommandError::failed(format!("the stored declaration of stack `{name}` cannot be read")).because(error))
+    serde_json::from_str(&record.manifest).map_err(|error| {
+        CommandError::failed(format!("the stored declaration of stack `{name}` cannot be read")).because(error)
+    })
 }
 
 /// What a person allows, from the command line.
@@ -147,7 +148,13 @@ pub(crate) async fn plan(
 }
 
 /// Looks at the sites and plans the removal of a whole stack.
-pub(crate) async fn plan_destroy(data: &Data, subject: &Subject, name: &StackName, policy: &Policy, out: &Out) -> Result<Planned, CommandError> {
+pub(crate) async fn plan_destroy(
+    data: &Data,
+    subject: &Subject,
+    name: &StackName,
+    policy: &Policy,
+    out: &Out,
+) -> Result<Planned, CommandError> {
     let stack = &subject.manifest.stacks[name];
     let mut names = BTreeSet::new();
     let leases = leases(data, name, &mut names).await?;
@@ -160,7 +167,8 @@ pub(crate) async fn plan_destroy(data: &Data, subject: &Subject, name: &StackNam
         guests: BTreeMap::new(),
         sections: Vec::new(),
     };
-    read_configs(&sites, &rl_planner::plan::configs_needed(&empty, &observed, &leases, usize::MAX), &mut observed).await;
+    read_configs(&sites, &rl_planner::plan::configs_needed(&empty, &observed, &leases, usize::MAX), &mut observed)
+        .await;
     let base_revision = revision(data, name).await?;
     let (plan, report) = rl_planner::plan::plan_destroy(name, &leases, &observed, policy, base_revision);
     let manifest = stored_text(subject, stack)?;
@@ -171,7 +179,11 @@ async fn look(sites: &Sites) -> Result<Observed, CommandError> {
     let now = i64::try_from(runner::now().0).unwrap_or(i64::MAX);
     observe(sites, &Scope::default(), now).await.map_err(|error| {
         CommandError::failed(error.to_string())
-            .because(std::error::Error::source(&error).map(ToString::to_string).map_or_else(Unexplained::default, Unexplained))
+            .because(
+                std::error::Error::source(&error)
+                    .map(ToString::to_string)
+                    .map_or_else(Unexplained::default, Unexplained),
+            )
             .hinted("`rapidlaunch site check NAME` tells what is wrong with the connection")
     })
 }
@@ -196,9 +208,14 @@ fn entropy(controller: &rl_model::ControllerId, stack: &StackName, revision: u64
     digest.iter().take(8).fold(0, |bits, byte| (bits << 8) | u64::from(*byte))
 }
 
-fn declared(all: &BTreeMap<SiteName, Site>, names: &BTreeSet<SiteName>) -> Result<BTreeMap<SiteName, Site>, CommandError> {
+fn declared(
+    all: &BTreeMap<SiteName, Site>,
+    names: &BTreeSet<SiteName>,
+) -> Result<BTreeMap<SiteName, Site>, CommandError> {
     let find = |name: &SiteName| {
-        let site = all.get(name).ok_or_else(|| CommandError::input(format!("site `{name}` is not known")).hinted("give its file with -f FILE"))?;
+        let site = all.get(name).ok_or_else(|| {
+            CommandError::input(format!("site `{name}` is not known")).hinted("give its file with -f FILE")
+        })?;
         Ok((name.clone(), site.clone()))
     };
     names.iter().map(find).collect()
@@ -208,9 +225,13 @@ fn declared(all: &BTreeMap<SiteName, Site>, names: &BTreeSet<SiteName>) -> Resul
 fn catalog(stack: &Stack, leases: &Leases, observed: &Observed) -> BTreeMap<SiteName, BTreeSet<StorageId>> {
     let mut out: BTreeMap<SiteName, BTreeSet<StorageId>> = BTreeMap::new();
     for container in stack.containers.values() {
-        let there = |vmid: Vmid| observed.sites.get(&container.site).is_some_and(|site| site.guests.contains_key(&vmid));
-        let known = |name| leases.guests.get(name).is_some_and(|known| known.site == container.site && there(known.vmid));
-        let moves = |name| container.node.as_ref().is_some_and(|node| leases.guests.get(name).is_some_and(|known| known.node != *node));
+        let there =
+            |vmid: Vmid| observed.sites.get(&container.site).is_some_and(|site| site.guests.contains_key(&vmid));
+        let known =
+            |name| leases.guests.get(name).is_some_and(|known| known.site == container.site && there(known.vmid));
+        let moves = |name| {
+            container.node.as_ref().is_some_and(|node| leases.guests.get(name).is_some_and(|known| known.node != *node))
+        };
         if stack.guest_names(container).iter().any(|name| !known(name) || moves(name)) {
             out.entry(container.site.clone()).or_default().insert(container.image.storage());
         }
@@ -237,5 +258,6 @@ fn stored_text(subject: &Subject, stack: &Stack) -> Result<String, CommandError>
         text: file.map(|file| file.text.clone()).unwrap_or_default(),
         stack: stack.clone(),
     };
-    serde_json::to_string(&stored).map_err(|error| CommandError::failed("the stack cannot be written down").because(error))
+    serde_json::to_string(&stored)
+        .map_err(|error| CommandError::failed("the stack cannot be written down").because(error))
 }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rl_engine::{
-    Engine, EngineConfig, Event, EventQuery, Journal, OperationId, OperationRecord, OperationState, PAGE_MAX, ProgressBoard,
-    SystemClock, UnixMs,
+    Engine, EngineConfig, Event, EventQuery, Journal, OperationId, OperationRecord, OperationState, PAGE_MAX,
+    ProgressBoard, SystemClock, UnixMs,
 };
 use rl_ops::Ctx;
 use tokio_util::sync::CancellationToken;
