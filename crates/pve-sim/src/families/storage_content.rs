@@ -119,6 +119,12 @@ fn entry(storage: &str, name: &str, volume: &Volume, content: &str) -> Value {
         "size": volume.size,
         "ctime": volume.ctime,
     });
+    if let Some(notes) = &volume.notes {
+        out["notes"] = json!(notes);
+    }
+    if volume.protected {
+        out["protected"] = json!(1);
+    }
     if let Some(vmid) = volume.vmid {
         out["vmid"] = json!(vmid);
         if volume.content.is_none() {
@@ -209,7 +215,7 @@ fn allocate(call: &Call) -> ReplyResult {
     };
     let by_name = filename.rsplit_once('.').map_or("raw", |(_, ext)| if ext == "qcow2" { "qcow2" } else { "raw" });
     let format = call.text("format").unwrap_or(by_name).to_owned();
-    let volume = Volume { vmid: Some(vmid), size, used: 4096, format, ctime: call.site.now(), content: None };
+    let volume = Volume { vmid: Some(vmid), size, used: 4096, format, ctime: call.site.now(), ..Volume::default() };
     world.storages.insert(id, call.node(), &name, volume);
     Ok(json!(format!("{id}:{name}")).into())
 }
@@ -229,6 +235,9 @@ fn remove(call: &Call) -> ReplyResult {
     Ok(Site::spawn(call, "imgdel", &id, |ctx| async move {
         ctx.work(Work::Small).await?;
         ctx.last_chance()?;
+        if ctx.site.world().storages.volume(&storage, &node, &name).is_some_and(|v| v.protected) {
+            return Err(format!("cannot remove protected volume '{name}' on '{storage}'"));
+        }
         if ctx.site.world().storages.remove(&storage, &node, &name).is_none() {
             ctx.log(format!("disk image '{path}' does not exist"));
         }
@@ -237,18 +246,25 @@ fn remove(call: &Call) -> ReplyResult {
     }))
 }
 
+/// Notes and protection are for backups.
 fn annotate(call: &Call) -> ReplyResult {
     let (storage, name) = volume_of(call)?;
     check_access(call, &format!("{storage}:{name}"))?;
-    let world = call.site.world();
-    let found = world.storages.volume(&storage, call.node(), &name);
-    if found.is_none() {
-        return Err(ApiError::die(format!("volume '{storage}:{name}' does not exist")));
+    let mut world = call.site.world();
+    let node = call.node().to_owned();
+    let volume = world.storages.volume_mut(&storage, &node, &name);
+    let volume = volume.ok_or_else(|| ApiError::die(format!("volume '{storage}:{name}' does not exist")))?;
+    if volume.content != Some("backup") {
+        let what = if call.args.has("notes") { "notes" } else { "protected" };
+        return Err(ApiError::die(format!("attribute '{what}' is not supported for storage type or volume '{name}'")));
     }
-    match kind_of_name(&name).content {
-        "backup" => Ok(Reply::null()),
-        kind => Err(ApiError::die(format!("setting notes is not supported for content type '{kind}'"))),
+    if let Some(notes) = call.text("notes") {
+        volume.notes = (!notes.is_empty()).then(|| notes.to_owned());
     }
+    if let Some(protected) = call.args.flag("protected") {
+        volume.protected = protected;
+    }
+    Ok(Reply::null())
 }
 
 fn download(call: &Call) -> ReplyResult {

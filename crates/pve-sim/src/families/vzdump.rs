@@ -102,6 +102,7 @@ async fn one(ctx: &TaskCtx, node: &str, storage: &str, vmid: u32) -> Result<(), 
         format: "tar.zst".to_owned(),
         ctime: ctx.site.now(),
         content: Some("backup"),
+        ..Volume::default()
     };
     world.storages.insert(storage, node, &name, volume);
     ctx.log(format!("INFO: creating vzdump archive '{}'", json!(name).as_str().unwrap_or("")));

@@ -141,7 +141,7 @@ pub(crate) fn insert_guest(world: &mut World, seed: &SeedGuest, now: f64) {
                 used: size / 8,
                 format: format.to_owned(),
                 ctime: now as i64,
-                content: None,
+                ..Volume::default()
             };
             world.storages.insert(storage, &seed.node, name, volume);
         }
@@ -237,5 +237,6 @@ pub(crate) fn template_volume(name: &str, now: f64) -> Volume {
         format: format.to_owned(),
         ctime: now as i64 - 3600,
         content: Some(content),
+        ..Volume::default()
     }
 }

@@ -47,7 +47,7 @@ pub struct SeedState {
 }
 
 /// A node.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize)]
 #[serde(untagged)]
 pub enum SeedNode {
     /// A node of the default size.
@@ -74,6 +74,26 @@ pub struct SizedNode {
     /// Bridges of this node alone.
     #[serde(default)]
     pub bridges: Option<Vec<SeedBridge>>,
+}
+
+/// Reads a name or an object by hand, because a derived reader of either would not name the key that is wrong.
+impl<'de> Deserialize<'de> for SeedNode {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Reader;
+        impl<'de> serde::de::Visitor<'de> for Reader {
+            type Value = SeedNode;
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a node's name or an object with `name`")
+            }
+            fn visit_str<E>(self, name: &str) -> Result<SeedNode, E> {
+                Ok(SeedNode::Name(name.to_owned()))
+            }
+            fn visit_map<M: serde::de::MapAccess<'de>>(self, map: M) -> Result<SeedNode, M::Error> {
+                SizedNode::deserialize(serde::de::value::MapAccessDeserializer::new(map)).map(SeedNode::Sized)
+            }
+        }
+        deserializer.deserialize_any(Reader)
+    }
 }
 
 impl SeedNode {

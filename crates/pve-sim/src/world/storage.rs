@@ -22,7 +22,7 @@ pub(crate) struct Storage {
     pub(crate) base_used: u64,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Volume {
     /// The guest it belongs to; `None` for templates and images.
     pub(crate) vmid: Option<u32>,
@@ -33,6 +33,10 @@ pub(crate) struct Volume {
     pub(crate) ctime: i64,
     /// What it holds when it belongs to no guest: vztmpl, iso, backup, snippets.
     pub(crate) content: Option<&'static str>,
+    /// A backup's notes.
+    pub(crate) notes: Option<String>,
+    /// A backup that must not be removed.
+    pub(crate) protected: bool,
 }
 
 /// A storage's volumes: per node for a local one, under the empty name for a shared one.
@@ -174,7 +178,8 @@ impl Storages {
             (false, "zfspool" | "zfs", _) => (format!("subvol-{vmid}-disk-{number}"), "subvol"),
             _ => (format!("vm-{vmid}-disk-{number}"), "raw"),
         };
-        let volume = Volume { vmid: Some(vmid), size, used, format: format.to_owned(), ctime: now, content: None };
+        let volume =
+            Volume { vmid: Some(vmid), size, used, format: format.to_owned(), ctime: now, ..Volume::default() };
         self.insert(id, node, &name, volume);
         Ok(name)
     }

@@ -178,8 +178,14 @@ async fn the_control_endpoint_answers_over_http_and_the_ready_line_names_it() {
 
 #[test]
 fn a_state_with_an_unknown_key_is_refused_by_its_name() {
-    let error = SeedState::from_json(r#"{"nodes":["a"],"storage":[]}"#).unwrap_err();
-    assert!(error.to_string().contains("`storage`"), "{error}");
+    for (state, key) in [
+        (r#"{"nodes":["a"],"storage":[]}"#, "`storage`"),
+        (r#"{"nodes":[{"name":"a","kores":4}]}"#, "`kores`"),
+        (r#"{"nodes":["a"],"tokens":[{"id":"root@pam!x","secret":"s","privs":1}]}"#, "`privs`"),
+    ] {
+        let error = SeedState::from_json(state).unwrap_err();
+        assert!(error.to_string().contains(key), "{error}");
+    }
 }
 
 #[tokio::test]

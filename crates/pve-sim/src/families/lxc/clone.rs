@@ -240,7 +240,7 @@ fn link(ctx: &TaskCtx, plan: &Plan, storage: &str, base: &str, bytes: u64) -> St
         used: 0,
         format: format.to_owned(),
         ctime: ctx.site.now(),
-        content: None,
+        ..Volume::default()
     };
     world.storages.insert(storage, &plan.target_node, &name, volume);
     format!("{storage}:{name}")
