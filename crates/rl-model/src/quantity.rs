@@ -9,6 +9,8 @@ use crate::ParseError;
 use crate::net::string_serde;
 
 const MIB: u64 = 1 << 20;
+/// Digits before the point: enough for every number of MiB whose bytes a `u64` holds.
+const DIGITS_MAX: usize = 14;
 
 /// Reads `8 GiB`, `8GiB`, `512 MiB`, `1 TiB` and decimal units (`GB`, `MB`) into bytes.
 fn parse_bytes(what: &'static str, text: &str) -> Result<u64, ParseError> {
@@ -29,7 +31,7 @@ fn parse_bytes(what: &'static str, text: &str) -> Result<u64, ParseError> {
         _ => return Err(wrong("its unit is unknown, write MiB, GiB or TiB")),
     };
     let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
-    if whole.is_empty() || whole.len() > 12 || fraction.len() > 6 || digits.ends_with('.') {
+    if whole.is_empty() || whole.len() > DIGITS_MAX || fraction.len() > 6 || digits.ends_with('.') {
         return Err(wrong("write a number and a unit, as in 512 MiB or 1.5 GiB"));
     }
     let scale = 10u128.pow(fraction.len() as u32);

@@ -1,5 +1,5 @@
 //! Tests of the planner from the outside.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 mod drift;
 mod plan_cases;
