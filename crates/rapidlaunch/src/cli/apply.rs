@@ -144,6 +144,9 @@ pub(crate) fn refuse_blocked(planned: &Planned, partial: bool) -> Result<(), Com
     if general || planned.plan.is_empty() {
         return Err(error.hinted("the hints above say what to do"));
     }
+    if planned.plan.destroy {
+        return Err(error.hinted("do what the hints above say, then destroy again"));
+    }
     Err(error.hinted("do what the hints above say, or carry out the rest with --partial"))
 }
 

@@ -1,7 +1,9 @@
 //! The program as a whole: the binary as a process of its own against a simulated site.
 #![allow(clippy::unwrap_used)]
 
+mod cli;
 mod crash;
 mod faults;
 mod harness;
 mod rooms;
+mod strangers;

@@ -12,7 +12,7 @@ use pve_sim::{Sim, SimConfig};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
-pub(crate) use checks::{Allow, Stamped};
+pub(crate) use checks::Allow;
 pub(crate) use files::{Farm, farm, site};
 pub(crate) use process::{Child, Run};
 

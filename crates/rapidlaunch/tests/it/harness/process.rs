@@ -55,6 +55,13 @@ impl Run {
         self
     }
 
+    /// Fails when the run ended with this exit code, or by a signal.
+    #[track_caller]
+    pub(crate) fn expect_not(self, code: i32) -> Self {
+        assert!(self.code.is_some_and(|found| found != code), "{self:?}");
+        self
+    }
+
     /// Its standard output as JSON.
     #[track_caller]
     pub(crate) fn json(&self) -> Value {
