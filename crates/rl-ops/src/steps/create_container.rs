@@ -78,7 +78,12 @@ impl Step for CreateContainer {
                 return Err(self.not_made(cx, trouble).await);
             }
             look_first = true;
-            trouble = Some(self.create(cx, api, vmid).await?);
+            match self.create(cx, api, vmid).await? {
+                Called::Look(reason) => trouble = Some(reason),
+                Called::Made => {
+                    return GuestReceipt { node: self.target.node.clone(), vmid, changed: true }.envelope();
+                }
+            }
         }
     }
 
@@ -130,7 +135,7 @@ impl CreateContainer {
     }
 
     /// Makes the call and follows its task. Returns when it is time to look, with what to say when nothing is there then.
-    async fn create(&self, cx: &StepCx, api: &SiteApi, vmid: Vmid) -> Result<Trouble, StepError> {
+    async fn create(&self, cx: &StepCx, api: &SiteApi, vmid: Vmid) -> Result<Called, StepError> {
         let node = &self.target.node;
         cx.progress(format!("waiting for room on {node}"), None);
         let _room = api.creates(node).enter().await;
@@ -139,19 +144,23 @@ impl CreateContainer {
         let upid = match call(cx, announced, CallClass::Create.limit(), send, Upid::to_string).await {
             Ok(upid) => upid,
             Err(NotDone::Refused(error)) if matches!(error.kind(), ErrorKind::AlreadyExists) => {
-                return Ok(classify(&error).into());
+                return Ok(Called::Look(classify(&error).into()));
             }
             Err(NotDone::Refused(error)) => return Err(classify(&error)),
-            Err(NotDone::Lost(error)) => return Ok(NotDone::Lost(error).into_step_error().into()),
+            Err(NotDone::Lost(error)) => return Ok(Called::Look(NotDone::Lost(error).into_step_error().into())),
             Err(NotDone::Stop(error)) => return Err(error),
         };
         let label = format!("create of {} (VMID {vmid} on {node})", self.target.stamp.name);
         let end = follow(cx, api, &upid, "create").await?;
         if let Err(error) = task_error(&end, &label) {
             // Believed only when the guest is not there; the look that comes next decides.
-            return Ok(Trouble { error, task_failed: true });
+            return Ok(Called::Look(Trouble { error, task_failed: true }));
         }
-        Ok(StepError::retry(BUSY_WAIT, format!("{label}: its task has ended, but there is no such container")).into())
+        if self.start && end.is_success() {
+            return Ok(Called::Made);
+        }
+        let text = format!("{label}: its task has ended, but there is no such container");
+        Ok(Called::Look(StepError::retry(BUSY_WAIT, text).into()))
     }
 
     /// A guest is being made under our VMID and shows no stamp yet: follow its task if it is ours, else wait.
@@ -208,6 +217,15 @@ impl CreateContainer {
             }
         }
     }
+}
+
+/// What came of a call and its task.
+enum Called {
+    /// A look decides; this is what to say when it finds nothing.
+    Look(Trouble),
+    /// Made, by the word of its task. The start step of the same job reads it back, by tag and state, before anything
+    /// builds on it: one reading serves both.
+    Made,
 }
 
 /// What to say when nothing is found after the call.
