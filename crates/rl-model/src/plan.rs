@@ -6,7 +6,9 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::manifest::SectionKind;
-use crate::{FieldKey, GuestName, MacAddr, NodeName, ResolvedGuest, ResolvedStack, SiteName, StackName, Stamp, Vmid};
+use crate::{
+    FieldKey, GuestName, Hostname, MacAddr, NodeName, ResolvedGuest, ResolvedStack, SiteName, StackName, Stamp, Vmid,
+};
 
 /// Short fingerprint of a plan's content: two plans that would do the same have the same id.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -49,7 +51,8 @@ pub struct Plan {
     pub base_revision: u64,
     /// Whether it takes the whole stack away.
     pub destroy: bool,
-    /// What shall be, after it: what was asked for, but with every part that the plan declines or leaves alone as it is.
+    /// What shall be, after it: what was asked for, but with every part that the plan declines or leaves alone as it
+    /// is.
     pub resolved: ResolvedStack,
     /// What is done, one entry a guest; an action waits for those named in its `after`.
     pub actions: Vec<Action>,
@@ -122,6 +125,9 @@ pub enum ActionKind {
         was_running: bool,
         /// MAC of `net0` as it was seen.
         seen_net0: Option<MacAddr>,
+        /// Its host name as it was seen; not checked where none was seen.
+        #[serde(default)]
+        seen_hostname: Option<Hostname>,
     },
     /// It is gone already: only its leases are given back.
     Forget,

@@ -1,8 +1,8 @@
 //! The plan: ordered actions from what is observed to what is resolved.
 //!
 //! Planning cannot fail and leaves no choice open. Identity comes first: a guest is only planned for when its stamp was
-//! read and is ours. What was not read is left alone and told; what may not be done is left out and told, and the plan's
-//! `resolved` says of it what it is, not what was wished, so that the same wish is recognised again next time.
+//! read and is ours. What was not read is left alone and told; what may not be done is left out and told, and the
+//! plan's `resolved` says of it what it is, not what was wished, so that the same wish is recognised again next time.
 
 pub(crate) mod delta;
 mod fields;

@@ -1,7 +1,7 @@
 //! Resolving: the manifest with every default, reference, VMID, node, MAC and address filled in.
 //!
-//! What a guest has it keeps; what it is pinned to it gets; all else comes from what is free. Nothing is random: ids are
-//! made from the entropy in the leases, so that the same arguments give the same stack.
+//! What a guest has it keeps; what it is pinned to it gets; all else comes from what is free. Nothing is random: ids
+//! are made from the entropy in the leases, so that the same arguments give the same stack.
 
 pub mod codes;
 mod error;

@@ -167,8 +167,8 @@ impl<'a> Delta<'a> {
         self.skip.insert(FieldKey::Mount(volume.slot));
     }
 
-    /// Leaves mount points as they are, but for their growth: Proxmox changes none of a protected guest. Gives back those
-    /// that would have changed.
+    /// Leaves mount points as they are, but for their growth: Proxmox changes none of a protected guest. Gives back
+    /// those that would have changed.
     pub(crate) fn hold_mounts(&mut self) -> Vec<MountSlot> {
         let mut held = Vec::new();
         for volume in self.retired() {

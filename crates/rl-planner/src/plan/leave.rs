@@ -75,7 +75,8 @@ impl Scene<'_> {
             return None;
         }
         let was_running = place.guest.status == GuestStatus::Running;
-        let kind = ActionKind::Remove { was_running, seen_net0: config.net0_mac };
+        let (seen_net0, seen_hostname) = (config.net0_mac, config.hostname.clone());
+        let kind = ActionKind::Remove { was_running, seen_net0, seen_hostname };
         let draft = Draft::new(stamp, (place.site, &place.guest.node, place.guest.vmid), kind);
         Some(draft.because(vec!["it is no longer in the stack".to_owned()]))
     }

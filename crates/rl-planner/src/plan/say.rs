@@ -1,7 +1,8 @@
 //! The sentences of a plan's report about single guests: what is so, and what a person can do about it.
 
 use rl_model::{
-    Change, Consequence, GuestKind, GuestName, KnownGuest, MountSlot, NodeName, ResolvedGuest, ResolvedVolume, Stamp,
+    Change, Consequence, Features, GuestKind, GuestName, KnownGuest, MountSlot, NodeName, ResolvedGuest,
+    ResolvedVolume, Stamp,
 };
 
 use super::delta::Forced;
@@ -122,9 +123,15 @@ pub(crate) fn create_needs_root(want: &ResolvedGuest, report: &mut Reporter) {
         want.name,
         privileged(want)
     );
+    let Features { nesting, keyctl, fuse } = want.features;
+    let on = [("nesting", nesting && !want.unprivileged), ("keyctl", keyctl), ("fuse", fuse)];
+    let off: Vec<String> = on.iter().filter(|(_, on)| *on).map(|(name, _)| format!("{name}: false")).collect();
     let hint = format!(
-        "let the stack ask for less, apply, run `pct set {} --features {features}` on {}, then ask for them",
-        want.vmid, want.node
+        "write `features: {{ {} }}` and apply; to have them all the same, run `pct set {} --features {features}` on {} \
+         then and write them again",
+        off.join(", "),
+        want.vmid,
+        want.node
     );
     report.block(&want.name, message, hint);
 }
@@ -215,7 +222,8 @@ pub(crate) fn replace_refused(
         (
             lost,
             format!(
-                "to lose them: `--allow-replace {name} --allow-data-loss {name}`; or put the old value back into the stack"
+                "to lose them: `--allow-replace {name} --allow-data-loss {name}`; \
+                 or put the old value back into the stack"
             ),
         )
     } else if protected {

@@ -99,10 +99,14 @@ fn circles_are_cut_and_names_that_are_not_there_are_passed_over() {
 proptest! {
     /// An action waits only for earlier ones, for all of those it names, and the order of the drafts is of no account.
     #[test]
-    fn order_holds_for_every_acyclic_wait(edges in proptest::collection::vec((0usize..12, 0usize..12), 0..40), turn in 0usize..12) {
+    fn order_holds_for_every_acyclic_wait(
+        edges in proptest::collection::vec((0usize..12, 0usize..12), 0..40),
+        turn in 0usize..12,
+    ) {
         let name = |i: usize| format!("g{i:02}");
         // A higher number waits for a lower one, so that no circle can be.
-        let after = |i: usize| edges.iter().filter(|(a, b)| *a == i && b < a).map(|(_, b)| name(*b)).collect::<Vec<_>>();
+        let before = |i: usize| edges.iter().filter(move |(a, b)| *a == i && b < a).map(|(_, b)| *b);
+        let after = |i: usize| before(i).map(name).collect::<Vec<String>>();
         let mut drafts: Vec<Draft> = (0..12).map(|i| draft(&name(i), &after(i))).collect();
         let plain = ordered((0..12).map(|i| draft(&name(i), &after(i))).collect());
         drafts.rotate_left(turn);
@@ -115,7 +119,8 @@ proptest! {
             let mut wanted = after(index);
             wanted.sort();
             wanted.dedup();
-            let mut waits: Vec<String> = action.after.iter().map(|id| plain[id.0 as usize].stamp.name.to_string()).collect();
+            let of = |id: &ActionId| plain[id.0 as usize].stamp.name.to_string();
+            let mut waits: Vec<String> = action.after.iter().map(of).collect();
             waits.sort();
             prop_assert_eq!(waits, wanted);
         }

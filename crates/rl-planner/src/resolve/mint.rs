@@ -1,7 +1,7 @@
 //! Ids made while resolving.
 //!
-//! Resolving is pure, so its randomness is an argument: each id is a SHA-256 digest of the entropy handed in and of what
-//! the id is for. The same entropy gives the same ids in whatever order they are asked for.
+//! Resolving is pure, so its randomness is an argument: each id is a SHA-256 digest of the entropy handed in and of
+//! what the id is for. The same entropy gives the same ids in whatever order they are asked for.
 
 use rl_model::{GuestId, GuestName, MacAddr, NicName, StackName};
 use sha2::{Digest, Sha256};

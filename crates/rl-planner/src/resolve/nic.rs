@@ -294,7 +294,8 @@ impl<'a> Nics<'a> {
         if has_any && network.subnet.is_some() {
             let message = format!("network `{}` has no free {family} address left for `{}`", network.name, wanted.name);
             let help = format!(
-                "widen `addresses` of network `{}` on site `{}`, remove guests, or wait until released addresses may be given out again",
+                "widen `addresses` of network `{}` on site `{}`, remove guests, \
+                 or wait until released addresses may be given out again",
                 network.name, wanted.site.name
             );
             findings.add_once(codes::NO_ADDRESS, path, message, help);

@@ -103,7 +103,8 @@ impl<'a> Vmids<'a> {
     fn fixed(&self, wanted: &Wanted<'a>, has: Vmid, findings: &mut Findings<'_>) {
         let message = format!("`{}` has VMID {has}, which cannot change while the guest exists", wanted.name);
         let help = format!(
-            "write `vmid: {has}` or leave it out; to have another VMID, take the guest out of the stack, apply, and put it back"
+            "write `vmid: {has}` or leave it out; to have another VMID, take the guest out of the stack, apply, \
+             and put it back"
         );
         findings.add(codes::VMID_FIXED, &wanted.path(self.stack, "vmid"), message, help);
     }

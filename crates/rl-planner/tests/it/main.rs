@@ -3,6 +3,7 @@
 
 mod drift;
 mod plan_cases;
+mod plan_identity;
 mod plan_properties;
 mod plan_scale;
 mod plan_world;

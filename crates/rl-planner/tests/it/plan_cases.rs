@@ -1,88 +1,13 @@
-//! Typical plans, and the hard cases of identity, each as a person would be told. Goal: what is done, what is left alone
-//! and what is hinted can be read in one place. Method: a stack is applied, the world or the stack changes, and the plan
-//! is shown as lines.
-
-use std::fmt::Write as _;
+//! Typical plans as a person would be told them. Goal: what is done, what is left alone and what is hinted can be read in
+//! one place. Method: a stack is applied, the world or the stack changes, and the plan is shown as lines.
 
 use insta::assert_snapshot;
-use rl_model::manifest::{Container, Location, Section, SectionKind, Spread};
-use rl_model::{ActionKind, DiskSize, Memory, Observed, Plan, PlanReport, Policy, Unread};
-use rl_planner::{configs_needed, plan, plan_destroy, resolve};
+use rl_model::manifest::{Container, Location, Section, SectionKind};
+use rl_model::{DiskSize, Memory, Policy};
+use rl_planner::{plan, plan_destroy, resolve};
 
+use crate::plan_world::show::{allow, applied, db, planned, show, web};
 use crate::plan_world::{Reality, container, manifest, nic, stack_name, volume};
-
-fn db() -> Container {
-    Container { volumes: vec![volume("data", 10)], ..container("db") }
-}
-
-fn web() -> Container {
-    let (count, spread, after) = (Some(2), Spread::Node, vec!["db".parse().unwrap()]);
-    Container { count, spread, after, ..container("web") }
-}
-
-/// A world in which these containers were applied.
-fn applied(containers: Vec<Container>) -> Reality {
-    let mut reality = Reality::new(&manifest(Vec::new()).sites);
-    let (plan, report) = planned(&reality, containers, &Policy::default());
-    assert!(!report.is_blocked(), "{:?}", report.notes);
-    reality.apply(&plan);
-    reality
-}
-
-fn planned(reality: &Reality, containers: Vec<Container>, policy: &Policy) -> (Plan, PlanReport) {
-    planned_from(reality, &reality.observe(), containers, policy)
-}
-
-fn planned_from(reality: &Reality, seen: &Observed, containers: Vec<Container>, policy: &Policy) -> (Plan, PlanReport) {
-    let manifest = manifest(containers);
-    let resolved = resolve(&manifest, &stack_name(), seen, &reality.leases);
-    let (resolved, placements) = resolved.unwrap_or_else(|errors| panic!("{}", errors.render(&[], false)));
-    let (plan, mut report) = plan(&resolved, seen, &reality.leases, policy, 1);
-    report.placements = placements;
-    (plan, report)
-}
-
-fn allow(replace: &[&str], data_loss: &[&str]) -> Policy {
-    let names = |names: &[&str]| names.iter().map(|name| name.parse().unwrap()).collect();
-    Policy { allow_replace: names(replace), allow_data_loss: names(data_loss), ..Policy::default() }
-}
-
-fn show((plan, report): &(Plan, PlanReport)) -> String {
-    let mut out = String::new();
-    for action in &plan.actions {
-        let after: Vec<String> = action.after.iter().map(|id| id.0.to_string()).collect();
-        let (verb, name) = (action.kind.verb(), &action.stamp.name);
-        let wait = if after.is_empty() { String::new() } else { format!(" after {}", after.join(", ")) };
-        let place = format!("{}/{} on {}", action.site, action.vmid, action.node);
-        writeln!(out, "{} {verb} {name} {place}{wait}: {}", action.id.0, action.reasons.join("; ")).unwrap();
-        let changes = match &action.kind {
-            ActionKind::Update { changes, move_to, power, .. } => {
-                let moves = move_to.as_ref().map_or_else(String::new, |node| format!(", move to {node}"));
-                writeln!(out, "    power {power:?}{moves}").unwrap();
-                &changes[..]
-            }
-            ActionKind::Replace { changes, .. } => &changes[..],
-            _ => &[],
-        };
-        for change in changes {
-            writeln!(out, "    {}: `{}` -> `{}`", change.key, change.from, change.to).unwrap();
-        }
-    }
-    for placement in &report.placements {
-        writeln!(out, "placed {}: {} {:?}", placement.guest, placement.why, placement.refused).unwrap();
-    }
-    for note in &report.notes {
-        writeln!(out, "{:?}: {}", note.level, note.message).unwrap();
-        if let Some(hint) = &note.hint {
-            writeln!(out, "    hint: {hint}").unwrap();
-        }
-    }
-    if !report.unchanged.is_empty() {
-        let names: Vec<String> = report.unchanged.iter().map(ToString::to_string).collect();
-        writeln!(out, "unchanged: {} (shallow {})", names.join(", "), report.shallow).unwrap();
-    }
-    out
-}
 
 #[test]
 fn a_new_stack_is_created_in_the_order_of_after() {
@@ -330,113 +255,6 @@ fn a_stack_is_destroyed_in_reverse() {
 }
 
 #[test]
-fn a_guest_is_followed_when_its_vmid_changed() {
-    let mut reality = applied(vec![db()]);
-    let guests = reality.sites.get_mut(&"fra1".parse().unwrap()).unwrap();
-    let moved = guests.remove(&2000.try_into().unwrap()).unwrap();
-    guests.insert(2050.try_into().unwrap(), moved);
-    let mut changed = db();
-    changed.cores = 2;
-    assert_snapshot!(show(&planned(&reality, vec![changed], &Policy::default())), @"
-    0 update db fra1/2050 on pve1: cores differs from the stack
-        power Keep
-        cores: `1` -> `2`
-    Info: `db` now has VMID 2050 and not 2000; its stamp is valid, so it is followed
-    ");
-}
-
-#[test]
-fn a_copy_of_a_guest_stops_everything_about_it() {
-    let mut reality = applied(vec![db()]);
-    let mut copy = reality.at("fra1", 2000).clone();
-    copy.raw.insert("net0".to_owned(), copy.text("net0").replace("hwaddr=52", "hwaddr=BC"));
-    reality.sites.get_mut(&"fra1".parse().unwrap()).unwrap().insert(150.try_into().unwrap(), copy);
-    let mut changed = db();
-    changed.cores = 2;
-    assert_snapshot!(show(&planned(&reality, vec![changed], &Policy::default())), @"
-    Blocked: fra1/150, fra1/2000 all bear the stamp of `db` or look like it; none of them is touched
-        hint: fra1/150 looks like the copy, by its VMID and MAC address; take the tag `rl-h5qsgxdfyeep` and the line that begins with `rapidlaunch:` out of the copy, then plan again
-    ");
-    let observed = reality.observe();
-    let destroy = plan_destroy(&stack_name(), &reality.leases, &observed, &allow(&[], &["db"]), 3);
-    assert!(destroy.0.is_empty() && destroy.1.is_blocked());
-}
-
-#[test]
-fn a_copy_is_not_followed_while_the_original_may_be_the_guest_that_lost_its_stamp() {
-    let mut reality = applied(vec![db()]);
-    let original = reality.at("fra1", 2000);
-    let mut copy = original.clone();
-    original.raw.insert("description".to_owned(), "all mine now".to_owned());
-    copy.raw.insert("net0".to_owned(), copy.text("net0").replace("hwaddr=52", "hwaddr=BC"));
-    reality.sites.get_mut(&"fra1".parse().unwrap()).unwrap().insert(2050.try_into().unwrap(), copy);
-    assert_snapshot!(show(&planned(&reality, vec![db()], &Policy::default())), @"
-    Blocked: fra1/2000, fra1/2050 all bear the stamp of `db` or look like it; none of them is touched
-        hint: fra1/2050 looks like the copy, by its VMID and MAC address; take the tag `rl-h5qsgxdfyeep` and the line that begins with `rapidlaunch:` out of the copy, then plan again
-    ");
-}
-
-#[test]
-fn a_guest_that_lost_its_stamp_is_not_touched_and_not_made_again() {
-    let mut reality = applied(vec![db()]);
-    let real = reality.at("fra1", 2000);
-    real.raw.remove("tags");
-    real.raw.insert("description".to_owned(), "my notes".to_owned());
-    assert_snapshot!(show(&planned(&reality, vec![db()], &Policy::default())), @"
-    Blocked: VMID 2000 of `db` is held on pve1 by container `db`, which is not ours because it bears no stamp; it is not touched
-        hint: it bears the MAC address leased to `db`, so it is most likely that guest with its stamp lost; to adopt it, put the tag `rl-h5qsgxdfyeep` and the line `rapidlaunch: guest=h5qsgxdfyeepnr7j79hh stack=shop name=db controller=a1000000000000000000` into its notes
-    ");
-    let catalogue = reality.catalogue();
-    let unread = planned_from(&reality, &catalogue, vec![db()], &Policy::default());
-    assert_snapshot!(show(&unread), @"
-    Warning: fra1/2000 could not be compared with `db` and is left alone: its configuration was not read
-        hint: plan again when it can be read
-    ");
-}
-
-#[test]
-fn a_stranger_on_our_vmid_gets_out_of_no_ones_way() {
-    let mut reality = applied(vec![db()]);
-    let real = reality.at("fra1", 2000);
-    real.raw.clear();
-    real.raw.insert("hostname".to_owned(), "theirs".to_owned());
-    let resolved_before_reading = planned_from(&reality, &reality.catalogue(), vec![db()], &Policy::default());
-    assert_snapshot!(show(&resolved_before_reading), @"
-    Warning: fra1/2000 could not be compared with `db` and is left alone: its configuration was not read
-        hint: plan again when it can be read
-    ");
-    assert_snapshot!(show(&planned(&reality, vec![db()], &Policy::default())), @"
-    0 create db fra1/2001 on pve1: it was applied before and is gone from fra1
-    placed db: pve1: it was promised to this guest before {}
-    Warning: `db` (VMID 2000) is gone from fra1, and with it its volumes (data); it is created anew, empty
-        hint: if it can be restored from a backup, do so before you apply
-    ");
-    let destroy = plan_destroy(&stack_name(), &reality.leases, &reality.observe(), &Policy::default(), 3);
-    assert_snapshot!(show(&destroy), @"
-    0 forget db fra1/2000 on pve1: it is gone and another guest holds its VMID
-    Info: `db` is gone; its VMID is now held by another guest (fra1/2000), which is not touched
-    ");
-}
-
-#[test]
-fn a_guest_being_created_is_waited_for() {
-    let mut reality = applied(vec![db()]);
-    let real = reality.at("fra1", 2000);
-    real.raw.clear();
-    real.raw.insert("lock".to_owned(), "create".to_owned());
-    assert_snapshot!(show(&planned(&reality, vec![db(), web()], &Policy::default())), @"
-    placed web-1: pve2 has the fewest guests of `web` (0) among 3 nodes that can take it, and of these the most memory left (382.9 GiB) {}
-    placed web-2: pve3 has the fewest guests of `web` (0) among 3 nodes that can take it, and of these the most memory left (382.9 GiB) {}
-    Warning: fra1/2000 is just being created on pve1, so `db` is left alone
-        hint: plan again when its task has ended; if no task creates it, remove what is left of it on pve1 with `pct unlock 2000` and `pct destroy 2000`
-    Blocked: `web-1` waits for `db`, which is not there and is not made by this plan
-        hint: mend what keeps `db` from being made, then plan again
-    Blocked: `web-2` waits for `db`, which is not there and is not made by this plan
-        hint: mend what keeps `db` from being made, then plan again
-    ");
-}
-
-#[test]
 fn locks_and_pending_changes_are_told() {
     let mut reality = applied(vec![db()]);
     let real = reality.at("fra1", 2000);
@@ -496,7 +314,7 @@ fn what_only_root_may_do_is_not_tried() {
     Blocked: features of `db` stay as they are: only `root@pam` itself may change them
         hint: run `pct set 2000 --features fuse=1,nesting=1` on pve1
     Blocked: `old` cannot be created: only `root@pam` itself may set features `nesting=1` of a privileged container
-        hint: let the stack ask for less, apply, run `pct set 2001 --features nesting=1` on pve2, then ask for them
+        hint: write `features: { nesting: false }` and apply; to have them all the same, run `pct set 2001 --features nesting=1` on pve2 then and write them again
     Blocked: `web` waits for `old`, which is not there and is not made by this plan
         hint: mend what keeps `old` from being made, then plan again
     unchanged: db (shallow 0)
@@ -504,54 +322,6 @@ fn what_only_root_may_do_is_not_tried() {
     let mut by_hand = applied(vec![db()]);
     by_hand.at("fra1", 2000).raw.insert("features".to_owned(), "fuse=1,nesting=1".to_owned());
     assert!(planned(&by_hand, vec![fuse], &Policy::default()).0.is_empty());
-}
-
-#[test]
-fn a_site_that_was_not_read_or_has_no_quorum_gives_one_line() {
-    let reality = applied(vec![web(), db()]);
-    let changed = || vec![Container { cores: 3, ..web() }, db()];
-    let mut unread = reality.observe();
-    let site = unread.sites.get_mut(&"fra1".parse().unwrap()).unwrap();
-    site.guests.clear();
-    site.unread.push(Unread::guests("connection refused"));
-    assert_snapshot!(show(&planned_from(&reality, &unread, changed(), &Policy::default())), @"
-    Warning: site fra1 could not be read: connection refused; 3 guests are left alone
-        hint: look at it with `rapidlaunch site check`, then plan again
-    ");
-    let mut stuck = reality.observe();
-    stuck.sites.get_mut(&"fra1".parse().unwrap()).unwrap().quorate = false;
-    assert_snapshot!(show(&planned_from(&reality, &stuck, changed(), &Policy::default())), @"
-    Blocked: site fra1 has no quorum, so nothing can be changed on it; 3 guests are left alone
-        hint: look at it with `rapidlaunch site check`, then plan again
-    ");
-}
-
-#[test]
-fn a_guest_whose_node_or_row_was_not_read_is_not_made_again() {
-    let reality = applied(vec![db()]);
-    let id = "fra1".parse().unwrap();
-    for unread in [Unread::node(&"pve1".parse().unwrap(), "no answer"), Unread::row("lxc/2000", "no node")] {
-        let mut seen = reality.observe();
-        let site = seen.sites.get_mut(&id).unwrap();
-        site.guests.clear();
-        site.unread.push(unread);
-        let (plan, report) = planned_from(&reality, &seen, vec![db()], &Policy::default());
-        assert!(plan.is_empty() && !report.notes.is_empty(), "{:?}", plan.actions);
-        let (plan, report) = plan_destroy(&stack_name(), &reality.leases, &seen, &allow(&[], &["db"]), 1);
-        assert!(plan.is_empty() && !report.notes.is_empty(), "{:?}", plan.actions);
-    }
-}
-
-#[test]
-fn a_guest_that_is_gone_is_made_anew_with_a_warning() {
-    let mut reality = applied(vec![db()]);
-    reality.sites.get_mut(&"fra1".parse().unwrap()).unwrap().clear();
-    assert_snapshot!(show(&planned(&reality, vec![db()], &Policy::default())), @"
-    0 create db fra1/2000 on pve1: it was applied before and is gone from fra1
-    placed db: pve1: it was promised to this guest before {}
-    Warning: `db` (VMID 2000) is gone from fra1, and with it its volumes (data); it is created anew, empty
-        hint: if it can be restored from a backup, do so before you apply
-    ");
 }
 
 #[test]
@@ -580,16 +350,4 @@ fn a_plan_is_named_by_what_it_does() {
     assert_eq!(id(2), id(2));
     assert_ne!(id(2), id(3));
     assert_eq!(id(2).0.len(), 16);
-}
-
-#[test]
-fn everything_about_a_stamp_is_read_before_it_is_judged() {
-    let mut reality = applied(vec![db()]);
-    let copy = reality.at("fra1", 2000).clone();
-    reality.sites.get_mut(&"ams1".parse().unwrap()).unwrap().insert(150.try_into().unwrap(), copy);
-    let seen = reality.catalogue();
-    let (resolved, _) = resolve(&manifest(vec![db()]), &stack_name(), &seen, &reality.leases).unwrap();
-    let needed = configs_needed(&resolved, &seen, &reality.leases, 0);
-    let shown: Vec<String> = needed.iter().map(|(site, vmid)| format!("{site}/{vmid}")).collect();
-    assert_eq!(shown, ["ams1/150", "fra1/2000"]);
 }

@@ -60,8 +60,10 @@ impl Reality {
                 self.destroy(&action.site, action.vmid);
                 self.create(&action.stamp, guest);
             }
-            ActionKind::Remove { seen_net0, .. } => {
+            ActionKind::Remove { seen_net0, seen_hostname, .. } => {
                 self.check(action, *seen_net0);
+                let hostname = self.sites[&action.site][&action.vmid].text("hostname");
+                assert_eq!(seen_hostname.as_ref().map(ToString::to_string).as_deref(), Some(hostname));
                 self.destroy(&action.site, action.vmid);
                 self.release(&action.stamp);
             }

@@ -4,6 +4,7 @@
 pub(crate) mod generate;
 pub(crate) mod interpret;
 pub(crate) mod mischief;
+pub(crate) mod show;
 pub(crate) mod tape;
 
 use std::collections::BTreeMap;
