@@ -20,18 +20,6 @@ pub struct Fault {
     pub action: Action,
 }
 
-/// A faults file that cannot be read.
-#[derive(Debug, thiserror::Error)]
-#[error("the faults cannot be read: {0}; they are a JSON list of objects with `when` and `action`")]
-pub struct FaultsError(String);
-
-impl Fault {
-    /// Reads a JSON list of faults; an unknown key is named in the error.
-    pub fn list_from_json(text: &str) -> Result<Vec<Self>, FaultsError> {
-        serde_json::from_str(text).map_err(|e| FaultsError(e.to_string()))
-    }
-}
-
 /// Which calls a fault strikes.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]

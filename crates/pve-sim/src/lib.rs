@@ -25,7 +25,7 @@ mod tls;
 mod world;
 
 pub use describe::declared_endpoints;
-pub use faults::{Action, Fault, FaultState, FaultsError, Loss, When};
+pub use faults::{Action, Fault, FaultState, Loss, When};
 pub use ledger::{Effect, Ledger};
 pub use seed::{
     SeedAcl, SeedBridge, SeedError, SeedGroup, SeedGuest, SeedKind, SeedNode, SeedPool, SeedRole, SeedState,

@@ -12,6 +12,9 @@ use crate::clock::Clock;
 /// How long PVE waits for a guest's file lock (AbstractConfig.pm).
 pub(crate) const FLOCK_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// However fast the operations run, a loaded test machine is given this much real time for a lock to come free.
+const FLOCK_TIMEOUT_FLOOR: Duration = Duration::from_millis(300);
+
 /// A held file lock of a guest.
 pub(crate) type GuestLock = OwnedMutexGuard<()>;
 
@@ -29,7 +32,7 @@ impl Locks {
 
     /// Takes the file lock of a guest, waiting as long as PVE would.
     pub(crate) async fn lock_guest(&self, clock: &Clock, vmid: u32) -> ApiResult<GuestLock> {
-        let wait = clock.real(FLOCK_TIMEOUT);
+        let wait = clock.real(FLOCK_TIMEOUT).max(FLOCK_TIMEOUT_FLOOR);
         tokio::time::timeout(wait, self.guest(vmid).lock_owned())
             .await
             .map_err(|_| ApiError::die(format!("can't lock file '/run/lock/lxc/pve-config-{vmid}.lock' - got timeout")))
