@@ -5,6 +5,7 @@ mod cli;
 mod demo;
 mod env;
 mod error;
+mod memory;
 mod out;
 mod render;
 mod work;
@@ -18,7 +19,8 @@ use crate::error::{CommandError, ErrorKind};
 use crate::out::Out;
 
 fn main() -> ExitCode {
-    // The first statement: a TLS client that is built before a provider is installed panics.
+    memory::limit_arenas();
+    // Before anything that makes a TLS client: a TLS client that is built before a provider is installed panics.
     if rustls::crypto::aws_lc_rs::default_provider().install_default().is_err() {
         return ExitCode::FAILURE;
     }
