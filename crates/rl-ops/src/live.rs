@@ -135,7 +135,8 @@ pub(crate) async fn watch_only(cx: &StepCx, api: &SiteApi, upid: &Upid, label: &
 
 /// Error texts of tasks that go away by themselves: a lock held by somebody else, a busy storage, a lost quorum, a node
 /// that went down and took its workers with it.
-const PASSING: [&str; 11] = [
+const PASSING: [&str; 12] = [
+    "unexpected status",
     "got timeout",
     "is locked",
     "lock request timeout",

@@ -83,7 +83,10 @@ impl Target {
                 hostnames.extend(changes.iter().filter(|c| c.key == FieldKey::Hostname).map(|c| c.from.clone()));
                 net0.extend(*seen_net0);
             }
-            ActionKind::Remove { seen_net0, .. } => net0.extend(*seen_net0),
+            ActionKind::Remove { seen_net0, seen_hostname, .. } => {
+                net0.extend(*seen_net0);
+                hostnames.extend(seen_hostname.iter().map(ToString::to_string));
+            }
             ActionKind::Create { .. } | ActionKind::Forget => {}
         }
         Self {

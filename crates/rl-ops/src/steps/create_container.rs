@@ -139,7 +139,7 @@ impl CreateContainer {
         let node = &self.target.node;
         cx.progress(format!("waiting for room on {node}"), None);
         let _room = api.creates(node).enter().await;
-        let announced = Announced::new("create", &node, vmid);
+        let announced = Announced::new("create", node, vmid);
         let send = api.create(node, &self.guest, &self.target.stamp, vmid, self.start);
         let upid = match call(cx, announced, CallClass::Create.limit(), send, Upid::to_string).await {
             Ok(upid) => upid,

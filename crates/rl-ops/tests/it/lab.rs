@@ -21,6 +21,8 @@ use crate::book::Book;
 /// How many times faster than on a real node everything runs.
 pub(crate) const FACTOR: u32 = 200;
 const SECRET: &str = "7b0b0f4e-0c2f-4b3e-9c39-2d9df1b8c5aa";
+/// Where the clocks start.
+const START: UnixMs = UnixMs(1_790_000_000_000);
 /// Longest real time any job may take here.
 const JOB_MAX: Duration = Duration::from_secs(90);
 
@@ -38,6 +40,7 @@ pub(crate) struct Lab {
     pub(crate) api: Arc<SiteApi>,
     pub(crate) book: Arc<Book>,
     pub(crate) ctx: Arc<Ctx>,
+    factor: u32,
 }
 
 impl Lab {
@@ -46,22 +49,27 @@ impl Lab {
     }
 
     pub(crate) async fn of(nodes: usize) -> Self {
+        Self::paced(nodes, FACTOR).await
+    }
+
+    /// A site that runs so many times faster than a real one.
+    pub(crate) async fn paced(nodes: usize, factor: u32) -> Self {
         let mut seed = SeedState::default_cluster(nodes, SECRET);
         seed.pools.push(SeedPool { id: "shop".to_owned(), comment: None });
         let mut config = SimConfig::new(nodes);
         config.seed_state = Some(seed);
-        config.time_scale = f64::from(FACTOR);
+        config.time_scale = f64::from(factor);
         config.auth_delay = Duration::ZERO;
         let sim = Sim::start(config).await.unwrap();
         let site = declared(&sim);
         let token = ApiToken::parse(&SecretValue::new(sim.token())).unwrap();
         let mut connection = SiteConnection::of_site(&site, token);
-        connection.pace = Pace::times(f64::from(FACTOR));
-        let api = SiteApi::new(site.clone(), Pve::connect(connection).unwrap(), Pace::times(f64::from(FACTOR)));
+        connection.pace = Pace::times(f64::from(factor));
+        let api = SiteApi::new(site.clone(), Pve::connect(connection).unwrap(), Pace::times(f64::from(factor)));
         let book = Arc::new(Book::default());
         let sites = BTreeMap::from([(site.name.clone(), api.clone())]);
         let ctx = Arc::new(Ctx::new(sites, book.clone()));
-        Self { sim, site, api, book, ctx }
+        Self { sim, site, api, book, ctx, factor }
     }
 
     pub(crate) fn sites(&self) -> BTreeMap<SiteName, Arc<SiteApi>> {
@@ -147,7 +155,7 @@ impl Lab {
         M: Future<Output = ()>,
     {
         let journal: Arc<dyn Journal> = Arc::new(MemoryJournal::new());
-        let clock = clock();
+        let clock: Arc<dyn Clock> = Arc::new(FastClock::new(START, self.factor));
         let id = submit(&*journal, &clock, jobs).await;
         let (config, crash) = (engine(), Crash::at(0));
         let run = run_until_settled(&journal, registry.clone(), self.ctx.clone(), clock, config, id, &crash);
@@ -220,7 +228,7 @@ impl Came {
 
 /// A clock that runs as fast as the site's.
 pub(crate) fn clock() -> Arc<dyn Clock> {
-    Arc::new(FastClock::new(UnixMs(1_790_000_000_000), FACTOR))
+    Arc::new(FastClock::new(START, FACTOR))
 }
 
 /// Leases outlast a busy machine: they run on the fast clock too.
@@ -364,7 +372,11 @@ pub(crate) fn seen_net0(guest: &ResolvedGuest) -> Option<MacAddr> {
 }
 
 pub(crate) fn remove(guest: &ResolvedGuest) -> ActionKind {
-    ActionKind::Remove { was_running: guest.running, seen_net0: seen_net0(guest) }
+    ActionKind::Remove {
+        was_running: guest.running,
+        seen_net0: seen_net0(guest),
+        seen_hostname: Some(guest.hostname.clone()),
+    }
 }
 
 /// The fields in which two forms of a guest differ.

@@ -2,5 +2,12 @@
 #![allow(clippy::unwrap_used)]
 
 mod book;
+mod economy;
+mod identity;
+mod interruption;
 mod lab;
+mod look;
+mod payloads;
 mod proofs;
+mod scripted;
+mod volumes;

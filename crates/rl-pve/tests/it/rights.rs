@@ -64,7 +64,7 @@ fn plan(guest: &ResolvedGuest) -> Plan {
         power: Consequence::Restart,
         seen_net0: None,
     };
-    let remove = ActionKind::Remove { was_running: true, seen_net0: None };
+    let remove = ActionKind::Remove { was_running: true, seen_net0: None, seen_hostname: None };
     let elsewhere =
         Action { site: p("nyc1"), ..action(9, guest, ActionKind::Create { guest: Box::new(full_guest()) }) };
     Plan {
