@@ -112,14 +112,23 @@ async fn one(
         if !out.json() {
             out.print(&render::proof::proof(&proof, false, Style::new(out.colour)));
         }
-        applied.ending = (!proof.ok).then_some(ErrorKind::Failed);
+        applied.ending = ending_of(&proof, &planned);
         applied.proof = Some(proof);
-    }
-    if applied.ending.is_none() && planned.report.is_blocked() {
-        applied.ending = Some(ErrorKind::Blocked);
     }
     applied.planned = Some(planned);
     Ok(applied)
+}
+
+/// What a proof means for the exit code: guests that wait for a person cannot be proven yet, and that is no failure.
+fn ending_of(proof: &Proof, planned: &Planned) -> Option<ErrorKind> {
+    let blocked = |name: &rl_model::GuestName| {
+        let mut notes = planned.report.notes.iter();
+        notes.any(|note| note.level == rl_model::NoteLevel::Blocked && note.guest.as_ref() == Some(name))
+    };
+    if proof.items.iter().any(|item| !item.ok() && !blocked(&item.guest)) {
+        return Some(ErrorKind::Failed);
+    }
+    planned.report.is_blocked().then_some(ErrorKind::Blocked)
 }
 
 /// Shows a plan on its way to being carried out.

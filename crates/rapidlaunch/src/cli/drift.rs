@@ -11,7 +11,7 @@ use crate::cli::verify;
 use crate::error::CommandError;
 use crate::out::Out;
 use crate::render;
-use crate::render::style::Style;
+use crate::render::style::{Style, count};
 use crate::work::connect;
 use crate::work::data::{Data, store_error};
 use crate::work::operate;
@@ -34,7 +34,8 @@ pub(crate) async fn run(global: &Global, args: &DriftArgs, out: &Out) -> Result<
     } else {
         let style = Style::new(out.colour);
         for (name, drift) in &all {
-            let head = if drift.is_empty() { "no drift".to_owned() } else { format!("{} differences", drift.len()) };
+            let head =
+                if drift.is_empty() { "no drift".to_owned() } else { count(drift.len(), "difference", "differences") };
             out.print(&format!("{} {head}\n{}", style.bold(name.as_str()), render::proof::drift(drift, style)));
         }
         if all.is_empty() {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use rl_engine::{JobRecord, OperationQuery, OperationRecord, OperationState, PAGE_MAX, StepRecord};
+use rl_engine::{JobRecord, JournalError, OperationQuery, OperationRecord, OperationState, PAGE_MAX, StepRecord};
 
 use crate::cli::apply::said;
 use crate::cli::args::{Global, OpCommand, OpRef};
@@ -133,14 +133,12 @@ async fn cancel(global: &Global, op: &OpRef, out: &Out) -> Result<(), CommandErr
 async fn retry(global: &Global, op: &OpRef, out: &Out) -> Result<(), CommandError> {
     let data = Data::open(global).await?;
     let record = data.operation(&op.id).await?;
-    let count = data.journal().retry(record.info.id, env::actor(), runner::now()).await.map_err(journal_error)?;
-    if count == 0 {
-        return Err(CommandError::input(format!(
-            "operation {} has no job to try again: it is {}",
-            record.info.id,
-            record.status.state.as_str()
-        ))
-        .hinted("what failed and was undone is planned again by `apply`"));
+    let retried = data.journal().retry(record.info.id, env::actor(), runner::now()).await;
+    if let Err(JournalError::WrongState { .. }) | Ok(0) = retried {
+        let (id, state) = (record.info.id, record.status.state.as_str());
+        return Err(CommandError::input(format!("operation {id} has no job to try again: it is {state}"))
+            .hinted("what failed and was undone is planned again by `apply`"));
     }
+    retried.map_err(journal_error)?;
     go_on(&data, &record, out).await
 }

@@ -145,15 +145,26 @@ async fn plans(
     for name in subject.stacks.iter().filter(on_site) {
         match planning::plan(data, &subject, name, &Policy::default(), false, out).await {
             Ok(planned) => plans.push(planned.plan),
-            Err(error) => failed.push(CheckItem {
-                name: format!("plan of stack {name}"),
-                ok: false,
-                found: error.message.clone(),
-                hint: error.hints.first().cloned(),
-            }),
+            Err(error) => {
+                failed.push(not_planned(name, &error));
+                // The privileges it would need are told all the same.
+                let assumed = planning::plan_assuming(data, &subject, name, site, out).await;
+                plans.extend(assumed.map(|planned| planned.plan));
+            }
         }
     }
     Ok((plans, failed))
+}
+
+/// Why a plan cannot be made: its own message, and every finding behind it.
+fn not_planned(name: &StackName, error: &CommandError) -> CheckItem {
+    let findings = error.details.iter().flat_map(|details| details["diagnostics"].as_array()).flatten();
+    let messages: Vec<&str> = findings.filter_map(|finding| finding["message"].as_str()).collect();
+    let found = if messages.is_empty() { error.message.clone() } else { messages.join("; ") };
+    let hint = error.hints.first().cloned().unwrap_or_else(|| {
+        "Proxmox hides what the token may not use: mend the privileges below first; what is still missing then is not there".to_owned()
+    });
+    CheckItem { name: format!("plan of stack {name}"), ok: false, found, hint: Some(hint) }
 }
 
 fn show(name: &SiteName, check: &SiteCheck, out: &Out) {

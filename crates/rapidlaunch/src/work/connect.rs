@@ -53,6 +53,7 @@ fn token(site: &Site, out: &Out) -> Result<ApiToken, CommandError> {
                 "site {}: the environment variable {name}, which holds its API token, is not set",
                 site.name
             ))
+            .hinted(format!("set {name} to user@realm!id=secret, or name a file with `token: {{ file: PATH }}`"))
         })?,
         TokenSource::Secret(name) => {
             return Err(CommandError::input(format!(

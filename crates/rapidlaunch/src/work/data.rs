@@ -139,6 +139,11 @@ pub(crate) fn store_error(error: StoreError) -> CommandError {
         StoreError::Held { .. } => CommandError::failed(error.to_string()),
         StoreError::Conflict(conflict) => CommandError::blocked(conflict.to_string()),
         StoreError::NoFreeVmid { .. } => CommandError::blocked(error.to_string()),
+        StoreError::Directory { dir, doing, source } => {
+            CommandError::failed(format!("the data directory {} cannot be used: {doing} failed", dir.display()))
+                .because(source)
+                .hinted("name another directory with --data DIR, or make this one writable for you")
+        }
         other => CommandError::failed("the store failed").because(other),
     }
 }

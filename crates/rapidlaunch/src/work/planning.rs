@@ -14,7 +14,7 @@ use crate::error::CommandError;
 use crate::out::Out;
 use crate::work::connect::{self, Sites};
 use crate::work::data::{Data, absolute, store_error};
-use crate::work::{inputs, runner};
+use crate::work::{assume, inputs, runner};
 
 /// What the store keeps of a stack's declaration.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -121,6 +121,31 @@ pub(crate) async fn plan(
     deep: bool,
     out: &Out,
 ) -> Result<Planned, CommandError> {
+    plan_seeing(data, subject, name, policy, deep, out, |_| {}).await
+}
+
+/// A plan for the site as a token with every privilege would see it: tells what is needed, and is never carried out.
+pub(crate) async fn plan_assuming(
+    data: &Data,
+    subject: &Subject,
+    name: &StackName,
+    site: &Site,
+    out: &Out,
+) -> Result<Planned, CommandError> {
+    let stack = &subject.manifest.stacks[name];
+    let assume = |observed: &mut Observed| assume::everything_is_there(stack, site, observed);
+    plan_seeing(data, subject, name, &Policy::default(), false, out, assume).await
+}
+
+async fn plan_seeing(
+    data: &Data,
+    subject: &Subject,
+    name: &StackName,
+    policy: &Policy,
+    deep: bool,
+    out: &Out,
+    adjust: impl Fn(&mut Observed),
+) -> Result<Planned, CommandError> {
     let stack = &subject.manifest.stacks[name];
     let mut names = stack.sites();
     let leases = leases(data, name, &mut names).await?;
@@ -132,6 +157,7 @@ pub(crate) async fn plan(
         let scope = Scope { catalog, ..Scope::default() };
         look_closer(&sites, &scope, &mut observed).await;
     }
+    adjust(&mut observed);
     let resolve = |observed: &Observed| {
         rl_planner::resolve(&subject.manifest, name, observed, &leases)
             .map_err(|errors| inputs::unresolved(&errors, &subject.files, out))

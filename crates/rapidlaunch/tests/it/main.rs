@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod cli;
+mod converge;
 mod crash;
 mod faults;
 mod harness;

@@ -18,12 +18,12 @@ fn stopped_started_restarted() {
     assert_eq!(world.guest(3000)["running"], false);
     assert_eq!(world.guest(3001)["running"], true);
     world.run(&["guest", "stop", "w-1"]).expect(0);
-    world.run(&["drift"]).expect(3);
+    world.until("the stop shows", || world.run(&["drift"]).code == Some(3));
     world.run(&["guest", "start", "w-1"]).expect(0);
     assert_eq!(world.guest(3000)["running"], true);
     world.run(&["guest", "restart", "farm/w-2"]).expect(0);
     assert_eq!(world.guest(3001)["running"], true);
-    world.run(&["drift"]).expect(0);
+    world.until("the start shows", || world.run(&["drift"]).code == Some(0));
     world.run(&["verify", "farm"]).expect(0);
     world.finish();
 }

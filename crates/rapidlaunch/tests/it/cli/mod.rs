@@ -23,7 +23,7 @@ fn settings(world: &World) -> Settings {
         (r"127\.0\.0\.1:\d+", "127.0.0.1:PORT"),
         (r"\b([0-9A-F]{2}:){31}[0-9A-F]{2}\b", "FINGERPRINT"),
         (r"\b52(:[0-9A-F]{2}){5}\b", "MAC"),
-        (r"\brl-[0-9a-hjkmnp-tv-z]{13}\b", "TAG"),
+        (r"\brl-[0-9a-hjkmnp-tv-z]{12}\b", "TAG"),
         (r"\b[0-9a-hjkmnp-tv-z]{20}\b", "ID"),
         (r"\b[Pp]lan [0-9a-f]{16}\b", "plan PLAN"),
         (r"\b\d+\.\d s\b", "N s"),
@@ -56,7 +56,8 @@ fn write_shape(value: &Value, depth: usize, out: &mut String) {
         Value::Object(map) => {
             out.push('\n');
             for (key, value) in map {
-                out.push_str(&format!("{pad}{key}: "));
+                let nested = value.as_object().is_some_and(|map| !map.is_empty());
+                out.push_str(&format!("{pad}{key}:{}", if nested { "" } else { " " }));
                 write_shape(value, depth + 1, out);
             }
         }

@@ -191,6 +191,11 @@ fn with_site(world: &World, site: &str, code: i32) -> String {
     run.text().trim().to_owned()
 }
 
+/// What `site check` says of the same site.
+fn checked(world: &World) -> String {
+    world.run(&["site", "check", "lab", "-f", "site.yaml"]).expect(1).text().trim().to_owned()
+}
+
 fn token_file(world: &World) -> String {
     format!("{{ file: {} }}", world.path("lab.token").display())
 }
@@ -200,10 +205,18 @@ fn unreachable_site() {
     let world = World::new();
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let text = with_site(&world, &site(&[format!("https://127.0.0.1:{port}")], world.sim.fingerprint(), &token_file(&world)), 1);
+    let text = format!("{text}\n\n{}", checked(&world));
     settings(&world).bind(|| assert_snapshot!(text, @r#"
     error: site lab cannot be read
       because: no answer from GET /cluster/resources at https://127.0.0.1:PORT: cannot connect
     hint: `rapidlaunch site check NAME` tells what is wrong with the connection
+
+    Check of site lab
+
+      FAIL endpoint https://127.0.0.1:PORT: no answer from GET /version at https://127.0.0.1:PORT: cannot connect: error sending request: client error (Connect): tcp connect error: Connection refused (os error 111)
+           hint: check that the endpoint is right and that a firewall lets port 8006 through
+
+    1 of 1 points need attention.
     "#));
     world.finish();
 }
@@ -213,10 +226,22 @@ fn wrong_fingerprint() {
     let world = World::new();
     let wrong = vec!["AB"; 32].join(":");
     let text = with_site(&world, &site(&world.sim.urls(), &wrong, &token_file(&world)), 1);
+    let text = format!("{text}\n\n{}", checked(&world));
     settings(&world).bind(|| assert_snapshot!(text, @r#"
     error: site lab cannot be read
       because: no answer from GET /cluster/resources at https://127.0.0.1:PORT: its certificate has another fingerprint than the site's `tls` setting
     hint: `rapidlaunch site check NAME` tells what is wrong with the connection
+
+    Check of site lab
+
+      FAIL endpoint https://127.0.0.1:PORT: no answer from GET /version at https://127.0.0.1:PORT: its certificate has another fingerprint than the site's `tls` setting: error sending request: client error (Connect): invalid peer certificate: ApplicationVerificationFailure
+           hint: check that the endpoint is right and that a firewall lets port 8006 through
+      FAIL endpoint https://127.0.0.1:PORT: no answer from GET /version at https://127.0.0.1:PORT: its certificate has another fingerprint than the site's `tls` setting: error sending request: client error (Connect): invalid peer certificate: ApplicationVerificationFailure
+           hint: check that the endpoint is right and that a firewall lets port 8006 through
+      FAIL endpoint https://127.0.0.1:PORT: no answer from GET /version at https://127.0.0.1:PORT: its certificate has another fingerprint than the site's `tls` setting: error sending request: client error (Connect): invalid peer certificate: ApplicationVerificationFailure
+           hint: check that the endpoint is right and that a firewall lets port 8006 through
+
+    3 of 3 points need attention.
     "#));
     nothing_asked(&world);
     world.finish();
@@ -227,10 +252,22 @@ fn wrong_token() {
     let world = World::new();
     world.write_private("lab.token", "root@pam!rapidlaunch=00000000-0000-4000-8000-000000000000");
     let text = with_site(&world, &site(&world.sim.urls(), world.sim.fingerprint(), &token_file(&world)), 1);
+    let text = format!("{text}\n\n{}", checked(&world));
     settings(&world).bind(|| assert_snapshot!(text, @r#"
     error: site lab cannot be read
       because: credentials refused by GET /cluster/resources at https://127.0.0.1:PORT: Authentication failed!
     hint: `rapidlaunch site check NAME` tells what is wrong with the connection
+
+    Check of site lab
+
+      FAIL endpoint https://127.0.0.1:PORT: credentials refused by GET /version at https://127.0.0.1:PORT: Authentication failed!
+           hint: check the token: user@realm!id=secret, not expired, its user enabled
+      FAIL endpoint https://127.0.0.1:PORT: credentials refused by GET /version at https://127.0.0.1:PORT: Authentication failed!
+           hint: check the token: user@realm!id=secret, not expired, its user enabled
+      FAIL endpoint https://127.0.0.1:PORT: credentials refused by GET /version at https://127.0.0.1:PORT: Authentication failed!
+           hint: check the token: user@realm!id=secret, not expired, its user enabled
+
+    3 of 3 points need attention.
     "#));
     world.finish();
 }
@@ -253,6 +290,7 @@ fn token_that_is_none() {
       because: No such file or directory (os error 2)
     hint: the file holds one line, user@realm!id=secret, and only you can read it (chmod 600)
     error: site lab: the environment variable RAPIDLAUNCH_NO_SUCH, which holds its API token, is not set
+    hint: set RAPIDLAUNCH_NO_SUCH to user@realm!id=secret, or name a file with `token: { file: PATH }`
     error: site lab: its API token is the secret sites/lab, and there is no secret store yet
     hint: use `token: { file: PATH }` or `token: { env: NAME }`
     "#));
@@ -295,9 +333,9 @@ fn data_directory_that_cannot_be() {
     std::fs::write(&world.data, "a file").unwrap();
     let run = world.run(&["op", "ls"]);
     settings(&world).bind(|| assert_snapshot!(run.text().trim(), @r#"
-    error: the store failed
-      because: the data directory DIR/data cannot be used: creating it failed
+    error: the data directory DIR/data cannot be used: creating it failed
       because: File exists (os error 17)
+    hint: name another directory with --data DIR, or make this one writable for you
     "#));
     assert!(matches!(run.code, Some(1 | 2)), "{run:?}");
     std::fs::remove_file(&world.data).unwrap();

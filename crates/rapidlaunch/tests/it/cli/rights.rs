@@ -46,10 +46,32 @@ fn every_missing_privilege_is_named() {
       ok   endpoint https://127.0.0.1:PORT: Proxmox VE 9.1.6, answered in N ms
       ok   endpoint https://127.0.0.1:PORT: Proxmox VE 9.1.6, answered in N ms
       ok   cluster: 3 nodes, 0 guests, quorate
-      FAIL plan of stack farm: the stack cannot be resolved: 1 error; nothing was changed
-      ok   privileges: all 7 that are needed are there
+      FAIL plan of stack farm: no node can take `w-1`: each of pve1, pve2, pve3 has no bridge `vmbr0`
+           hint: Proxmox hides what the token may not use: mend the privileges below first; what is still missing then is not there
+      FAIL privilege SDN.Use on /sdn/zones/localnetwork/vmbr0: missing; needed to use the bridge
+           hint: give the token's user (and the token, with privilege separation) a role with SDN.Use on /sdn/zones/localnetwork/vmbr0
+      FAIL privilege Datastore.AllocateSpace on /storage/local-zfs: missing; needed to make disks
+           hint: give the token's user (and the token, with privilege separation) a role with Datastore.AllocateSpace on /storage/local-zfs
+      FAIL privilege VM.Allocate on /vms/3000: missing; needed to create guests
+           hint: give the token's user (and the token, with privilege separation) a role with VM.Allocate on /vms/3000
+      FAIL privilege VM.Allocate on /vms/3000: missing; needed to switch nesting on or off
+           hint: give the token's user (and the token, with privilege separation) a role with VM.Allocate on /vms/3000
+      FAIL privilege VM.Config.CPU on /vms/3000: missing; needed to set CPU limits
+           hint: give the token's user (and the token, with privilege separation) a role with VM.Config.CPU on /vms/3000
+      FAIL privilege VM.Config.Disk on /vms/3000: missing; needed to set disks and mount points
+           hint: give the token's user (and the token, with privilege separation) a role with VM.Config.Disk on /vms/3000
+      FAIL privilege VM.Config.Memory on /vms/3000: missing; needed to set memory limits
+           hint: give the token's user (and the token, with privilege separation) a role with VM.Config.Memory on /vms/3000
+      FAIL privilege VM.Config.Network on /vms/3000: missing; needed to set NICs
+           hint: give the token's user (and the token, with privilege separation) a role with VM.Config.Network on /vms/3000
+      FAIL privilege VM.Config.Network on /vms/3000: missing; needed to set names and name servers
+           hint: give the token's user (and the token, with privilege separation) a role with VM.Config.Network on /vms/3000
+      FAIL privilege VM.Config.Options on /vms/3000: missing; needed to set options such as tags and description
+           hint: give the token's user (and the token, with privilege separation) a role with VM.Config.Options on /vms/3000
+      FAIL privilege VM.PowerMgmt on /vms/3000: missing; needed to start guests
+           hint: give the token's user (and the token, with privilege separation) a role with VM.PowerMgmt on /vms/3000
 
-    1 of 6 points need attention.
+    12 of 16 points need attention.
     "#));
     let checked = world.run_files(&["site", "check", "lab", "-o", "json"], &files).expect(1).json();
     assert_eq!(checked["ok"], false);
@@ -76,10 +98,10 @@ fn each_single_one_is_missed() {
         let files = world.write_farm(&farm(1));
         let check = world.run_files(&["site", "check", "lab"], &files);
         let apply = world.run_files(&["apply", "--yes"], &files);
-        let told = check.code == Some(1) && check.stdout.contains(left_out);
+        let told = check.code == Some(1) && check.stdout.contains(&format!("privilege {left_out}"));
         assert!(told || apply.code == Some(0), "{left_out} is not told, and the apply fails: {check:?}\n{apply:?}");
-        if apply.code != Some(0) {
-            assert!(matches!(apply.code, Some(1 | 4)), "{apply:?}");
+        assert!(matches!(apply.code, Some(0 | 1 | 2 | 4)), "{apply:?}");
+        if apply.code == Some(4) {
             assert!(apply.text().contains("site check"), "{left_out}: {apply:?}");
             world.run(&["op", "cancel", "last"]);
         }

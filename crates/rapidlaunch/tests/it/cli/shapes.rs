@@ -30,7 +30,7 @@ fn before_anything_is_applied() {
         destroy: yes or no
         actions: list of
             id: number
-            stamp: 
+            stamp:
               guest: text
               stack: text
               name: text
@@ -38,9 +38,9 @@ fn before_anything_is_applied() {
             site: text
             node: text
             vmid: number
-            kind: 
+            kind:
               do: text
-              guest: 
+              guest:
                 id: text
                 name: text
                 container: text
@@ -65,8 +65,8 @@ fn before_anything_is_applied() {
                     mtu: null
                     rate_mbps: null
                     mac: text
-                    ipv4: 
-                      static: 
+                    ipv4:
+                      static:
                         address: text
                         gateway: text
                     ipv6: text
@@ -78,7 +78,7 @@ fn before_anything_is_applied() {
                 onboot: yes or no
                 startup: null
                 unprivileged: yes or no
-                features: 
+                features:
                   nesting: yes or no
                   keyctl: yes or no
                   fuse: yes or no
@@ -90,7 +90,7 @@ fn before_anything_is_applied() {
                 after: []
             reasons: list of text
             after: []
-        report: 
+        report:
           placements: list of
               guest: text
               node: text
@@ -105,13 +105,13 @@ fn before_anything_is_applied() {
         name: text
         datacenter: null
         endpoints: list of text
-        token: 
+        token:
           file: text
-        tls: 
+        tls:
           fingerprints: list of text
         vmids: text
-        networks: 
-          lan: 
+        networks:
+          lan:
             name: text
             bridge: text
             vlan: null
@@ -121,13 +121,13 @@ fn before_anything_is_applied() {
             addresses: list of text
             nameservers: []
             search_domain: null
-        images: 
+        images:
           debian-12: text
         storage: text
         storages: []
         nodes: []
         pool: null
-        limits: 
+        limits:
           creates_per_node: number
           starts_per_node: number
           requests_per_node: number
@@ -158,7 +158,7 @@ fn applied_and_destroyed() {
     stacks: list of
         stack: text
         resumed: null
-        plan: 
+        plan:
           stack: text
           id: text
           empty: yes or no
@@ -166,7 +166,7 @@ fn applied_and_destroyed() {
           destroy: yes or no
           actions: list of
               id: number
-              stamp: 
+              stamp:
                 guest: text
                 stack: text
                 name: text
@@ -174,9 +174,9 @@ fn applied_and_destroyed() {
               site: text
               node: text
               vmid: number
-              kind: 
+              kind:
                 do: text
-                guest: 
+                guest:
                   id: text
                   name: text
                   container: text
@@ -201,8 +201,8 @@ fn applied_and_destroyed() {
                       mtu: null
                       rate_mbps: null
                       mac: text
-                      ipv4: 
-                        static: 
+                      ipv4:
+                        static:
                           address: text
                           gateway: text
                       ipv6: text
@@ -214,7 +214,7 @@ fn applied_and_destroyed() {
                   onboot: yes or no
                   startup: null
                   unprivileged: yes or no
-                  features: 
+                  features:
                     nesting: yes or no
                     keyctl: yes or no
                     fuse: yes or no
@@ -226,7 +226,7 @@ fn applied_and_destroyed() {
                   after: []
               reasons: list of text
               after: []
-          report: 
+          report:
             placements: list of
                 guest: text
                 node: text
@@ -235,10 +235,10 @@ fn applied_and_destroyed() {
             notes: []
             unchanged: []
             shallow: number
-        operation: 
+        operation:
           id: text
           state: text
-        proof: 
+        proof:
           stack: text
           ok: yes or no
           at_ms: number
@@ -279,7 +279,7 @@ fn applied_and_destroyed() {
         summary: text
         actor: text
         state: text
-        jobs_by_state: 
+        jobs_by_state:
           done: number
         created_at_ms: number
         finished_at_ms: number
@@ -292,7 +292,7 @@ fn applied_and_destroyed() {
     summary: text
     actor: text
     state: text
-    jobs_by_state: 
+    jobs_by_state:
       done: number
     created_at_ms: number
     finished_at_ms: number
@@ -341,27 +341,28 @@ fn applied_and_destroyed() {
     summary: text
     actor: text
     state: text
-    jobs_by_state: 
+    jobs_by_state:
       done: number
     created_at_ms: number
     finished_at_ms: number
     cancelled_by: null
     "#);
+    world.until("the stop shows", || world.run(&["drift"]).code == Some(3));
     assert_snapshot!(shape(&world.run(&["drift", "-o", "json"]).expect(3).json()), @r#"
     drift: yes or no
-    stacks: 
+    stacks:
       farm: list of
           guest: text
           site: text
           vmid: number
-          kind: 
+          kind:
             kind: text
           message: text
     "#);
     assert_snapshot!(of(world.run(&["destroy", "farm", "--yes", "-o", "json"])), @r#"
     stacks: list of
         stack: text
-        plan: 
+        plan:
           stack: text
           id: text
           empty: yes or no
@@ -369,7 +370,7 @@ fn applied_and_destroyed() {
           destroy: yes or no
           actions: list of
               id: number
-              stamp: 
+              stamp:
                 guest: text
                 stack: text
                 name: text
@@ -377,21 +378,22 @@ fn applied_and_destroyed() {
               site: text
               node: text
               vmid: number
-              kind: 
+              kind:
                 do: text
                 was_running: yes or no
                 seen_net0: text
+                seen_hostname: text
               reasons: list of text
               after: []
-          report: 
+          report:
             placements: []
             notes: []
             unchanged: []
             shallow: number
-        operation: 
+        operation:
           id: text
           state: text
-        proof: 
+        proof:
           stack: text
           ok: yes or no
           at_ms: number
@@ -425,7 +427,7 @@ fn the_stored_file_is_given_back() {
 fn an_error_is_one_document_too() {
     let world = World::new();
     assert_snapshot!(shape(&world.run(&["plan", "nope", "-o", "json"]).expect(2).json()), @r#"
-    error: 
+    error:
       kind: text
       message: text
       causes: []
