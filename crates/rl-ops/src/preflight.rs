@@ -13,6 +13,10 @@ use crate::site::SiteApi;
 /// Oldest release whose API description the client is checked against.
 const OLDEST_MAJOR: u64 = 8;
 
+/// What to do about a certificate that is not trusted.
+const CERTIFICATE_HINT: &str = "on the node, `openssl x509 -noout -fingerprint -sha256 -in /etc/pve/local/pve-ssl.pem` (or pveproxy-ssl.pem) \
+    prints the right fingerprint; write it under `tls: { fingerprint: ... }`, or name the authority with `tls: { ca_file: ... }`";
+
 /// What was found about a site.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct SiteCheck {
@@ -65,7 +69,11 @@ pub async fn check_endpoint(api: &SiteApi) -> CheckItem {
                 _ => good(name, format!("Proxmox VE {}, answered in {took} ms", answer.version)),
             }
         }
-        Err(error) => bad(name, full_text(&error), error.hint().map(str::to_owned)),
+        Err(error) => {
+            let found = full_text(&error);
+            let hint = if found.contains("certificate") { Some(CERTIFICATE_HINT) } else { error.hint() };
+            bad(name, found, hint.map(str::to_owned))
+        }
     }
 }
 

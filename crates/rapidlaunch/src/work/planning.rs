@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::work::inputs::InputFile;
 use rl_model::manifest::{Manifest, SectionKind, Stack};
 use rl_model::{Leases, Observed, Plan, PlanReport, Policy, Site, SiteName, StackName, StorageId, Vmid};
-use rl_ops::{Scope, look_closer, observe};
+use rl_ops::{ObserveError, Scope, look_closer, observe};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -204,13 +204,16 @@ pub(crate) async fn plan_destroy(
 async fn look(sites: &Sites) -> Result<Observed, CommandError> {
     let now = i64::try_from(runner::now().0).unwrap_or(i64::MAX);
     observe(sites, &Scope::default(), now).await.map_err(|error| {
+        let site = match &error {
+            ObserveError::NotConnected(site) | ObserveError::Unreadable { site, .. } => site.clone(),
+        };
         CommandError::failed(error.to_string())
             .because(
                 std::error::Error::source(&error)
                     .map(ToString::to_string)
                     .map_or_else(Unexplained::default, Unexplained),
             )
-            .hinted("`rapidlaunch site check NAME` tells what is wrong with the connection")
+            .hinted(format!("`rapidlaunch site check {site} -f FILE` tells what is wrong with the connection"))
     })
 }
 

@@ -69,7 +69,12 @@ fn tags() -> impl Strategy<Value = Vec<&'static str>> {
 
 fn group() -> impl Strategy<Value = Group> {
     let size = (1usize..4, 1u32..9, 64u32..2048, 0u32..1024, 1u32..12);
-    let parts = (proptest::collection::vec(nic(), 1..3), proptest::option::of(1u32..5), tags(), proptest::sample::select(NOTES.to_vec()));
+    let parts = (
+        proptest::collection::vec(nic(), 1..3),
+        proptest::option::of(1u32..5),
+        tags(),
+        proptest::sample::select(NOTES.to_vec()),
+    );
     let switches = (any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>());
     let place = (
         proptest::option::of(1u32..20),
@@ -144,7 +149,11 @@ fn write_group(out: &mut String, at: usize, group: &Group) {
 
 fn yaml(groups: &[Group]) -> String {
     let mut out = "kind: stack\nname: drawn\nsite: lab\ncontainers:\n".to_owned();
-    groups.iter().enumerate().filter(|(_, group)| group.count > 0).for_each(|(at, group)| write_group(&mut out, at, group));
+    groups
+        .iter()
+        .enumerate()
+        .filter(|(_, group)| group.count > 0)
+        .for_each(|(at, group)| write_group(&mut out, at, group));
     out
 }
 
@@ -176,7 +185,8 @@ fn edited(groups: &[Group], edits: &[Edit]) -> Vec<Group> {
 fn write_files(world: &World, groups: &[Group]) -> [String; 4] {
     let files = world.write_stack("drawn", &yaml(groups));
     let site = std::fs::read_to_string(&files[1]).unwrap();
-    let more = "networks:\n  vlan: { bridge: vmbr0, vlan: 30, subnet: 10.60.0.0/24, addresses: 10.60.0.10-10.60.0.250 }\n";
+    let more =
+        "networks:\n  vlan: { bridge: vmbr0, vlan: 30, subnet: 10.60.0.0/24, addresses: 10.60.0.10-10.60.0.250 }\n";
     std::fs::write(&files[1], site.replacen("networks:\n", more, 1)).unwrap();
     files
 }
@@ -198,13 +208,15 @@ fn converges(groups: &[Group], edits: &[Edit]) {
     applied_and_empty(&world, &after);
     let mut destroy: Vec<String> = ["destroy", "drawn", "--yes"].map(str::to_owned).to_vec();
     for (at, group) in after.iter().enumerate().filter(|(_, group)| group.volume.is_some()) {
-        destroy.extend((1..=group.count).flat_map(|number| ["--allow-data-loss".to_owned(), format!("g{at}-{number}")]));
+        destroy
+            .extend((1..=group.count).flat_map(|number| ["--allow-data-loss".to_owned(), format!("g{at}-{number}")]));
     }
     let args: Vec<&str> = destroy.iter().map(String::as_str).collect();
     world.run(&args).expect(0);
     let state = world.state();
     assert_eq!(state["guests"], json!({}));
-    let left: Vec<_> = state["volumes"].as_array().unwrap().iter().filter(|volume| volume["vmid"].as_u64() >= Some(3000)).collect();
+    let left: Vec<_> =
+        state["volumes"].as_array().unwrap().iter().filter(|volume| volume["vmid"].as_u64() >= Some(3000)).collect();
     assert!(left.is_empty(), "{left:#?}");
     world.finish_with(Allow { made_again: true, ..Allow::default() });
 }

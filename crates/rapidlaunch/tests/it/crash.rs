@@ -40,7 +40,9 @@ enum Course {
 
 fn course(point: &str) -> Course {
     match point {
-        "engine.withdraw.before" | "engine.withdraw.after" | "engine.finish.before" | "engine.finish.after" => Course::Refused,
+        "engine.withdraw.before" | "engine.withdraw.after" | "engine.finish.before" | "engine.finish.after" => {
+            Course::Refused
+        }
         "ops.reserve.after" => Course::Stranger,
         "engine.cancel.before" | "engine.cancel.after" => Course::Cancelled,
         "engine.turn.before" | "engine.turn.after" => Course::Failing,
@@ -50,7 +52,10 @@ fn course(point: &str) -> Course {
 
 /// Points that one apply passes once or twice, so that a later pass does not come.
 fn passed_often(point: &str) -> bool {
-    !(point.starts_with("store.start") || point.starts_with("engine.cancel") || point == "ops.proof.before" || point == "ops.reserve.after")
+    !(point.starts_with("store.start")
+        || point.starts_with("engine.cancel")
+        || point == "ops.proof.before"
+        || point == "ops.reserve.after")
 }
 
 /// The result of an apply that must have made and proven all there is to be.
@@ -89,7 +94,10 @@ fn die_and_go_on(point: &str, pass: u32) {
     if expected {
         assert!(first.killed(), "{point} did not kill the process: {first:#?}");
     } else {
-        assert!(first.killed() || first.code == Some(0) || course(point) == Course::Failing, "{point}:{pass}: {first:#?}");
+        assert!(
+            first.killed() || first.code == Some(0) || course(point) == Course::Failing,
+            "{point}:{pass}: {first:#?}"
+        );
     }
     world.sim.clear_faults();
     let mut second = world.apply(&files);

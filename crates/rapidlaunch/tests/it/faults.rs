@@ -52,7 +52,11 @@ fn settle(world: &World, files: &[String], first: Run, end: End) {
     let last = match first.code {
         Some(0) => first,
         Some(1) => {
-            assert!(first.stderr.contains("apply again to go on"), "the message must tell what to do: {}", first.stderr);
+            assert!(
+                first.stderr.contains("apply again to go on"),
+                "the message must tell what to do: {}",
+                first.stderr
+            );
             world.apply(files).expect(0)
         }
         code => panic!("ended with {code:?}: {}", first.text()),
@@ -78,7 +82,10 @@ fn requests_lost_before_the_work() {
 
 #[test]
 fn every_kind_of_read_is_lost_now_and_then() {
-    apply_under(json!([{ "when": { "method": "GET", "path": "**", "probability": 0.1 }, "action": { "do": "lose-request" } }]), End::Well);
+    apply_under(
+        json!([{ "when": { "method": "GET", "path": "**", "probability": 0.1 }, "action": { "do": "lose-request" } }]),
+        End::Well,
+    );
 }
 
 #[test]
@@ -100,9 +107,7 @@ fn tasks_fail_for_a_reason_that_passes() {
 
 #[test]
 fn refused_for_a_while() {
-    let refuse = |status: u16, message: &str| {
-        json!([{ "when": { "method": "POST", "path": CREATE, "times": 8 }, "action": { "do": "refuse", "status": status, "message": message } }])
-    };
+    let refuse = |status: u16, message: &str| json!([{ "when": { "method": "POST", "path": CREATE, "times": 8 }, "action": { "do": "refuse", "status": status, "message": message } }]);
     apply_under(refuse(500, "can't lock file '/run/lock/lxc/pve-config-3001.lock' - got timeout"), End::Well);
     apply_under(refuse(595, "Connection refused"), End::Well);
     apply_under(refuse(503, "Service Unavailable"), End::Well);
@@ -110,22 +115,34 @@ fn refused_for_a_while() {
 
 #[test]
 fn the_proxy_restarts() {
-    apply_under(json!([{ "when": { "method": "GET", "path": "**", "probability": 0.05 }, "action": { "do": "restart-proxy" } }]), End::Well);
+    apply_under(
+        json!([{ "when": { "method": "GET", "path": "**", "probability": 0.05 }, "action": { "do": "restart-proxy" } }]),
+        End::Well,
+    );
 }
 
 #[test]
 fn the_quorum_is_lost_for_a_while() {
-    apply_under(json!([{ "when": { "method": "POST", "path": CREATE, "nth": 5 }, "action": { "do": "lose-quorum", "seconds": 1.5 } }]), End::FailedThenWell);
+    apply_under(
+        json!([{ "when": { "method": "POST", "path": CREATE, "nth": 5 }, "action": { "do": "lose-quorum", "seconds": 1.5 } }]),
+        End::FailedThenWell,
+    );
 }
 
 #[test]
 fn a_node_is_lost_and_comes_back() {
-    apply_under(json!([{ "when": { "method": "POST", "path": CREATE, "nth": 8 }, "action": { "do": "drop-node", "node": "pve2", "seconds": 2.0 } }]), End::FailedThenWell);
+    apply_under(
+        json!([{ "when": { "method": "POST", "path": CREATE, "nth": 8 }, "action": { "do": "drop-node", "node": "pve2", "seconds": 2.0 } }]),
+        End::FailedThenWell,
+    );
 }
 
 #[test]
 fn everything_is_slow() {
-    apply_under(json!([{ "when": { "path": "**", "probability": 0.2 }, "action": { "do": "delay", "seconds": 0.2 } }]), End::Well);
+    apply_under(
+        json!([{ "when": { "path": "**", "probability": 0.2 }, "action": { "do": "delay", "seconds": 0.2 } }]),
+        End::Well,
+    );
 }
 
 #[test]
@@ -157,7 +174,8 @@ fn a_killed_worker_asks_for_a_person() {
         let shown = world.run(&["op", "show", "last"]).expect(0).stdout;
         assert!(shown.contains("pct unlock") && shown.contains("pct destroy"), "{shown}");
         let state = world.state();
-        let broken = state["guests"].as_object().unwrap().iter().find(|(_, guest)| guest["config"]["lock"] == "create").unwrap();
+        let broken =
+            state["guests"].as_object().unwrap().iter().find(|(_, guest)| guest["config"]["lock"] == "create").unwrap();
         world.delete_guest(broken.0.parse().unwrap());
         world.run(&["op", "retry", "last"]).expect(0);
     } else {
@@ -190,7 +208,11 @@ fn answers_lost_while_changing_and_destroying() {
     world.apply(&world.write_farm(&before)).expect(0);
     let files = world.write_farm(&Farm { cores: 2, memory: 300, ..before });
     let lose = |method: &str, path: &str| json!({ "when": { "method": method, "path": path, "probability": 0.4 }, "action": { "do": "lose-answer" } });
-    world.faults(json!([lose("PUT", "/nodes/*/lxc/*/config"), lose("POST", "/nodes/*/lxc/*/status/*"), lose("DELETE", "/nodes/*/lxc/*")]));
+    world.faults(json!([
+        lose("PUT", "/nodes/*/lxc/*/config"),
+        lose("POST", "/nodes/*/lxc/*/status/*"),
+        lose("DELETE", "/nodes/*/lxc/*")
+    ]));
     proven(&world.apply(&files).expect(0), 6);
     world.run(&["destroy", "farm", "--yes"]).expect(0);
     assert_eq!(world.state()["guests"], json!({}));

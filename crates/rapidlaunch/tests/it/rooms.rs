@@ -83,7 +83,8 @@ fn crates_use_only_what_they_may() {
     for entry in std::fs::read_dir(root().join("crates")).unwrap().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
         let Ok(manifest) = std::fs::read_to_string(entry.path().join("Cargo.toml")) else { continue };
-        let allowed = rule.get(name.as_str()).unwrap_or_else(|| panic!("crate {name} has no rule: which crates may it use?"));
+        let allowed =
+            rule.get(name.as_str()).unwrap_or_else(|| panic!("crate {name} has no rule: which crates may it use?"));
         let used = uses(&manifest, &all);
         let forbidden: Vec<_> = used.difference(allowed).collect();
         assert!(forbidden.is_empty(), "crate {name} must not use {forbidden:?}");
@@ -103,7 +104,8 @@ fn a_forbidden_use_would_be_found() {
 
 #[test]
 fn every_module_says_what_it_is() {
-    let silent: Vec<_> = sources().into_iter().filter(|(_, text)| !text.starts_with("//! ")).map(|(path, _)| path).collect();
+    let silent: Vec<_> =
+        sources().into_iter().filter(|(_, text)| !text.starts_with("//! ")).map(|(path, _)| path).collect();
     assert!(silent.is_empty(), "begin these with a `//!` line: {silent:#?}");
 }
 
@@ -121,7 +123,12 @@ fn files_are_small() {
             _ => {}
         }
     }
-    wrong.extend(known.keys().filter(|path| !sources.contains_key(**path)).map(|path| format!("{path} is gone: take it off the list")));
+    wrong.extend(
+        known
+            .keys()
+            .filter(|path| !sources.contains_key(**path))
+            .map(|path| format!("{path} is gone: take it off the list")),
+    );
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
@@ -134,7 +141,9 @@ fn long_functions(text: &str) -> Vec<(String, usize)> {
         let indent = &line[..line.len() - bare.len()];
         let head = bare.split("fn ").next().unwrap_or_default();
         let is_function = bare.contains("fn ")
-            && head.split_whitespace().all(|word| matches!(word, "async" | "const" | "unsafe") || word.starts_with("pub"));
+            && head
+                .split_whitespace()
+                .all(|word| matches!(word, "async" | "const" | "unsafe") || word.starts_with("pub"));
         if !is_function || bare.ends_with(';') || bare.ends_with('}') {
             continue;
         }
@@ -157,7 +166,9 @@ fn functions_are_small() {
     let known = |path: &str, head: &str, lines: usize| {
         LONG_FUNCTIONS.iter().any(|(file, name, length)| path == *file && head.contains(name) && lines <= *length)
     };
-    let found = sources.iter().flat_map(|(path, text)| long_functions(text).into_iter().map(move |(head, lines)| (path, head, lines)));
+    let found = sources
+        .iter()
+        .flat_map(|(path, text)| long_functions(text).into_iter().map(move |(head, lines)| (path, head, lines)));
     let long: Vec<_> = found.filter(|(path, head, lines)| !known(path, head, *lines)).collect();
     assert!(long.is_empty(), "split these: {long:#?}");
 }
@@ -165,22 +176,29 @@ fn functions_are_small() {
 #[test]
 fn a_long_function_would_be_found() {
     let body = "        step();\n".repeat(FUNCTION_LINES_MAX);
-    let text = format!("impl X {{\n    pub(crate) async fn long(&self) {{\n{body}    }}\n\n    fn short() {{\n    }}\n}}\n");
+    let text =
+        format!("impl X {{\n    pub(crate) async fn long(&self) {{\n{body}    }}\n\n    fn short() {{\n    }}\n}}\n");
     assert_eq!(long_functions(&text).len(), 1);
 }
 
 /// Codes such as `RL0101` in a text.
 fn codes(text: &str) -> BTreeSet<String> {
     let is_code = |rest: &str| rest.len() >= 6 && rest.as_bytes()[2..6].iter().all(u8::is_ascii_digit);
-    text.match_indices("RL").map(|(at, _)| &text[at..]).filter(|rest| is_code(rest)).map(|rest| rest[..6].to_owned()).collect()
+    text.match_indices("RL")
+        .map(|(at, _)| &text[at..])
+        .filter(|rest| is_code(rest))
+        .map(|rest| rest[..6].to_owned())
+        .collect()
 }
 
 #[test]
 fn each_error_has_its_page() {
     let used: BTreeSet<String> = sources().values().flat_map(|text| codes(text)).collect();
     let pages = std::fs::read_dir(root().join("docs/errors")).unwrap().flatten();
-    let pages: BTreeMap<String, PathBuf> =
-        pages.map(|page| (page.file_name().to_string_lossy().replace(".md", ""), page.path())).filter(|(name, _)| name != "README").collect();
+    let pages: BTreeMap<String, PathBuf> = pages
+        .map(|page| (page.file_name().to_string_lossy().replace(".md", ""), page.path()))
+        .filter(|(name, _)| name != "README")
+        .collect();
     assert!(used.len() >= 40, "the codes were not found in the sources");
     let written: BTreeSet<String> = pages.keys().cloned().collect();
     assert_eq!(used, written, "each code has a page in docs/errors, and each page a code");

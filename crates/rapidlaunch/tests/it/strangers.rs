@@ -49,7 +49,9 @@ fn comes_between_plan_and_create() {
     for kind in KINDS {
         let world = World::new();
         let files = world.write_farm(&farm(3));
-        world.faults(json!([{ "when": { "method": "POST", "path": CREATE }, "action": { "do": "delay", "seconds": 0.7 } }]));
+        world.faults(
+            json!([{ "when": { "method": "POST", "path": CREATE }, "action": { "do": "delay", "seconds": 0.7 } }]),
+        );
         let child = world.spawn_files(&["apply", "--yes"], &files);
         world.until("a create waits at the door", || world.struck(0) > 0);
         let before = world.stranger(FIRST, kind, false);
@@ -286,7 +288,8 @@ fn guests_of_another_installation() {
     let other = world.path("other");
     let other = other.to_str().unwrap();
     let with_other = |command: &[&str]| {
-        let args: Vec<&str> = command.iter().copied().chain(["--data", other]).chain(files.iter().map(String::as_str)).collect();
+        let args: Vec<&str> =
+            command.iter().copied().chain(["--data", other]).chain(files.iter().map(String::as_str)).collect();
         world.run(&args)
     };
     let second = with_other(&["apply", "--yes", "--output", "json"]);
@@ -310,7 +313,8 @@ fn two_stacks_side_by_side() {
     proven(&world.apply(&farm_files).expect(0), 3);
     proven(&world.apply(&ranch_files).expect(0), 3);
     let listed = world.run(&["guest", "ls", "ranch", "-o", "json"]).expect(0).json();
-    let ranch: Vec<u64> = listed["guests"].as_array().unwrap().iter().map(|guest| guest["vmid"].as_u64().unwrap()).collect();
+    let ranch: Vec<u64> =
+        listed["guests"].as_array().unwrap().iter().map(|guest| guest["vmid"].as_u64().unwrap()).collect();
     let before: Vec<Value> = ranch.iter().map(|vmid| world.guest(*vmid)).collect();
     world.check_now(Allow::default());
     world.run(&["destroy", "farm", "--yes"]).expect(0);

@@ -103,9 +103,11 @@ fn verify_names_the_very_difference() {
     let files = world.write_farm(&farm(2));
     world.apply(&files).expect(0);
     world.run(&["verify", "farm"]).expect(0);
-    world.put_guest(json!({ "vmid": 3001, "config": { "memory": "300" }, "live_address": { "net0": "10.50.0.99/24" } }));
+    world
+        .put_guest(json!({ "vmid": 3001, "config": { "memory": "300" }, "live_address": { "net0": "10.50.0.99/24" } }));
     let run = world.run(&["verify", "farm"]).expect(1);
-    settings(&world).bind(|| assert_snapshot!(run.stdout, @r#"
+    settings(&world).bind(|| {
+        assert_snapshot!(run.stdout, @r#"
     Proof of stack farm
 
       ok   w-1  lab/pve1, VMID 3000, 22 comparisons
@@ -114,7 +116,8 @@ fn verify_names_the_very_difference() {
              live address of eth0: expected 10.50.0.11/24, found 10.50.0.99/24
 
     Not proven: 2 of 44 comparisons failed.
-    "#));
+    "#)
+    });
     let proof = world.run(&["verify", "farm", "-o", "json"]).expect(1).json();
     let failed: Vec<&str> = proof["proofs"][0]["items"][1]["checks"]
         .as_array()

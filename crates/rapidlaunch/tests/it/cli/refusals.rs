@@ -17,10 +17,12 @@ fn without_consent() {
     let world = World::new();
     let files = world.write_farm(&farm(1));
     let run = world.run_files(&["apply"], &files).expect(2);
-    settings(&world).bind(|| assert_snapshot!(run.text(), @r#"
+    settings(&world).bind(|| {
+        assert_snapshot!(run.text(), @r#"
     error: nobody can be asked here, so nothing was done
     hint: look at it with `plan`, then give --yes
-    "#));
+    "#)
+    });
     world.run_files(&["destroy"], &files).expect(2);
     nothing_asked(&world);
     world.finish();
@@ -117,7 +119,8 @@ fn unknown_names() {
         let run = world.run(command).expect(2);
         text.push_str(&format!("$ rapidlaunch {}\n{}\n", command.join(" "), run.text().trim()));
     }
-    settings(&world).bind(|| assert_snapshot!(text, @r#"
+    settings(&world).bind(|| {
+        assert_snapshot!(text, @r#"
     $ rapidlaunch plan nope
     error: no stack `nope` was applied before
     hint: give its file with -f FILE; `rapidlaunch stack ls` lists the stored ones
@@ -148,7 +151,8 @@ fn unknown_names() {
     $ rapidlaunch plan
     error: no stack was named
     hint: give files with -f FILE, or the name of a stack applied before (`rapidlaunch stack ls`)
-    "#));
+    "#)
+    });
     nothing_asked(&world);
     world.finish();
 }
@@ -171,14 +175,16 @@ fn files_that_cannot_be_read() {
         .iter()
         .map(|file| world.run(&["apply", "--yes", "-f", file]).expect(2).text().trim().to_owned())
         .collect();
-    settings(&world).bind(|| assert_snapshot!(text.join("\n"), @r#"
+    settings(&world).bind(|| {
+        assert_snapshot!(text.join("\n"), @r#"
     error: missing.yaml cannot be read; nothing was touched
       because: No such file or directory (os error 2)
     hint: check the path, and that you may read it
     error: . cannot be read; nothing was touched
       because: Is a directory (os error 21)
     hint: check the path, and that you may read it
-    "#));
+    "#)
+    });
     world.finish();
 }
 
@@ -204,12 +210,16 @@ fn token_file(world: &World) -> String {
 fn unreachable_site() {
     let world = World::new();
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let text = with_site(&world, &site(&[format!("https://127.0.0.1:{port}")], world.sim.fingerprint(), &token_file(&world)), 1);
+    let text = with_site(
+        &world,
+        &site(&[format!("https://127.0.0.1:{port}")], world.sim.fingerprint(), &token_file(&world)),
+        1,
+    );
     let text = format!("{text}\n\n{}", checked(&world));
     settings(&world).bind(|| assert_snapshot!(text, @r#"
     error: site lab cannot be read
       because: no answer from GET /cluster/resources at https://127.0.0.1:PORT: cannot connect
-    hint: `rapidlaunch site check NAME` tells what is wrong with the connection
+    hint: `rapidlaunch site check lab -f FILE` tells what is wrong with the connection
 
     Check of site lab
 
@@ -230,16 +240,16 @@ fn wrong_fingerprint() {
     settings(&world).bind(|| assert_snapshot!(text, @r#"
     error: site lab cannot be read
       because: no answer from GET /cluster/resources at https://127.0.0.1:PORT: its certificate has another fingerprint than the site's `tls` setting
-    hint: `rapidlaunch site check NAME` tells what is wrong with the connection
+    hint: `rapidlaunch site check lab -f FILE` tells what is wrong with the connection
 
     Check of site lab
 
       FAIL endpoint https://127.0.0.1:PORT: no answer from GET /version at https://127.0.0.1:PORT: its certificate has another fingerprint than the site's `tls` setting: error sending request: client error (Connect): invalid peer certificate: ApplicationVerificationFailure
-           hint: check that the endpoint is right and that a firewall lets port 8006 through
+           hint: on the node, `openssl x509 -noout -fingerprint -sha256 -in /etc/pve/local/pve-ssl.pem` (or pveproxy-ssl.pem) prints the right fingerprint; write it under `tls: { fingerprint: ... }`, or name the authority with `tls: { ca_file: ... }`
       FAIL endpoint https://127.0.0.1:PORT: no answer from GET /version at https://127.0.0.1:PORT: its certificate has another fingerprint than the site's `tls` setting: error sending request: client error (Connect): invalid peer certificate: ApplicationVerificationFailure
-           hint: check that the endpoint is right and that a firewall lets port 8006 through
+           hint: on the node, `openssl x509 -noout -fingerprint -sha256 -in /etc/pve/local/pve-ssl.pem` (or pveproxy-ssl.pem) prints the right fingerprint; write it under `tls: { fingerprint: ... }`, or name the authority with `tls: { ca_file: ... }`
       FAIL endpoint https://127.0.0.1:PORT: no answer from GET /version at https://127.0.0.1:PORT: its certificate has another fingerprint than the site's `tls` setting: error sending request: client error (Connect): invalid peer certificate: ApplicationVerificationFailure
-           hint: check that the endpoint is right and that a firewall lets port 8006 through
+           hint: on the node, `openssl x509 -noout -fingerprint -sha256 -in /etc/pve/local/pve-ssl.pem` (or pveproxy-ssl.pem) prints the right fingerprint; write it under `tls: { fingerprint: ... }`, or name the authority with `tls: { ca_file: ... }`
 
     3 of 3 points need attention.
     "#));
@@ -256,7 +266,7 @@ fn wrong_token() {
     settings(&world).bind(|| assert_snapshot!(text, @r#"
     error: site lab cannot be read
       because: credentials refused by GET /cluster/resources at https://127.0.0.1:PORT: Authentication failed!
-    hint: `rapidlaunch site check NAME` tells what is wrong with the connection
+    hint: `rapidlaunch site check lab -f FILE` tells what is wrong with the connection
 
     Check of site lab
 
@@ -282,7 +292,8 @@ fn token_that_is_none() {
         text.push('\n');
         text.push_str(&with_site(&world, &site(&world.sim.urls(), world.sim.fingerprint(), token), 2));
     }
-    settings(&world).bind(|| assert_snapshot!(text, @r#"
+    settings(&world).bind(|| {
+        assert_snapshot!(text, @r#"
     error: site lab: its API token is not usable
       because: the API token is not of the form user@realm!id=secret: it has no `=`
     hint: make one under Datacenter > Permissions > API Tokens, and store it as user@realm!id=secret
@@ -293,7 +304,8 @@ fn token_that_is_none() {
     hint: set RAPIDLAUNCH_NO_SUCH to user@realm!id=secret, or name a file with `token: { file: PATH }`
     error: site lab: its API token is the secret sites/lab, and there is no secret store yet
     hint: use `token: { file: PATH }` or `token: { env: NAME }`
-    "#));
+    "#)
+    });
     nothing_asked(&world);
     world.finish();
 }
@@ -313,14 +325,23 @@ fn token_that_others_can_read() {
 fn data_directory_held_by_another_process() {
     let world = World::new();
     let files = world.write_farm(&farm(2));
-    world.faults(json!([{ "when": { "method": "POST", "path": "/nodes/*/lxc" }, "action": { "do": "delay", "seconds": 2.5 } }]));
+    world.faults(
+        json!([{ "when": { "method": "POST", "path": "/nodes/*/lxc" }, "action": { "do": "delay", "seconds": 2.5 } }]),
+    );
     let first = world.spawn_files(&["apply", "--yes"], &files);
     world.until("a create waits at the door", || world.struck(0) > 0);
     let second = world.apply(&files).expect(1);
     let error = second.json()["error"]["message"].as_str().unwrap().to_owned();
     settings(&world).bind(|| assert_snapshot!(error, @r#"the data directory DIR/data is in use by process PID; wait until that process has ended, or choose another with --data"#));
     // Looking is free meanwhile.
-    for command in [&["op", "ls"][..], &["op", "show", "last"], &["guest", "ls"], &["stack", "ls"], &["site", "ls"], &["plan", "farm"]] {
+    for command in [
+        &["op", "ls"][..],
+        &["op", "show", "last"],
+        &["guest", "ls"],
+        &["stack", "ls"],
+        &["site", "ls"],
+        &["plan", "farm"],
+    ] {
         world.run(command).expect(0);
     }
     world.wait(first).expect(0);
@@ -332,11 +353,13 @@ fn data_directory_that_cannot_be() {
     let world = World::new();
     std::fs::write(&world.data, "a file").unwrap();
     let run = world.run(&["op", "ls"]);
-    settings(&world).bind(|| assert_snapshot!(run.text().trim(), @r#"
+    settings(&world).bind(|| {
+        assert_snapshot!(run.text().trim(), @r#"
     error: the data directory DIR/data cannot be used: creating it failed
       because: File exists (os error 17)
     hint: name another directory with --data DIR, or make this one writable for you
-    "#));
+    "#)
+    });
     assert!(matches!(run.code, Some(1 | 2)), "{run:?}");
     std::fs::remove_file(&world.data).unwrap();
     world.finish();

@@ -10,10 +10,12 @@ use crate::harness::{NODES, World, farm};
 /// A site whose only token has these privileges everywhere.
 fn with_rights(privileges: &[&str]) -> World {
     World::with(|config| {
-        let mut seed = serde_json::to_value(SeedState::default_cluster(NODES, "6f3d1f0e-7b8c-4d4e-9a51-0d6f4c1a2b3c")).unwrap();
+        let mut seed =
+            serde_json::to_value(SeedState::default_cluster(NODES, "6f3d1f0e-7b8c-4d4e-9a51-0d6f4c1a2b3c")).unwrap();
         seed["roles"] = json!([{ "id": "Launcher", "privs": privileges }]);
         seed["users"].as_array_mut().unwrap().push(json!({ "id": "launch@pve" }));
-        seed["tokens"] = json!([{ "id": "launch@pve!rl", "secret": "6f3d1f0e-7b8c-4d4e-9a51-0d6f4c1a2b3c", "privsep": false }]);
+        seed["tokens"] =
+            json!([{ "id": "launch@pve!rl", "secret": "6f3d1f0e-7b8c-4d4e-9a51-0d6f4c1a2b3c", "privsep": false }]);
         seed["acl"] = json!([{ "path": "/", "user": "launch@pve", "role": "Launcher" }]);
         config.seed_state = Some(serde_json::from_value(seed).unwrap());
     })
@@ -93,7 +95,8 @@ fn what_is_needed_is_enough() {
 #[test]
 fn each_single_one_is_missed() {
     for left_out in ENOUGH.iter().chain(["VM.PowerMgmt"].iter()).filter(|right| !right.ends_with("Audit")) {
-        let rights: Vec<&str> = ENOUGH.iter().chain(["VM.PowerMgmt"].iter()).copied().filter(|right| right != left_out).collect();
+        let rights: Vec<&str> =
+            ENOUGH.iter().chain(["VM.PowerMgmt"].iter()).copied().filter(|right| right != left_out).collect();
         let world = with_rights(&rights);
         let files = world.write_farm(&farm(1));
         let check = world.run_files(&["site", "check", "lab"], &files);

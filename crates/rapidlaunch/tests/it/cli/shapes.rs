@@ -144,7 +144,11 @@ fn before_anything_is_applied() {
     for command in [&["op", "ls"][..], &["guest", "ls"], &["stack", "ls"], &["site", "ls"], &["drift"]] {
         let args: Vec<&str> = command.iter().copied().chain(["-o", "json"]).collect();
         let value = world.run(&args).expect(0).json();
-        let empty = value.as_object().unwrap().values().all(|v| matches!(v, Value::Bool(false)) || *v == json!([]) || *v == json!({}));
+        let empty = value
+            .as_object()
+            .unwrap()
+            .values()
+            .all(|v| matches!(v, Value::Bool(false)) || *v == json!([]) || *v == json!({}));
         assert!(empty, "{command:?}: {value}");
     }
     world.finish();
@@ -444,9 +448,16 @@ fn the_schema_is_one() {
     let validator = jsonschema::validator_for(&schema).unwrap();
     let stack = json!({ "kind": "stack", "name": "s", "site": "lab", "containers": { "w": { "image": "debian-12", "nics": { "eth0": { "network": "lan" } } } } });
     assert!(validator.is_valid(&stack));
-    assert!(!validator.is_valid(&json!({ "kind": "stack", "name": "s", "site": "lab", "containers": { "w": { "imagee": "debian-12" } } })));
-    let stored = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../schema/stack-file.schema.json")).unwrap();
-    assert_eq!(serde_json::from_str::<Value>(&stored).unwrap(), schema, "run `rapidlaunch schema > schema/stack-file.schema.json`");
+    assert!(!validator.is_valid(
+        &json!({ "kind": "stack", "name": "s", "site": "lab", "containers": { "w": { "imagee": "debian-12" } } })
+    ));
+    let stored =
+        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../schema/stack-file.schema.json")).unwrap();
+    assert_eq!(
+        serde_json::from_str::<Value>(&stored).unwrap(),
+        schema,
+        "run `rapidlaunch schema > schema/stack-file.schema.json`"
+    );
     world.finish();
 }
 

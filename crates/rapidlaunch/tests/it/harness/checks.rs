@@ -93,7 +93,9 @@ impl World {
     /// By the site's own books: a guest is made at most once for each time that it was removed, plus one.
     #[track_caller]
     fn made_once(&self, allow: Allow) {
-        for (line, kinds) in self.sim.ledger().by_description_line.iter().filter(|(line, _)| line.contains(" controller=")) {
+        for (line, kinds) in
+            self.sim.ledger().by_description_line.iter().filter(|(line, _)| line.contains(" controller="))
+        {
             let of = |kind: &str| kinds.get(kind).copied().unwrap_or(0);
             let (made, removed) = (of("create"), of("destroy"));
             assert!(made <= 1 || allow.made_again, "made {made} times, removed {removed} times: {line}");
@@ -159,6 +161,7 @@ fn stamped(vmid: &str, config: &Value) -> Option<Stamped> {
         let found = value.split(',').find_map(|part| part.strip_prefix(key).and_then(|rest| rest.strip_prefix('=')));
         found.unwrap_or_default().to_owned()
     };
-    let nics = nics.filter_map(|(_, value)| value.as_str()).map(|value| (part(value, "hwaddr"), part(value, "ip"))).collect();
+    let nics =
+        nics.filter_map(|(_, value)| value.as_str()).map(|value| (part(value, "hwaddr"), part(value, "ip"))).collect();
     Some(Stamped { vmid: vmid.parse().ok()?, id, nics })
 }

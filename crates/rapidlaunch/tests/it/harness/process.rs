@@ -142,7 +142,11 @@ impl World {
         let mut command = Command::new(env!("CARGO_BIN_EXE_rapidlaunch"));
         command.args(args).env_clear().stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command.env("RAPIDLAUNCH_DATA", &self.data).env("RAPIDLAUNCH_PACE", SPEED.to_string());
-        command.env("HOME", self.folder()).env("USER", "tester").env("PATH", "/usr/bin:/bin").current_dir(self.folder());
+        command
+            .env("HOME", self.folder())
+            .env("USER", "tester")
+            .env("PATH", "/usr/bin:/bin")
+            .current_dir(self.folder());
         command
     }
 

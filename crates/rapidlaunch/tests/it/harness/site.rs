@@ -33,7 +33,8 @@ impl World {
     #[track_caller]
     pub(crate) fn vmid(&self, hostname: &str) -> u64 {
         let state = self.state();
-        let found = state["guests"].as_object().unwrap().iter().find(|(_, guest)| guest["config"]["hostname"] == hostname);
+        let found =
+            state["guests"].as_object().unwrap().iter().find(|(_, guest)| guest["config"]["hostname"] == hostname);
         found.unwrap_or_else(|| panic!("no guest {hostname}: {state:#}")).0.parse().unwrap()
     }
 
