@@ -1,6 +1,7 @@
 //! The protocol around every call that changes the outside: announce, call, write down the answer, follow the task.
 
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rl_engine::{Envelope, StepCx, StepError, fail_point};
@@ -9,6 +10,7 @@ use rl_pve::{PveError, TaskEnd};
 use serde::{Deserialize, Serialize};
 
 use crate::fault::{BUSY_WAIT, LOST_WAIT, classify, full_text, may_have_happened};
+use crate::gate::{Gate, Pass};
 use crate::site::SiteApi;
 
 /// What is announced before a call.
@@ -122,6 +124,14 @@ pub(crate) async fn follow(cx: &StepCx, api: &SiteApi, upid: &Upid, label: &str)
         cx.note(format!("{label}: Proxmox ended the task with {count} warnings; its log is under {upid}")).await?;
     }
     Ok(end)
+}
+
+/// Waits for room at a gate, unless the operation is cancelled meanwhile.
+pub(crate) async fn enter(cx: &StepCx, gate: &Arc<Gate>) -> Result<Pass, StepError> {
+    tokio::select! {
+        pass = gate.enter() => Ok(pass),
+        () = cx.cancelled() => Err(StepError::Cancelled),
+    }
 }
 
 /// Waits for the end of a task that may be somebody else's. When the operation is cancelled the task is left running.

@@ -18,7 +18,7 @@ use super::{GuestReceipt, destroy, leased_vmid};
 use crate::context::Ctx;
 use crate::fault::{BUSY_WAIT, LOCKED_WAIT, classify};
 use crate::identity::{Found, Ours, find, foreign};
-use crate::live::{Announced, NotDone, call, follow, task_error, watch_only};
+use crate::live::{Announced, NotDone, call, enter, follow, task_error, watch_only};
 use crate::payload::Target;
 use crate::site::SiteApi;
 
@@ -138,7 +138,7 @@ impl CreateContainer {
     async fn create(&self, cx: &StepCx, api: &SiteApi, vmid: Vmid) -> Result<Called, StepError> {
         let node = &self.target.node;
         cx.progress(format!("waiting for room on {node}"), None);
-        let _room = api.creates(node).enter().await;
+        let _room = enter(cx, &api.creates(node)).await?;
         let announced = Announced::new("create", node, vmid);
         let send = api.create(node, &self.guest, &self.target.stamp, vmid, self.start);
         let upid = match call(cx, announced, CallClass::Create.limit(), send, Upid::to_string).await {

@@ -12,7 +12,7 @@ use super::{GuestReceipt, create_container, leased_vmid};
 use crate::context::Ctx;
 use crate::fault::{BUSY_WAIT, classify, look_error};
 use crate::identity::must_find;
-use crate::live::{Announced, NotDone, follow, run_task, task_error};
+use crate::live::{Announced, NotDone, enter, follow, run_task, task_error};
 use crate::payload::Target;
 use crate::site::SiteApi;
 
@@ -100,7 +100,7 @@ impl Start {
         if self.runs(api, &node, vmid).await? {
             return receipt(false);
         }
-        let _room = api.starts(&node).enter().await;
+        let _room = enter(cx, &api.starts(&node)).await?;
         let announced = Announced::new("start", &node, vmid);
         let label = format!("start of {} (VMID {vmid} on {node})", self.target.stamp.name);
         let end = match run_task(cx, api, announced, CallClass::Write.limit(), api.start(&node, vmid)).await {

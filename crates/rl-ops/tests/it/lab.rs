@@ -54,10 +54,16 @@ impl Lab {
 
     /// A site that runs so many times faster than a real one.
     pub(crate) async fn paced(nodes: usize, factor: u32) -> Self {
+        Self::seeded(nodes, factor, 1).await
+    }
+
+    /// A site whose chance comes from this seed.
+    pub(crate) async fn seeded(nodes: usize, factor: u32, chance: u64) -> Self {
         let mut seed = SeedState::default_cluster(nodes, SECRET);
         seed.pools.push(SeedPool { id: "shop".to_owned(), comment: None });
         let mut config = SimConfig::new(nodes);
         config.seed_state = Some(seed);
+        config.seed = chance;
         config.time_scale = f64::from(factor);
         config.auth_delay = Duration::ZERO;
         let sim = Sim::start(config).await.unwrap();
@@ -154,8 +160,23 @@ impl Lab {
         F: FnOnce(Arc<dyn Journal>, OperationId) -> M,
         M: Future<Output = ()>,
     {
-        let journal: Arc<dyn Journal> = Arc::new(MemoryJournal::new());
         let clock: Arc<dyn Clock> = Arc::new(FastClock::new(START, self.factor));
+        self.run_by(clock, jobs, registry, meanwhile).await
+    }
+
+    /// The same by a clock of its own.
+    pub(crate) async fn run_by<F, M>(
+        &self,
+        clock: Arc<dyn Clock>,
+        jobs: Vec<JobSpec>,
+        registry: &Registry,
+        meanwhile: F,
+    ) -> Came
+    where
+        F: FnOnce(Arc<dyn Journal>, OperationId) -> M,
+        M: Future<Output = ()>,
+    {
+        let journal: Arc<dyn Journal> = Arc::new(MemoryJournal::new());
         let id = submit(&*journal, &clock, jobs).await;
         let (config, crash) = (engine(), Crash::at(0));
         let run = run_until_settled(&journal, registry.clone(), self.ctx.clone(), clock, config, id, &crash);

@@ -10,4 +10,5 @@ mod look;
 mod payloads;
 mod proofs;
 mod scripted;
+mod trouble;
 mod volumes;
