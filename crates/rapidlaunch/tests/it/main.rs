@@ -1,5 +1,5 @@
 //! The program as a whole: the binary as a process of its own against a simulated site.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::print_stderr)]
 
 mod cli;
 mod converge;

@@ -29,15 +29,6 @@ impl World {
         self.state()["guests"][vmid.to_string()].clone()
     }
 
-    /// The VMID of the guest with this host name.
-    #[track_caller]
-    pub(crate) fn vmid(&self, hostname: &str) -> u64 {
-        let state = self.state();
-        let found =
-            state["guests"].as_object().unwrap().iter().find(|(_, guest)| guest["config"]["hostname"] == hostname);
-        found.unwrap_or_else(|| panic!("no guest {hostname}: {state:#}")).0.parse().unwrap()
-    }
-
     /// Makes or changes a guest as somebody else would.
     pub(crate) fn put_guest(&self, guest: Value) {
         self.control("POST", "/guests", guest);
