@@ -29,7 +29,8 @@ pub fn drift(resolved: &ResolvedStack, observed: &Observed) -> Vec<Drift> {
 fn of_guest(stack: &ResolvedStack, guest: &ResolvedGuest, world: &World<'_>, out: &mut Vec<Drift>) {
     let net0 = net0(guest);
     let (id, controller, site, node, vmid) = (&guest.id, &stack.controller, &guest.site, &guest.node, guest.vmid);
-    match world.find(Identity { id, controller, site, node, vmid, net0 }) {
+    let hostname = Some(&guest.hostname);
+    match world.find(Identity { id, controller, site, node, vmid, net0, hostname }) {
         Found::Ours(place, config) => compare(stack, guest, place, config, out),
         Found::Shallow(place) => compare_row(guest, place.guest, out),
         Found::Absent => tell(guest, DriftKind::Gone, format!("`{}` is gone from {site}", guest.name), out),

@@ -93,7 +93,7 @@ impl Scene<'_> {
         let node = known.filter(|known| known.last.is_some()).map_or(&want.node, |known| &known.node);
         let net0 = want.nics.iter().find(|nic| nic.slot.number() == 0).map(|nic| nic.mac);
         let (id, controller, site, vmid) = (&want.id, &self.stack.controller, &want.site, want.vmid);
-        Identity { id, controller, site, node, vmid, net0 }
+        Identity { id, controller, site, node, vmid, net0, hostname: Some(&want.hostname) }
     }
 
     fn create(&self, want: &ResolvedGuest, known: Option<&KnownGuest>, report: &mut Reporter) -> Decision {

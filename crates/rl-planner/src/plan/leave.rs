@@ -1,6 +1,8 @@
 //! Guests that leave: what the store knows, the stack no longer declares, or a destroy takes away.
 
-use rl_model::{ActionKind, ContainerConfig, FieldKey, GuestStatus, KnownGuest, MacAddr, NoteLevel, Stamp};
+use rl_model::{
+    ActionKind, ContainerConfig, ControllerId, FieldKey, GuestStatus, KnownGuest, MacAddr, NoteLevel, Stamp,
+};
 
 use super::delta::data_volumes;
 use super::guest::{Draft, Scene};
@@ -23,7 +25,7 @@ impl Scene<'_> {
                 say::remove_not_read(known, place, report);
                 None
             }
-            Found::Foreign(place, foreign) if !foreign.has_our_mac => {
+            Found::Foreign(place, foreign) if foreign.likeness.is_none() => {
                 say::vmid_taken_over(known, place, report);
                 Some(forget(known, stamp, "it is gone and another guest holds its VMID"))
             }
@@ -40,8 +42,8 @@ impl Scene<'_> {
 
     /// Whom to look for, from what the store knows.
     pub(crate) fn identity_of<'b>(&'b self, known: &'b KnownGuest) -> Identity<'b> {
-        let (id, controller, site, node) = (&known.id, &self.leases.controller, &known.site, &known.node);
-        Identity { id, controller, site, node, vmid: known.vmid, net0: net0_of(known) }
+        let controller = &self.leases.controller;
+        identity_of(known, controller)
     }
 
     fn stamp_of(&self, known: &KnownGuest) -> Stamp {
@@ -82,8 +84,15 @@ impl Scene<'_> {
     }
 }
 
+/// Whom to look for, from what the store knows.
+pub(crate) fn identity_of<'b>(known: &'b KnownGuest, controller: &'b ControllerId) -> Identity<'b> {
+    let (id, site, node, vmid, net0) = (&known.id, &known.site, &known.node, known.vmid, net0_of(known));
+    let hostname = known.last.as_ref().map(|last| &last.hostname);
+    Identity { id, controller, site, node, vmid, net0, hostname }
+}
+
 /// The leased MAC of `net0`, as far as the store tells which NIC that is.
-pub(crate) fn net0_of(known: &KnownGuest) -> Option<MacAddr> {
+fn net0_of(known: &KnownGuest) -> Option<MacAddr> {
     match &known.last {
         Some(last) => last.nics.iter().find(|nic| nic.slot.number() == 0).map(|nic| nic.mac),
         None if known.macs.len() == 1 => known.macs.values().next().copied(),

@@ -7,7 +7,7 @@ use rl_model::{
 
 use super::delta::Forced;
 use super::report::Reporter;
-use super::world::{Foreign, Found, Identity, Place};
+use super::world::{Foreign, Found, Identity, Likeness, Place};
 
 /// Whom a note about identity is about.
 pub(crate) struct Subject<'a> {
@@ -54,13 +54,16 @@ fn foreign_guest(subject: &Subject<'_>, place: Place<'_>, foreign: &Foreign, rep
         place.guest.vmid, place.guest.node, foreign.why
     );
     let adopt = format!("put the tag `{}` and the line `{stamp}` into its notes", stamp.tag());
-    let hint = match (place.guest.kind, foreign.has_our_mac) {
+    let likely =
+        |why: &str| format!("{why}, so it is most likely that guest with its stamp lost; to adopt it, {adopt}");
+    let hint = match (place.guest.kind, foreign.likeness) {
         (GuestKind::Vm, _) => "plan again to have another VMID chosen, or pin one that is free".to_owned(),
-        (GuestKind::Container, true) => format!(
-            "it bears the MAC address leased to `{name}`, so it is most likely that guest with its stamp lost; \
-             to adopt it, {adopt}"
-        ),
-        (GuestKind::Container, false) => {
+        (GuestKind::Container, Some(Likeness::Mac)) => likely(&format!("it bears the MAC address leased to `{name}`")),
+        (GuestKind::Container, Some(Likeness::Name)) => likely(&format!("it bears the host name of `{name}`")),
+        (GuestKind::Container, Some(Likeness::Guest)) => {
+            format!("let only one installation look after it; to take it back, {adopt}")
+        }
+        (GuestKind::Container, None) => {
             format!("if it is that guest, adopt it: {adopt}; otherwise plan again to have another VMID chosen")
         }
     };

@@ -6,8 +6,8 @@
 use std::collections::{HashMap, HashSet};
 
 use rl_model::{
-    ContainerConfig, ControllerId, GuestId, GuestKind, MacAddr, NodeName, Observed, ObservedGuest, ObservedSite,
-    SiteName, Stamp, Unread, Vmid,
+    ContainerConfig, ControllerId, GuestId, GuestKind, Hostname, MacAddr, NodeName, Observed, ObservedGuest,
+    ObservedSite, SiteName, Stamp, Unread, Vmid,
 };
 
 /// Config lock of a guest that is being created (`PVE/LXC/Config.pm`): its configuration says nothing else yet.
@@ -54,6 +54,8 @@ pub(crate) struct Identity<'a> {
     pub(crate) vmid: Vmid,
     /// Its leased `net0` MAC, where it has one.
     pub(crate) net0: Option<MacAddr>,
+    /// The host name it was given.
+    pub(crate) hostname: Option<&'a Hostname>,
 }
 
 impl Identity<'_> {
@@ -88,8 +90,19 @@ pub(crate) enum Found<'a> {
 pub(crate) struct Foreign {
     /// In a sentence part that follows "because".
     pub(crate) why: String,
-    /// Whether it bears the MAC leased to our guest: most likely ours, with its stamp lost.
-    pub(crate) has_our_mac: bool,
+    /// What makes it look like ours all the same.
+    pub(crate) likeness: Option<Likeness>,
+}
+
+/// What makes a foreign guest look like one of ours, so that it is neither written off nor made a second time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Likeness {
+    /// It bears the MAC leased to our guest: most likely ours, with its stamp lost.
+    Mac,
+    /// Its stamp names our guest, but another installation.
+    Guest,
+    /// It bears our guest's host name, and no NIC tells the two apart.
+    Name,
 }
 
 /// The observed world with its guests indexed by stamp.
@@ -221,9 +234,8 @@ impl<'a> World<'a> {
             return false;
         }
         let Some(config) = &home.guest.config else { return true };
-        let has_our_mac = who.net0.is_some() && who.net0 == config.net0_mac;
         let tag = Stamp::tag_of(who.id);
-        has_our_mac || (config.stamp.is_none() && home.guest.has_stamp_tag(&tag))
+        likeness(config, who).is_some() || (config.stamp.is_none() && home.guest.has_stamp_tag(&tag))
     }
 
     /// The configuration of a container whose stamp names the guest.
@@ -272,9 +284,9 @@ impl<'a> World<'a> {
 
     /// Judges a guest at the expected VMID that does not bear the tag.
     fn stranger(&self, place: Place<'a>, who: &Identity<'_>) -> Found<'a> {
-        let foreign = |why: String, has_our_mac| Found::Foreign(place, Foreign { why, has_our_mac });
+        let foreign = |why: String, likeness| Found::Foreign(place, Foreign { why, likeness });
         if place.guest.kind == GuestKind::Vm {
-            return foreign("it is a virtual machine".to_owned(), false);
+            return foreign("it is a virtual machine".to_owned(), None);
         }
         let Some(config) = &place.guest.config else {
             if place.lock() == Some(LOCK_CREATE) {
@@ -285,16 +297,27 @@ impl<'a> World<'a> {
         if config.stamp.is_none() && place.lock() == Some(LOCK_CREATE) {
             return Found::Creating(place);
         }
-        let has_our_mac = who.net0.is_some() && who.net0 == config.net0_mac;
-        match &config.stamp {
-            None => foreign("it bears no stamp".to_owned(), has_our_mac),
+        let why = match &config.stamp {
+            None => "it bears no stamp".to_owned(),
             Some(stamp) if stamp.controller != *who.controller => {
-                foreign(format!("its stamp is of another installation ({})", stamp.controller), has_our_mac)
+                format!("its stamp is of another installation ({})", stamp.controller)
             }
-            Some(stamp) => {
-                let of = format!("`{}` of stack `{}`", stamp.name, stamp.stack);
-                foreign(format!("its stamp is that of {of}"), has_our_mac)
-            }
+            Some(stamp) => format!("its stamp is that of `{}` of stack `{}`", stamp.name, stamp.stack),
+        };
+        foreign(why, likeness(config, who))
+    }
+}
+
+/// What makes a container without our stamp look like the guest.
+pub(crate) fn likeness(config: &ContainerConfig, who: &Identity<'_>) -> Option<Likeness> {
+    if config.stamp.as_ref().is_some_and(|stamp| stamp.guest == *who.id) {
+        return Some(Likeness::Guest);
+    }
+    match who.net0 {
+        Some(mac) if config.net0_mac == Some(mac) => Some(Likeness::Mac),
+        None if config.stamp.is_none() && who.hostname.is_some() && config.hostname.as_ref() == who.hostname => {
+            Some(Likeness::Name)
         }
+        _ => None,
     }
 }

@@ -3,8 +3,8 @@
 use rl_model::manifest::{Container, Stack};
 use rl_model::{GuestId, GuestKind, GuestName, KnownGuest, Leases, Site, Vmid};
 
-use crate::plan::leave::net0_of;
-use crate::plan::world::{LOCK_CREATE, Place, World};
+use crate::plan::leave::identity_of;
+use crate::plan::world::{LOCK_CREATE, Place, World, likeness};
 
 use super::codes;
 use super::error::Findings;
@@ -132,8 +132,6 @@ fn at_home<'a>(known: &KnownGuest, leases: &Leases, world: &World<'a>) -> Presen
     let Some(config) = &place.guest.config else {
         return if known.last.is_none() { Presence::Usurped } else { Presence::Unknown };
     };
-    let of_another =
-        config.stamp.as_ref().is_some_and(|stamp| stamp.guest != known.id || stamp.controller != leases.controller);
-    let bears_our_mac = net0_of(known).is_some_and(|mac| config.net0_mac == Some(mac));
-    if of_another || !bears_our_mac { Presence::Usurped } else { Presence::Unknown }
+    let who = identity_of(known, &leases.controller);
+    if likeness(config, &who).is_none() { Presence::Usurped } else { Presence::Unknown }
 }

@@ -7,7 +7,7 @@ use rl_model::{Policy, Unread};
 use rl_planner::{configs_needed, plan_destroy, resolve};
 
 use crate::plan_world::show::{allow, applied, db, planned, planned_from, show, web};
-use crate::plan_world::{manifest, stack_name};
+use crate::plan_world::{container, manifest, stack_name};
 
 #[test]
 fn a_guest_is_followed_when_its_vmid_changed() {
@@ -96,6 +96,53 @@ fn a_stranger_on_our_vmid_gets_out_of_no_ones_way() {
     0 forget db fra1/2000 on pve1: it is gone and another guest holds its VMID
     Info: `db` is gone; its VMID is now held by another guest (fra1/2000), which is not touched
     ");
+}
+
+#[test]
+fn a_stamp_of_another_installation_is_foreign_though_the_guest_id_is_ours() {
+    let mut reality = applied(vec![db()]);
+    let real = reality.at("fra1", 2000);
+    let stamp = rl_model::Stamp { controller: rl_model::ControllerId::from_bits(9), ..real.stamp().unwrap() };
+    real.raw.insert("description".to_owned(), stamp.description(""));
+    real.raw.insert("cores".to_owned(), "7".to_owned());
+    assert_snapshot!(show(&planned(&reality, vec![db()], &Policy::default())), @"
+    Blocked: VMID 2000 of `db` is held on pve1 by container `db`, which is not ours because its stamp is of another installation (90000000000000000000); it is not touched
+        hint: let only one installation look after it; to take it back, put the tag `rl-h5qsgxdfyeep` and the line `rapidlaunch: guest=h5qsgxdfyeepnr7j79hh stack=shop name=db controller=a1000000000000000000` into its notes
+    ");
+    let destroy = plan_destroy(&stack_name(), &reality.leases, &reality.observe(), &allow(&[], &["db"]), 3);
+    assert!(destroy.0.is_empty() && destroy.1.is_blocked(), "{:?}", destroy.0.actions);
+}
+
+#[test]
+fn a_guest_without_nics_that_lost_its_stamp_is_known_by_its_host_name() {
+    let bare = || vec![Container { nics: Vec::new(), ..container("batch") }];
+    let mut reality = applied(bare());
+    let real = reality.at("fra1", 2000);
+    real.raw.remove("tags");
+    real.raw.remove("description");
+    let (plan, report) = planned(&reality, bare(), &Policy::default());
+    assert!(plan.is_empty() && report.is_blocked(), "{:?}", plan.actions);
+    let destroy = plan_destroy(&stack_name(), &reality.leases, &reality.observe(), &Policy::default(), 3);
+    assert!(destroy.0.is_empty() && destroy.1.is_blocked(), "{:?}", destroy.0.actions);
+    reality.at("fra1", 2000).raw.insert("hostname".to_owned(), "theirs".to_owned());
+    let (plan, _) = planned(&reality, bare(), &Policy::default());
+    assert_eq!((plan.actions[0].kind.verb(), plan.actions[0].vmid), ("create", 2001.try_into().unwrap()));
+}
+
+#[test]
+fn a_virtual_machine_is_never_our_container_whatever_it_bears() {
+    let reality = applied(vec![db()]);
+    let mut seen = reality.observe();
+    let site = seen.sites.get_mut(&"fra1".parse().unwrap()).unwrap();
+    let machine = site.guests.get_mut(&2000.try_into().unwrap()).unwrap();
+    machine.kind = rl_model::GuestKind::Vm;
+    assert!(machine.config.as_ref().is_some_and(|config| config.stamp.is_some()));
+    let made = planned_from(&reality, &seen, vec![db()], &Policy::default());
+    assert_eq!(made.0.actions.len(), 1);
+    assert_eq!((made.0.actions[0].kind.verb(), made.0.actions[0].vmid), ("create", 2001.try_into().unwrap()));
+    let destroy = plan_destroy(&stack_name(), &reality.leases, &seen, &allow(&[], &["db"]), 3);
+    let verbs: Vec<&str> = destroy.0.actions.iter().map(|action| action.kind.verb()).collect();
+    assert_eq!(verbs, ["forget"]);
 }
 
 #[test]

@@ -23,7 +23,7 @@ pub(crate) fn mischief(reality: &mut Reality, tape: &mut Tape<'_>) {
             (2500..).map(|n| Vmid::try_from(n).unwrap()).find(|n| !reality.sites[&site].contains_key(n)).unwrap();
         let guests = reality.sites.get_mut(&site).unwrap();
         let real = guests.get_mut(&vmid).unwrap();
-        match tape.below(16) {
+        match tape.below(17) {
             0 => real.running = !real.running,
             1 => drop(real.raw.insert("cores".to_owned(), "7".to_owned())),
             2 => drop(real.raw.insert("tags".to_owned(), format!("{};byhand", real.text("tags")))),
@@ -48,8 +48,11 @@ pub(crate) fn mischief(reality: &mut Reality, tape: &mut Tape<'_>) {
             11 => drop(real.raw.insert("mp8".to_owned(), "local-zfs:subvol-1,mp=/by-hand,size=1G".to_owned())),
             12 => drop(real.raw.insert("rootfs".to_owned(), real.text("rootfs").replace("size=4G", "size=64G"))),
             13 => drop(real.raw.insert("features".to_owned(), "fuse=1,mount=nfs".to_owned())),
-            14 => {
-                real.kind = GuestKind::Vm;
+            14 => real.kind = GuestKind::Vm,
+            15 => {
+                let other = rl_model::ControllerId::from_bits(9);
+                let stamp = rl_model::Stamp { controller: other, ..real.stamp().unwrap() };
+                real.raw.insert("description".to_owned(), stamp.description(""));
             }
             _ => drop(real.raw.insert("onboot".to_owned(), "1".to_owned())),
         }
