@@ -8,3 +8,4 @@ mod plan_properties;
 mod plan_scale;
 mod plan_world;
 mod resolve;
+mod resolve_errors;
