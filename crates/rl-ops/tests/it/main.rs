@@ -9,6 +9,7 @@ mod lab;
 mod look;
 mod payloads;
 mod proofs;
+mod samples;
 mod scripted;
 mod trouble;
 mod volumes;
