@@ -277,7 +277,7 @@ async fn read_configs(sites: &Sites, needed: &[(SiteName, Vmid)], observed: &mut
 }
 
 async fn revision(data: &Data, name: &StackName) -> Result<u64, CommandError> {
-    Ok(data.store.stack(name).await.map_err(store_error)?.map_or(0, |record| record.revision))
+    data.store.newest_revision(name).await.map_err(store_error)
 }
 
 fn stored_text(subject: &Subject, stack: &Stack) -> Result<String, CommandError> {

@@ -106,6 +106,12 @@ impl Store {
             .await
     }
 
+    /// The newest revision of a stack, 0 when there is no such stack; without reading what it declares.
+    pub async fn newest_revision(&self, name: &StackName) -> Result<u64, StoreError> {
+        let name = name.clone();
+        self.sqlite().read_with(move |connection| current_revision(connection, &name)).await
+    }
+
     /// All stacks by name, also destroyed ones.
     pub async fn stacks(&self) -> Result<Vec<StackRecord>, StoreError> {
         self.sqlite()
