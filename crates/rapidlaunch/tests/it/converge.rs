@@ -224,7 +224,7 @@ fn converges(groups: &[Group], edits: &[Edit]) {
 /// The seed is fixed, so that a run says the same everywhere; `RAPIDLAUNCH_TEST_SEED` draws other stacks.
 #[test]
 fn what_was_applied_needs_nothing_more() {
-    let seed: u8 = std::env::var("RAPIDLAUNCH_TEST_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or(7);
+    let seed = crate::harness::seed();
     eprintln!("RAPIDLAUNCH_TEST_SEED={seed}");
     let config = Config { cases: CASES, max_shrink_iters: 12, failure_persistence: None, ..Config::default() };
     let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &[seed; 32]));

@@ -221,14 +221,19 @@ fn killed_at_random(seed: u64) {
     world.finish();
 }
 
+/// Fixed, so that a run says the same everywhere; `RAPIDLAUNCH_TEST_SEED` draws other moments.
+fn drawn() -> u64 {
+    u64::from(crate::harness::seed()) * 100
+}
+
 #[test]
 fn random_moments_a() {
-    (1..=4).for_each(killed_at_random);
+    (drawn() + 1..=drawn() + 4).for_each(killed_at_random);
 }
 
 #[test]
 fn random_moments_b() {
-    (5..=8).for_each(killed_at_random);
+    (drawn() + 5..=drawn() + 8).for_each(killed_at_random);
 }
 
 /// Points that a destroy and an update pass, each with the pass in which the process dies.

@@ -4,6 +4,7 @@
 mod cli;
 mod converge;
 mod crash;
+mod demo;
 mod faults;
 mod harness;
 mod rooms;

@@ -60,3 +60,24 @@ fn colour_where_it_is_wanted() {
     assert!(!colour(&on_a_terminal(&world, &never, "", false).1));
     world.finish();
 }
+
+/// The loudest log of an apply that meets trouble, in both forms: the harness searches all of it for the token's secret.
+#[test]
+fn the_log_holds_no_secret() {
+    let world = World::new();
+    let files = world.write_farm(&farm(2));
+    let plan: Vec<&str> = ["plan", "-vvv"].into_iter().chain(files.iter().map(String::as_str)).collect();
+    let loud = world.run_with(&plan, "RAPIDLAUNCH_LOG", "trace");
+    assert!(loud.stderr.len() > 1000, "nothing was logged: {loud:?}");
+    world.faults(
+        json!([{ "when": { "method": "POST", "path": "/nodes/*/lxc", "nth": 1 }, "action": { "do": "lose-answer" } }]),
+    );
+    let apply: Vec<&str> =
+        ["apply", "--yes", "-vvv", "-o", "json"].into_iter().chain(files.iter().map(String::as_str)).collect();
+    world.run_with(&apply, "RAPIDLAUNCH_LOG", "trace").expect(0);
+    world.write_private("lab.token", "root@pam!rapidlaunch=11111111-2222-4333-8444-555555555555");
+    let refused = world.run_with(&apply, "RAPIDLAUNCH_LOG", "trace").expect(1);
+    assert!(!refused.text().contains("11111111-2222"), "{refused:?}");
+    world.write_private("lab.token", world.sim.token());
+    world.finish();
+}

@@ -21,6 +21,11 @@ pub(crate) const SPEED: f64 = 100.0;
 /// Nodes of a site, unless a test wants more.
 pub(crate) const NODES: usize = 3;
 
+/// Where tests that draw something begin to draw.
+pub(crate) fn seed() -> u8 {
+    std::env::var("RAPIDLAUNCH_TEST_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or(7)
+}
+
 /// A test's world.
 pub(crate) struct World {
     /// The simulated site.
