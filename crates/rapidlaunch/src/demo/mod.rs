@@ -105,14 +105,16 @@ async fn finish(
     let doubled = figures.made_twice;
     let ok = run.proof_ok() && doubled == 0;
     if out.json() {
+        let ids = run.operations();
         out.print_json(&json!({
-            "ok": ok,
-            "operations": run.operations(),
+            "operations": ids.len(),
+            "operation_ids": ids,
             "guests": run.guests(),
             "proof": { "ok": run.proof_ok(), "comparisons": run.comparisons() },
             "guests_made_twice": doubled,
             "api_calls": figures.calls,
             "seconds": (seconds * 1000.0).round() / 1000.0,
+            "ok": ok,
         }));
     } else {
         let style = Style::new(out.colour);
