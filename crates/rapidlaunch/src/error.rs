@@ -17,8 +17,8 @@ pub(crate) struct CommandError {
     pub(crate) hints: Vec<String>,
     /// Text that stands for itself and replaces the message, such as rendered diagnostics.
     pub(crate) rendered: Option<String>,
-    /// The same for machines.
-    pub(crate) details: Option<serde_json::Value>,
+    /// The same for machines. In a box, so that a result that holds this error stays small.
+    pub(crate) details: Option<Box<serde_json::Value>>,
 }
 
 /// The kinds of ending, each with its exit code.
@@ -115,7 +115,7 @@ impl CommandError {
 
     /// Adds data for machines.
     pub(crate) fn detailed(mut self, details: serde_json::Value) -> Self {
-        self.details = Some(details);
+        self.details = Some(Box::new(details));
         self
     }
 

@@ -61,8 +61,8 @@ pub(crate) async fn subject(data: &Data, stack: &StackRef, out: &Out) -> Result<
             .hinted("give files with -f FILE, or the name of a stack applied before (`rapidlaunch stack ls`)"));
     };
     let stored = stored(data, name).await?;
-    let mut manifest = Manifest::default();
-    manifest.sites = data.sites().await?.into_iter().map(|site| (site.name.clone(), site)).collect();
+    let sites = data.sites().await?.into_iter().map(|site| (site.name.clone(), site)).collect();
+    let mut manifest = Manifest { sites, ..Manifest::default() };
     manifest.stacks.insert(name.clone(), stored.stack);
     Ok(Subject { files: Vec::new(), manifest, stacks: vec![name.clone()] })
 }

@@ -106,7 +106,7 @@ async fn follow(run: &Run<'_>, board: &ProgressBoard, engine: &Running) -> Resul
             }
         }
         ticks += 1;
-        if ticks % TICKS_PER_REQUEST_LOOK == 0 {
+        if ticks.is_multiple_of(TICKS_PER_REQUEST_LOOK) {
             obey_cancel_request(run).await?;
         }
         if signal.has_changed().unwrap_or(true) || ticks == 1 {
