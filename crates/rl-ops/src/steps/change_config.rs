@@ -72,7 +72,7 @@ impl ChangeConfig {
         let mut announced = Announced::new(NAME, &ours.node, vmid);
         announced.volumes.clone_from(&volumes);
         let send = api.set_config(&ours.node, vmid, &patch);
-        call(cx, announced, CallClass::Write.limit(), send, |()| "written".to_owned())
+        call(cx, announced, CallClass::Create.limit(), send, |()| "written".to_owned())
             .await
             .map_err(crate::live::NotDone::into_step_error)?;
         let left = self.open_changes(&must_find(api, &self.target, vmid).await?, changes)?;

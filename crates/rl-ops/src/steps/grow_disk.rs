@@ -58,7 +58,7 @@ impl Step for GrowDisk {
         let announced = Announced::new(&self.name, &ours.node, vmid);
         let send = api.resize(&ours.node, vmid, self.disk, self.size, &ours.config.digest);
         let end =
-            run_task(cx, api, announced, CallClass::Write.limit(), send).await.map_err(|e| e.into_step_error())?;
+            run_task(cx, api, announced, CallClass::Create.limit(), send).await.map_err(|e| e.into_step_error())?;
         let label = format!("{} of {} to {}", self.name, self.target.stamp.name, self.size);
         if self.is_large_enough(&must_find(api, &self.target, vmid).await?) {
             return receipt(true);
