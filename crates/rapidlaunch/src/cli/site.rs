@@ -185,7 +185,11 @@ fn show(name: &SiteName, check: &SiteCheck, out: &Out) {
     let verdict = if bad == 0 {
         style.green("The site is ready.")
     } else {
-        style.red(&format!("{bad} of {} points need attention.", check.items.len()))
+        style.red(&format!(
+            "{bad} of {} points {} attention.",
+            check.items.len(),
+            if bad == 1 { "needs" } else { "need" }
+        ))
     };
     out.print(&format!("{text}\n{}\n", style.bold(&verdict)));
 }

@@ -20,7 +20,7 @@ pub(crate) fn plan(plan: &Plan, report: &PlanReport, style: Style) -> String {
     let title = if plan.destroy { "Plan to destroy stack" } else { "Plan for stack" };
     let _ = writeln!(out, "{} {}\n", style.bold(title), style.cyan(plan.stack.as_str()));
     for action in &plan.actions {
-        action_text(&mut out, action, placements.get(&action.stamp.name).copied(), style);
+        action_text(&mut out, action, placements.get(&action.stamp.name).copied(), plan.destroy, style);
     }
     notes(&mut out, &report.notes, style);
     unchanged(&mut out, report, style);
@@ -28,7 +28,7 @@ pub(crate) fn plan(plan: &Plan, report: &PlanReport, style: Style) -> String {
     out
 }
 
-fn action_text(out: &mut String, action: &Action, placement: Option<&Placement>, style: Style) {
+fn action_text(out: &mut String, action: &Action, placement: Option<&Placement>, destroy: bool, style: Style) {
     let name = action.stamp.name.as_str();
     let place = format!("{}/{}, VMID {}", action.site, action.node, action.vmid);
     let head = match &action.kind {
@@ -68,7 +68,8 @@ fn action_text(out: &mut String, action: &Action, placement: Option<&Placement>,
                 writeln!(out, "      {}", style.dim("it is gone already; its VMID, MACs and addresses are given back"));
         }
     }
-    let told = matches!(action.kind, ActionKind::Create { .. } | ActionKind::Forget);
+    // The plan's own head says why the guests of a destroyed stack go.
+    let told = destroy || matches!(action.kind, ActionKind::Create { .. } | ActionKind::Forget);
     for reason in action.reasons.iter().filter(|_| !told) {
         let _ = writeln!(out, "      {}", style.dim(&format!("because {reason}")));
     }

@@ -226,7 +226,7 @@ fn unreachable_site() {
       FAIL endpoint https://127.0.0.1:PORT: no answer from GET /version at https://127.0.0.1:PORT: cannot connect: error sending request: client error (Connect): tcp connect error: Connection refused (os error 111)
            hint: check that the endpoint is right and that a firewall lets port 8006 through
 
-    1 of 1 points need attention.
+    1 of 1 points needs attention.
     "#));
     world.finish();
 }
