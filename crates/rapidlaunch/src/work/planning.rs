@@ -14,7 +14,7 @@ use crate::error::CommandError;
 use crate::out::Out;
 use crate::work::connect::{self, Sites};
 use crate::work::data::{Data, absolute, store_error};
-use crate::work::{assume, inputs, runner};
+use crate::work::{assume, inputs, operate};
 
 /// What the store keeps of a stack's declaration.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -148,7 +148,8 @@ async fn plan_seeing(
 ) -> Result<Planned, CommandError> {
     let stack = &subject.manifest.stacks[name];
     let mut names = stack.sites();
-    let leases = leases(data, name, &mut names).await?;
+    let base_revision = revision(data, name).await?;
+    let leases = leases(data, name, base_revision, &mut names).await?;
     let declared = declared(&subject.manifest.sites, &names)?;
     let sites = connect::connect(declared.values(), connect::pace(), out)?;
     let mut observed = look(&sites).await?;
@@ -166,7 +167,6 @@ async fn plan_seeing(
     let limit = if deep { usize::MAX } else { rl_planner::plan::CONFIGS_READ_MAX };
     read_configs(&sites, &rl_planner::plan::configs_needed(&resolved, &observed, &leases, limit), &mut observed).await;
     let (resolved, placements) = resolve(&observed)?;
-    let base_revision = revision(data, name).await?;
     let (plan, mut report) = rl_planner::plan(&resolved, &observed, &leases, policy, base_revision);
     report.placements = placements;
     let manifest = stored_text(subject, stack)?;
@@ -183,7 +183,8 @@ pub(crate) async fn plan_destroy(
 ) -> Result<Planned, CommandError> {
     let stack = &subject.manifest.stacks[name];
     let mut names = BTreeSet::new();
-    let leases = leases(data, name, &mut names).await?;
+    let base_revision = revision(data, name).await?;
+    let leases = leases(data, name, base_revision, &mut names).await?;
     let declared = declared(&subject.manifest.sites, &names)?;
     let sites = connect::connect(declared.values(), connect::pace(), out)?;
     let mut observed = look(&sites).await?;
@@ -195,15 +196,13 @@ pub(crate) async fn plan_destroy(
     };
     read_configs(&sites, &rl_planner::plan::configs_needed(&empty, &observed, &leases, usize::MAX), &mut observed)
         .await;
-    let base_revision = revision(data, name).await?;
     let (plan, report) = rl_planner::plan::plan_destroy(name, &leases, &observed, policy, base_revision);
     let manifest = stored_text(subject, stack)?;
     Ok(Planned { plan, report, sites, declared, manifest })
 }
 
 async fn look(sites: &Sites) -> Result<Observed, CommandError> {
-    let now = i64::try_from(runner::now().0).unwrap_or(i64::MAX);
-    observe(sites, &Scope::default(), now).await.map_err(|error| {
+    observe(sites, &Scope::default(), operate::now_ms()).await.map_err(|error| {
         let site = match &error {
             ObserveError::NotConnected(site) | ObserveError::Unreadable { site, .. } => site.clone(),
         };
@@ -223,10 +222,15 @@ async fn look(sites: &Sites) -> Result<Observed, CommandError> {
 struct Unexplained(String);
 
 /// Leases of a stack on its sites, and on those where guests of it still are.
-async fn leases(data: &Data, stack: &StackName, sites: &mut BTreeSet<SiteName>) -> Result<Leases, CommandError> {
+async fn leases(
+    data: &Data,
+    stack: &StackName,
+    revision: u64,
+    sites: &mut BTreeSet<SiteName>,
+) -> Result<Leases, CommandError> {
     sites.extend(data.store.guests(stack).await.map_err(store_error)?.into_iter().map(|guest| guest.site));
     let names: Vec<SiteName> = sites.iter().cloned().collect();
-    let entropy = entropy(&data.store.controller(), stack, revision(data, stack).await?);
+    let entropy = entropy(&data.store.controller(), stack, revision);
     data.store.leases(stack, &names, entropy).await.map_err(store_error)
 }
 
