@@ -15,6 +15,8 @@ enum End {
     Well,
     /// Some containers may fail and be undone; the next apply makes them.
     FailedThenWell,
+    /// As above, and a container whose making died on its node may need a person, because the API cannot unlock it.
+    HelpedThenWell,
 }
 
 #[track_caller]
@@ -59,11 +61,34 @@ fn settle(world: &World, files: &[String], first: Run, end: End) {
             );
             world.apply(files).expect(0)
         }
+        Some(4) if end == End::HelpedThenWell => {
+            help(world, &first);
+            // What was undone meanwhile is made by the apply after the retry.
+            world.run(&["op", "retry", "last"]);
+            world.apply(files).expect(0)
+        }
         code => panic!("ended with {code:?}: {}", first.text()),
     };
     proven(&last, CONTAINERS);
     assert_eq!(world.stamped().len(), CONTAINERS);
-    world.finish_with(Allow { made_again: end == End::FailedThenWell, ..Allow::default() });
+    world.finish_with(Allow { made_again: end != End::Well, volumes: end == End::HelpedThenWell, ..Allow::default() });
+}
+
+/// Does what the message of a blocked operation asks for: takes away the containers whose making died.
+#[track_caller]
+fn help(world: &World, run: &Run) {
+    assert!(run.stderr.contains("op retry"), "{}", run.stderr);
+    let shown = world.run(&["op", "show", "last"]).expect(0).stdout;
+    assert!(shown.contains("pct unlock") && shown.contains("pct destroy"), "{shown}");
+    let state = world.state();
+    let guests = state["guests"].as_object().unwrap();
+    eprintln!("a person is asked to help");
+    let broken: Vec<&String> =
+        guests.iter().filter(|(_, guest)| guest["config"]["lock"] == "create").map(|(vmid, _)| vmid).collect();
+    assert!(!broken.is_empty(), "it asked for help although no container is half made: {shown}");
+    for vmid in broken {
+        world.delete_guest(vmid.parse().unwrap());
+    }
 }
 
 #[test]
@@ -133,7 +158,7 @@ fn the_quorum_is_lost_for_a_while() {
 fn a_node_is_lost_and_comes_back() {
     apply_under(
         json!([{ "when": { "method": "POST", "path": CREATE, "nth": 8 }, "action": { "do": "drop-node", "node": "pve2", "seconds": 2.0 } }]),
-        End::FailedThenWell,
+        End::HelpedThenWell,
     );
 }
 
@@ -170,13 +195,7 @@ fn a_killed_worker_asks_for_a_person() {
     world.faults(json!([{ "when": { "method": "POST", "path": CREATE, "nth": 1 }, "action": { "do": "kill-task" } }]));
     let first = world.apply(&files);
     if first.code == Some(4) {
-        assert!(first.stderr.contains("op retry"), "{}", first.stderr);
-        let shown = world.run(&["op", "show", "last"]).expect(0).stdout;
-        assert!(shown.contains("pct unlock") && shown.contains("pct destroy"), "{shown}");
-        let state = world.state();
-        let broken =
-            state["guests"].as_object().unwrap().iter().find(|(_, guest)| guest["config"]["lock"] == "create").unwrap();
-        world.delete_guest(broken.0.parse().unwrap());
+        help(&world, &first);
         world.run(&["op", "retry", "last"]).expect(0);
     } else {
         first.expect(0);
