@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// What each crate may use of the others. A crate that is not named here may not be there.
-const MAY_USE: [(&str, &[&str]); 10] = [
+const MAY_USE: [(&str, &[&str]); 11] = [
     ("rl-model", &[]),
     ("rl-engine", &[]),
     ("pve-sim", &[]),
+    ("pg-lab", &[]),
     ("rl-planner", &["rl-model"]),
     ("rl-pve", &["rl-model"]),
     ("rl-providers", &["rl-model"]),
@@ -27,8 +28,9 @@ const LONG_FILES: [(&str, usize); 1] = [("rl-engine/src/journal.rs", 413)];
 const FUNCTION_LINES_MAX: usize = 70;
 /// Functions above the limit, with the length they have: tables. They may shrink, never grow.
 const LONG_FUNCTIONS: [(&str, &str, usize); 1] = [("pve-sim/src/families/storage_defs.rs", "fn options_of", 81)];
-/// Most packages in Cargo.lock: each is compiled, checked and trusted. It was 387 when this was written down.
-const PACKAGES_MAX: usize = 407;
+/// Most packages in Cargo.lock: each is compiled, checked and trusted. 387 served one
+/// machine; PostgreSQL and cron brought 33.
+const PACKAGES_MAX: usize = 440;
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
