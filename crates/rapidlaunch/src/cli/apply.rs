@@ -13,6 +13,7 @@ use crate::render::style::Style;
 use crate::work::data::Data;
 use crate::work::operate::{self, Ending};
 use crate::work::planning::{self, Planned, Subject};
+use crate::work::trouble::{self, Trouble};
 
 /// Makes stacks be as declared, one after the other, and proves each.
 pub(crate) async fn run(global: &Global, args: &ApplyArgs, out: &Out) -> Result<(), CommandError> {
@@ -40,7 +41,7 @@ struct Applied {
     stack: StackName,
     resumed: Option<OperationId>,
     planned: Option<Planned>,
-    operation: Option<(OperationId, OperationState)>,
+    operation: Option<OperationJson>,
     proof: Option<Proof>,
     ending: Option<ErrorKind>,
 }
@@ -51,7 +52,7 @@ struct AppliedJson<'a> {
     stack: &'a StackName,
     resumed: Option<String>,
     plan: Option<PlanJson<'a>>,
-    operation: Option<OperationJson>,
+    operation: Option<&'a OperationJson>,
     proof: Option<&'a Proof>,
     ok: bool,
 }
@@ -60,6 +61,16 @@ struct AppliedJson<'a> {
 struct OperationJson {
     id: String,
     state: &'static str,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    troubles: Vec<Trouble>,
+}
+
+impl OperationJson {
+    async fn of(data: &Data, id: OperationId, ending: &Ending) -> Result<Option<Self>, CommandError> {
+        let Some(state) = ending.state() else { return Ok(None) };
+        let troubles = if state == OperationState::Done { Vec::new() } else { trouble::of(data, id).await? };
+        Ok(Some(Self { id: id.to_string(), state: state.as_str(), troubles }))
+    }
 }
 
 impl Applied {
@@ -68,7 +79,7 @@ impl Applied {
             stack: &self.stack,
             resumed: self.resumed.map(|id| id.to_string()),
             plan: self.planned.as_ref().map(plan::json),
-            operation: self.operation.map(|(id, state)| OperationJson { id: id.to_string(), state: state.as_str() }),
+            operation: self.operation.as_ref(),
             proof: self.proof.as_ref(),
             ok: self.ending.is_none(),
         }
@@ -90,7 +101,7 @@ async fn one(
         applied.resumed = Some(id);
         let ending = operate::resume(data, &subject.manifest.sites, id, out).await?;
         if let Some(kind) = said(&ending, id, out) {
-            applied.operation = ending.state().map(|state| (id, state));
+            applied.operation = OperationJson::of(data, id, &ending).await?;
             applied.ending = Some(kind);
             return Ok(applied);
         }
@@ -104,7 +115,7 @@ async fn one(
         }
         let id = operate::start(data, &planned, "apply").await?;
         let ending = operate::run(data, &planned.sites, id, out).await?;
-        applied.operation = ending.state().map(|state| (id, state));
+        applied.operation = OperationJson::of(data, id, &ending).await?;
         applied.ending = said(&ending, id, out);
     }
     if applied.ending.is_none() {

@@ -8,3 +8,4 @@ pub(crate) mod operate;
 pub(crate) mod planning;
 pub(crate) mod registry;
 pub(crate) mod runner;
+pub(crate) mod trouble;

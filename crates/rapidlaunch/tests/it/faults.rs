@@ -78,6 +78,8 @@ fn settle(world: &World, files: &[String], first: Run, end: End) {
 #[track_caller]
 fn help(world: &World, run: &Run) {
     assert!(run.stderr.contains("op retry"), "{}", run.stderr);
+    let troubles = run.json()["stacks"][0]["operation"]["troubles"].to_string();
+    assert!(troubles.contains("pct unlock"), "the result must say what to do: {troubles}");
     let shown = world.run(&["op", "show", "last"]).expect(0).stdout;
     assert!(shown.contains("pct unlock") && shown.contains("pct destroy"), "{shown}");
     let state = world.state();
