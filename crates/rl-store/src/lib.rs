@@ -11,6 +11,7 @@
 //! **Invariant:** an answer leaves only after the commit it belongs to is on disk; after a failed commit none leaves.
 mod domain;
 mod error;
+mod sql;
 mod sqlite;
 mod store;
 

@@ -3,6 +3,7 @@ mod dir;
 mod migrate;
 mod reader;
 mod rows;
+mod sql;
 #[cfg(test)]
 mod tests;
 mod writer;
