@@ -9,6 +9,7 @@
 //!   [`Store::release_guest`]. Leases: [`Store::leases`], [`Store::vmid_of`], [`Store::lease_another_vmid`].
 //!
 //! **Invariant:** an answer leaves only after the commit it belongs to is on disk; after a failed commit none leaves.
+mod db;
 mod domain;
 mod error;
 mod sql;

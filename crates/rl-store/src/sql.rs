@@ -58,7 +58,7 @@ pub(crate) struct CellError {
 }
 
 impl CellError {
-    fn new(column: usize, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+    pub(crate) fn new(column: usize, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         Self { column, source: source.into() }
     }
 }

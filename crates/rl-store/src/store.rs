@@ -7,9 +7,10 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use rl_engine::{Clock, Journal, Lane, UnixMs};
 use rl_model::ControllerId;
-use rusqlite::{Connection, OptionalExtension};
 
-use crate::error::{Doing, StoreError};
+use crate::db::Db;
+use crate::error::StoreError;
+use crate::sql::{Sql, values};
 use crate::sqlite::Sqlite;
 
 /// How long a VMID, MAC or address rests after release: longer than neighbours and switches remember one.
@@ -18,7 +19,7 @@ pub const QUARANTINE: Duration = Duration::from_secs(15 * 60);
 /// An open store. Clones share it; the data directory is let go of when the last one is dropped.
 #[derive(Clone)]
 pub struct Store {
-    sqlite: Sqlite,
+    db: Db,
     clock: Arc<dyn Clock>,
     controller: ControllerId,
     quarantine: Duration,
@@ -28,24 +29,24 @@ impl Store {
     /// Opens the store in a data directory, which is created when it is missing and held until the store is dropped. Reads
     /// and writes files, so call it where blocking is allowed.
     pub async fn open(dir: &Path, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
-        let sqlite = Sqlite::open(dir)?;
+        let db = Db::Sqlite(Sqlite::open(dir)?);
         let made = ControllerId::from_bits(StdRng::from_os_rng().random());
-        let controller = sqlite.write_with(Lane::Intake, move |_, connection| controller(connection, &made)).await?;
-        Ok(Self { sqlite, clock, controller, quarantine: QUARANTINE })
+        let controller = db.write_with(Lane::Intake, move |_, db| controller(db, &made)).await?;
+        Ok(Self { db, clock, controller, quarantine: QUARANTINE })
     }
 
     /// Opens the store of a directory that another process holds, for reading alone: every write is refused, and followers are
     /// not told of changes.
     pub async fn look(dir: &Path, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
-        let sqlite = Sqlite::look(dir)?;
+        let db = Db::Sqlite(Sqlite::look(dir)?);
         let made = ControllerId::from_bits(0);
-        let controller = sqlite.read_with(move |connection| read_controller(connection, &made)).await?;
-        Ok(Self { sqlite, clock, controller, quarantine: QUARANTINE })
+        let controller = db.read_with(move |db| read_controller(db, &made)).await?;
+        Ok(Self { db, clock, controller, quarantine: QUARANTINE })
     }
 
     /// Whether the store was opened by [`Store::look`].
     pub fn is_looking(&self) -> bool {
-        self.sqlite.is_looking()
+        self.db.is_looking()
     }
 
     /// The same store with another quarantine.
@@ -62,21 +63,21 @@ impl Store {
 
     /// The journal for an engine.
     pub fn journal(&self) -> Arc<dyn Journal> {
-        Arc::new(self.sqlite.clone())
+        self.db.journal()
     }
 
     /// A commit has failed: nothing is acknowledged any more and the process should end.
     pub fn is_poisoned(&self) -> bool {
-        self.sqlite.is_poisoned()
+        self.db.is_poisoned()
     }
 
     /// Commits since the store was opened: fewer than writes, as concurrent writes share one.
     pub fn commits(&self) -> u64 {
-        self.sqlite.commits()
+        self.db.commits()
     }
 
-    pub(crate) fn sqlite(&self) -> &Sqlite {
-        &self.sqlite
+    pub(crate) fn db(&self) -> &Db {
+        &self.db
     }
 
     pub(crate) fn now(&self) -> UnixMs {
@@ -95,22 +96,18 @@ impl std::fmt::Debug for Store {
 }
 
 /// Reads the installation's identity, or keeps the one just made.
-fn controller(connection: &Connection, made: &ControllerId) -> Result<ControllerId, StoreError> {
-    let doing = "reading the installation's identity";
-    connection
-        .execute("insert or ignore into meta (key, value) values ('controller', ?1)", [made.as_str()])
-        .doing(doing)?;
-    read_controller(connection, made)
+fn controller(db: &dyn Sql, made: &ControllerId) -> Result<ControllerId, StoreError> {
+    let sql = "insert into meta (key, value) values ('controller', ?1) on conflict (key) do nothing";
+    db.execute(sql, values![made.as_str()], "storing the installation's identity")?;
+    read_controller(db, made)
 }
 
-fn read_controller(connection: &Connection, made: &ControllerId) -> Result<ControllerId, StoreError> {
-    let found: Option<String> = connection
-        .query_row("select value from meta where key = 'controller'", (), |row| row.get(0))
-        .optional()
-        .doing("reading the installation's identity")?;
-    let found = found.unwrap_or_else(|| made.to_string());
-    found.parse().map_err(|source| StoreError::Undecodable {
-        what: "installation identity".to_owned(),
-        source: Box::new(source),
-    })
+fn read_controller(db: &dyn Sql, made: &ControllerId) -> Result<ControllerId, StoreError> {
+    let wrong = |source| StoreError::Undecodable { what: "installation identity".to_owned(), source };
+    let sql = "select value from meta where key = 'controller'";
+    let rows = db.query(sql, &[], "reading the installation's identity")?;
+    match rows.first() {
+        Some(row) => row.parsed(0).map_err(|error| wrong(Box::new(error))),
+        None => Ok(made.clone()),
+    }
 }

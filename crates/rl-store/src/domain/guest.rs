@@ -1,12 +1,11 @@
 //! Guests: which exist or are about to, and as what they were last applied.
 use rl_engine::{Lane, UnixMs};
 use rl_model::{GuestId, GuestName, NodeName, ResolvedGuest, SiteName, StackName, Vmid};
-use rusqlite::{Connection, Row, params};
 
 use super::lease::{self, Holding};
-use super::rows::{all, execute, first, open, seal};
+use super::rows::{all, first, open, seal};
 use crate::error::{Conflict, StoreError};
-use crate::sqlite::convert::{from_ms, ms, ms_opt, parsed};
+use crate::sql::{CellError, Sql, SqlRow, values};
 use crate::store::Store;
 
 /// Kind and version of a stored resolved guest.
@@ -75,15 +74,15 @@ impl Store {
     /// The guests of a stack that are not removed, by name.
     pub async fn guests(&self, stack: &StackName) -> Result<Vec<GuestRecord>, StoreError> {
         let stack = stack.clone();
-        self.sqlite().read_with(move |connection| of_stack(connection, &stack)).await
+        self.db().read_with(move |db| of_stack(db, &stack)).await
     }
 
     /// Every guest that is not removed, by stack and name.
     pub async fn all_guests(&self) -> Result<Vec<GuestRecord>, StoreError> {
-        self.sqlite()
-            .read_with(move |connection| {
+        self.db()
+            .read_with(move |db| {
                 let sql = format!("select {COLUMNS} from guest where removed_at is null order by stack, name");
-                all(connection, &sql, (), "reading guests", read)?.into_iter().map(finish).collect()
+                all(db, &sql, &[], "reading guests", read)?.into_iter().map(finish).collect()
             })
             .await
     }
@@ -91,10 +90,10 @@ impl Store {
     /// A guest by its identity, also one that is removed.
     pub async fn guest(&self, id: &GuestId) -> Result<Option<GuestRecord>, StoreError> {
         let id = id.clone();
-        self.sqlite()
-            .read_with(move |connection| {
+        self.db()
+            .read_with(move |db| {
                 let sql = format!("select {COLUMNS} from guest where id = ?1");
-                first(connection, &sql, [id.as_str()], "reading a guest", read)?.map(finish).transpose()
+                first(db, &sql, values![id.as_str()], "reading a guest", read)?.map(finish).transpose()
             })
             .await
     }
@@ -109,14 +108,14 @@ impl Store {
     ) -> Result<(), StoreError> {
         let (stack, now, until) = (stack.clone(), self.now(), self.quarantine_end());
         let guest = ResolvedGuest { node: node.clone(), vmid, ..guest.clone() };
-        self.sqlite()
-            .write_with(Lane::Progress, move |_, connection| {
-                reserve(connection, &stack, &guest, now)?;
+        self.db()
+            .write_with(Lane::Progress, move |_, db| {
+                reserve(db, &stack, &guest, now)?;
                 let sql = "update guest set node = ?2, vmid = ?3, state = 'present', resolved = ?4 where id = ?1";
                 let text = seal(RESOLVED.0, RESOLVED.1, &guest)?;
-                let values = params![guest.id.as_str(), guest.node.as_str(), u32::from(vmid), text];
-                execute(connection, sql, values, "recording a guest")?;
-                lease::keep_only(connection, &guest.id, &Holding::all_of(&guest), until)
+                let values = values![guest.id.as_str(), guest.node.as_str(), u32::from(vmid), text];
+                db.execute(sql, values, "recording a guest")?;
+                lease::keep_only(db, &guest.id, &Holding::all_of(&guest), until)
             })
             .await
     }
@@ -124,11 +123,11 @@ impl Store {
     /// Gives back all that a guest holds, after a quarantine, and marks it removed. Doing it again changes nothing.
     pub async fn release_guest(&self, id: &GuestId) -> Result<(), StoreError> {
         let (id, now, until) = (id.clone(), self.now(), self.quarantine_end());
-        self.sqlite()
-            .write_with(Lane::Progress, move |_, connection| {
-                lease::keep_only(connection, &id, &[], until)?;
+        self.db()
+            .write_with(Lane::Progress, move |_, db| {
+                lease::keep_only(db, &id, &[], until)?;
                 let sql = "update guest set state = 'removed', removed_at = ?2 where id = ?1 and removed_at is null";
-                execute(connection, sql, params![id.as_str(), from_ms(now)], "releasing a guest")?;
+                db.execute(sql, values![id.as_str(), now], "releasing a guest")?;
                 Ok(())
             })
             .await
@@ -136,65 +135,59 @@ impl Store {
 }
 
 /// The guests of a stack that are not removed.
-pub(super) fn of_stack(connection: &Connection, stack: &StackName) -> Result<Vec<GuestRecord>, StoreError> {
+pub(super) fn of_stack(db: &dyn Sql, stack: &StackName) -> Result<Vec<GuestRecord>, StoreError> {
     let sql = format!("select {COLUMNS} from guest where stack = ?1 and removed_at is null order by name");
-    all(connection, &sql, [stack.as_str()], "reading guests", read)?.into_iter().map(finish).collect()
+    all(db, &sql, values![stack.as_str()], "reading guests", read)?.into_iter().map(finish).collect()
 }
 
 /// Reserves all that a guest needs, and the guest itself. What it already holds it keeps.
-pub(super) fn reserve(
-    connection: &Connection,
-    stack: &StackName,
-    guest: &ResolvedGuest,
-    now: UnixMs,
-) -> Result<(), StoreError> {
+pub(super) fn reserve(db: &dyn Sql, stack: &StackName, guest: &ResolvedGuest, now: UnixMs) -> Result<(), StoreError> {
     let sql = "select id from guest where stack = ?1 and name = ?2 and removed_at is null and id <> ?3";
     let other = first(
-        connection,
+        db,
         sql,
-        params![stack.as_str(), guest.name.as_str(), guest.id.as_str()],
+        values![stack.as_str(), guest.name.as_str(), guest.id.as_str()],
         "looking for a guest of the same name",
-        |row| parsed(row, 0),
+        |row| row.parsed(0),
     )?;
     if let Some(holder) = other {
         return Err(Conflict::GuestName { stack: stack.clone(), name: guest.name.to_string(), holder }.into());
     }
-    execute(
-        connection,
+    db.execute(
         "insert into guest (id, stack, name, site, node, vmid, state, created_at) values (?1, ?2, ?3, ?4, ?5, ?6, 'reserved', ?7)
          on conflict (id) do update set stack = excluded.stack, name = excluded.name, site = excluded.site,
-           state = case when removed_at is null then state else 'reserved' end, removed_at = null",
-        params![
+           state = case when guest.removed_at is null then guest.state else 'reserved' end, removed_at = null",
+        values![
             guest.id.as_str(),
             stack.as_str(),
             guest.name.as_str(),
             guest.site.as_str(),
             guest.node.as_str(),
             u32::from(guest.vmid),
-            from_ms(now)
+            now
         ],
         "reserving a guest",
     )?;
-    Holding::all_of(guest).iter().try_for_each(|holding| lease::take(connection, &guest.id, holding, now))
+    Holding::all_of(guest).iter().try_for_each(|holding| lease::take(db, &guest.id, holding, now))
 }
 
 type Read = (GuestRecord, Option<String>);
 
-fn read(row: &Row<'_>) -> rusqlite::Result<Read> {
-    let vmid: u32 = row.get(5)?;
+fn read(row: &SqlRow) -> Result<Read, CellError> {
+    let vmid = row.number::<u32>(5)?;
     let record = GuestRecord {
-        id: parsed(row, 0)?,
-        stack: parsed(row, 1)?,
-        name: parsed(row, 2)?,
-        site: parsed(row, 3)?,
-        node: parsed(row, 4)?,
-        vmid: Vmid::try_from(vmid).map_err(|_| rusqlite::Error::IntegralValueOutOfRange(5, i64::from(vmid)))?,
-        state: parsed(row, 6)?,
+        id: row.parsed(0)?,
+        stack: row.parsed(1)?,
+        name: row.parsed(2)?,
+        site: row.parsed(3)?,
+        node: row.parsed(4)?,
+        vmid: Vmid::try_from(vmid).map_err(|_| CellError::new(5, format!("{vmid} is no VMID")))?,
+        state: row.parsed(6)?,
         applied: None,
-        created_at: ms(row, 8)?,
-        removed_at: ms_opt(row, 9)?,
+        created_at: row.ms(8)?,
+        removed_at: row.ms_opt(9)?,
     };
-    Ok((record, row.get(7)?))
+    Ok((record, row.text_opt(7)?.map(str::to_owned)))
 }
 
 fn finish((record, resolved): Read) -> Result<GuestRecord, StoreError> {

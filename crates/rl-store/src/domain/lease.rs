@@ -7,13 +7,12 @@ use rl_model::{
     GuestId, HeldLease, KnownGuest, LeaseState, Leases, NicName, ResolvedGuest, SiteLeases, SiteName, StackName, Vmid,
     VmidRange,
 };
-use rusqlite::{Connection, params};
 
 use super::LeaseKind;
 use super::guest;
-use super::rows::{all, execute, first};
+use super::rows::{all, first};
 use crate::error::{Conflict, StoreError};
-use crate::sqlite::convert::{from_ms, ms_opt, parsed, parsed_opt};
+use crate::sql::{Sql, values};
 use crate::store::Store;
 
 /// One value a guest holds.
@@ -48,15 +47,15 @@ impl Store {
     /// `entropy` seeds the ids that resolving makes.
     pub async fn leases(&self, stack: &StackName, sites: &[SiteName], entropy: u64) -> Result<Leases, StoreError> {
         let (stack, sites, now, controller) = (stack.clone(), sites.to_vec(), self.now(), self.controller());
-        self.sqlite()
-            .read_with(move |connection| {
+        self.db()
+            .read_with(move |db| {
                 let mut guests = BTreeMap::new();
-                for record in guest::of_stack(connection, &stack)? {
-                    guests.insert(record.name.clone(), known(connection, record)?);
+                for record in guest::of_stack(db, &stack)? {
+                    guests.insert(record.name.clone(), known(db, record)?);
                 }
                 let mut by_site = BTreeMap::new();
                 for site in sites {
-                    let leases = of_site(connection, &site, now)?;
+                    let leases = of_site(db, &site, now)?;
                     by_site.insert(site, leases);
                 }
                 Ok(Leases { controller, guests, sites: by_site, entropy })
@@ -67,14 +66,12 @@ impl Store {
     /// The VMID that a guest holds on a site; the one recorded last when it holds two for a moment.
     pub async fn vmid_of(&self, site: &SiteName, id: &GuestId) -> Result<Option<Vmid>, StoreError> {
         let (site, id) = (site.clone(), id.clone());
-        self.sqlite()
-            .read_with(move |connection| {
+        self.db()
+            .read_with(move |db| {
                 let sql = "select l.value from lease l left join guest g on g.id = l.guest
                            where l.guest = ?1 and l.site = ?2 and l.kind = 'vmid' and l.state = 'held'
                            order by l.value <> cast(coalesce(g.vmid, 0) as text) limit 1";
-                first(connection, sql, params![id.as_str(), site.as_str()], "reading a guest's VMID", |row| {
-                    parsed(row, 0)
-                })
+                first(db, sql, values![id.as_str(), site.as_str()], "reading a guest's VMID", |row| row.parsed(0))
             })
             .await
     }
@@ -90,21 +87,16 @@ impl Store {
     ) -> Result<Vmid, StoreError> {
         let (site, id, now) = (site.clone(), id.clone(), self.now());
         let taken: BTreeSet<Vmid> = taken.iter().copied().collect();
-        self.sqlite()
-            .write_with(Lane::Progress, move |_, connection| {
-                let held = of_site(connection, &site, now)?.vmids;
+        self.db()
+            .write_with(Lane::Progress, move |_, db| {
+                let held = of_site(db, &site, now)?.vmids;
                 let free = range.iter().find(|vmid| !held.contains_key(vmid) && !taken.contains(vmid));
                 let Some(vmid) = free else { return Err(StoreError::NoFreeVmid { site, range }) };
                 let doing = "leasing another VMID";
                 let sql = "delete from lease where guest = ?1 and site = ?2 and kind = 'vmid'";
-                execute(connection, sql, params![id.as_str(), site.as_str()], doing)?;
-                take(connection, &id, &Holding::vmid(&site, vmid), now)?;
-                execute(
-                    connection,
-                    "update guest set vmid = ?2 where id = ?1",
-                    params![id.as_str(), u32::from(vmid)],
-                    doing,
-                )?;
+                db.execute(sql, values![id.as_str(), site.as_str()], doing)?;
+                take(db, &id, &Holding::vmid(&site, vmid), now)?;
+                db.execute("update guest set vmid = ?2 where id = ?1", values![id.as_str(), u32::from(vmid)], doing)?;
                 Ok(vmid)
             })
             .await
@@ -113,29 +105,29 @@ impl Store {
     /// Forgets values whose quarantine is over; answers how many.
     pub async fn purge_quarantine(&self) -> Result<usize, StoreError> {
         let now = self.now();
-        self.sqlite()
-            .write_with(Lane::Intake, move |_, connection| {
+        self.db()
+            .write_with(Lane::Intake, move |_, db| {
                 let sql = "delete from lease where state = 'quarantined' and until <= ?1";
-                execute(connection, sql, [from_ms(now)], "ending quarantines")
+                Ok(usize::try_from(db.execute(sql, values![now], "ending quarantines")?).unwrap_or(usize::MAX))
             })
             .await
     }
 }
 
 /// Takes a value for a guest, or says who has it. A value whose quarantine is over, or that the guest itself gave back, is free.
-pub(super) fn take(connection: &Connection, id: &GuestId, holding: &Holding, now: UnixMs) -> Result<(), StoreError> {
+pub(super) fn take(db: &dyn Sql, id: &GuestId, holding: &Holding, now: UnixMs) -> Result<(), StoreError> {
     let sql = "insert into lease (site, kind, value, guest, nic, state) values (?1, ?2, ?3, ?4, ?5, 'held')
                on conflict (site, kind, value) do update set guest = excluded.guest, nic = excluded.nic, state = 'held', until = null
                  where lease.guest = excluded.guest or (lease.state = 'quarantined' and lease.until <= ?6)";
     let nic = holding.nic.as_ref().map(NicName::as_str);
     let (site, kind, value) = (holding.site.as_str(), holding.kind.as_str(), &holding.value);
-    let taken = execute(connection, sql, params![site, kind, value, id.as_str(), nic, from_ms(now)], "reserving")?;
+    let taken = db.execute(sql, values![site, kind, value, id.as_str(), nic, now], "reserving")?;
     if taken == 1 {
         return Ok(());
     }
-    let sql = "select guest, state = 'quarantined' from lease where site = ?1 and kind = ?2 and value = ?3";
-    let holder = first(connection, sql, params![site, kind, value], "reading who holds a value", |row| {
-        Ok((parsed(row, 0)?, row.get(1)?))
+    let sql = "select guest, state from lease where site = ?1 and kind = ?2 and value = ?3";
+    let holder = first(db, sql, values![site, kind, value], "reading who holds a value", |row| {
+        Ok((row.parsed(0)?, row.text(1)? == "quarantined"))
     })?;
     let (holder, quarantined) = holder.unwrap_or_else(|| (id.clone(), false));
     let (site, value) = (holding.site.clone(), holding.value.clone());
@@ -143,36 +135,30 @@ pub(super) fn take(connection: &Connection, id: &GuestId, holding: &Holding, now
 }
 
 /// Puts into quarantine what a guest holds and does not need.
-pub(super) fn keep_only(
-    connection: &Connection,
-    id: &GuestId,
-    needed: &[Holding],
-    until: UnixMs,
-) -> Result<(), StoreError> {
+pub(super) fn keep_only(db: &dyn Sql, id: &GuestId, needed: &[Holding], until: UnixMs) -> Result<(), StoreError> {
     let doing = "giving back what a guest no longer needs";
     let sql = "select site, kind, value from lease where guest = ?1 and state = 'held'";
-    let held = all(connection, sql, [id.as_str()], doing, |row| {
-        Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?, row.get::<_, String>(2)?))
+    let held = all(db, sql, values![id.as_str()], doing, |row| {
+        Ok((row.text(0)?.to_owned(), row.text(1)?.to_owned(), row.text(2)?.to_owned()))
     })?;
     for (site, kind, value) in held {
         let is_needed =
             needed.iter().any(|need| need.site.as_str() == site && need.kind.as_str() == kind && need.value == value);
         if !is_needed {
             let sql = "update lease set state = 'quarantined', until = ?4 where site = ?1 and kind = ?2 and value = ?3";
-            execute(connection, sql, params![site, kind, value, from_ms(until)], doing)?;
+            db.execute(sql, values![site, kind, value, until], doing)?;
         }
     }
     Ok(())
 }
 
 /// Everything held on a site; what is past its quarantine is free.
-fn of_site(connection: &Connection, site: &SiteName, now: UnixMs) -> Result<SiteLeases, StoreError> {
+fn of_site(db: &dyn Sql, site: &SiteName, now: UnixMs) -> Result<SiteLeases, StoreError> {
     let mut leases = SiteLeases::default();
     for kind in LeaseKind::ALL {
         let sql = "select value, guest, state, until from lease where site = ?1 and kind = ?2";
-        let rows = all(connection, sql, params![site.as_str(), kind.as_str()], "reading leases", |row| {
-            let state: String = row.get(2)?;
-            Ok((row.get::<_, String>(0)?, parsed::<GuestId>(row, 1)?, state == "held", ms_opt(row, 3)?))
+        let rows = all(db, sql, values![site.as_str(), kind.as_str()], "reading leases", |row| {
+            Ok((row.text(0)?.to_owned(), row.parsed::<GuestId>(1)?, row.text(2)? == "held", row.ms_opt(3)?))
         })?;
         for (value, guest, held, until) in rows {
             if !held && until.is_some_and(|until| until <= now) {
@@ -199,12 +185,11 @@ fn wrong(kind: LeaseKind, error: impl std::error::Error + Send + Sync + 'static)
 }
 
 /// A guest with the MACs and addresses it holds.
-fn known(connection: &Connection, record: guest::GuestRecord) -> Result<KnownGuest, StoreError> {
+fn known(db: &dyn Sql, record: guest::GuestRecord) -> Result<KnownGuest, StoreError> {
     let sql = "select kind, value, nic from lease where guest = ?1 and site = ?2 and state = 'held' and nic is not null order by kind, value";
-    let rows =
-        all(connection, sql, params![record.id.as_str(), record.site.as_str()], "reading a guest's leases", |row| {
-            Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?, parsed_opt::<NicName>(row, 2)?))
-        })?;
+    let rows = all(db, sql, values![record.id.as_str(), record.site.as_str()], "reading a guest's leases", |row| {
+        Ok((row.text(0)?.to_owned(), row.text(1)?.to_owned(), row.parsed_opt::<NicName>(2)?))
+    })?;
     let mut macs = BTreeMap::new();
     let mut addresses: BTreeMap<NicName, Vec<IpAddr>> = BTreeMap::new();
     for (kind, value, nic) in rows {

@@ -1,53 +1,43 @@
-//! Small helpers over a connection, and envelopes in columns.
+//! Small helpers over SQL, and envelopes in columns.
 use rl_engine::Envelope;
-use rusqlite::{Connection, Params, Row};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::error::{Doing, StoreError};
-use crate::sqlite::convert::to_json;
+use crate::error::StoreError;
+use crate::sql::{CellError, Sql, SqlRow, Value};
 
-pub(super) fn execute(
-    connection: &Connection,
-    sql: &str,
-    params: impl Params,
-    doing: &'static str,
-) -> Result<usize, StoreError> {
-    connection.prepare_cached(sql).doing(doing)?.execute(params).doing(doing)
-}
-
+/// Reads rows. One that does not read as it should is reported as such, with its bytes left alone.
 pub(super) fn all<T>(
-    connection: &Connection,
+    db: &dyn Sql,
     sql: &str,
-    params: impl Params,
+    values: &[Value<'_>],
     doing: &'static str,
-    read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+    read: impl FnMut(&SqlRow) -> Result<T, CellError>,
 ) -> Result<Vec<T>, StoreError> {
-    let mut statement = connection.prepare_cached(sql).doing(doing)?;
-    let rows = statement.query_map(params, read).doing(doing)?;
-    rows.collect::<rusqlite::Result<Vec<T>>>().map_err(|error| match error {
-        rusqlite::Error::FromSqlConversionFailure(..) => {
-            StoreError::Undecodable { what: format!("row ({doing})"), source: Box::new(error) }
-        }
-        source => StoreError::Sqlite { doing, source },
-    })
+    let rows = db.query(sql, values, doing)?;
+    rows.iter()
+        .map(read)
+        .collect::<Result<Vec<T>, CellError>>()
+        .map_err(|error| StoreError::Undecodable { what: format!("row ({doing})"), source: Box::new(error) })
 }
 
+/// The first row, if there is one.
 pub(super) fn first<T>(
-    connection: &Connection,
+    db: &dyn Sql,
     sql: &str,
-    params: impl Params,
+    values: &[Value<'_>],
     doing: &'static str,
-    read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+    read: impl FnMut(&SqlRow) -> Result<T, CellError>,
 ) -> Result<Option<T>, StoreError> {
-    Ok(all(connection, sql, params, doing, read)?.into_iter().next())
+    Ok(all(db, sql, values, doing, read)?.into_iter().next())
 }
 
 /// Wraps a value with its kind and version, as every stored payload is.
 pub(super) fn seal<T: Serialize>(kind: &'static str, version: u32, value: &T) -> Result<String, StoreError> {
     let envelope = Envelope::of(kind, version, value)
         .map_err(|source| StoreError::Undecodable { what: kind.to_owned(), source: Box::new(source) })?;
-    to_json(kind, &envelope)
+    serde_json::to_string(&envelope)
+        .map_err(|source| StoreError::Undecodable { what: kind.to_owned(), source: Box::new(source) })
 }
 
 /// Reads a value of at most `version`; a newer one is left as it is and reported.

@@ -1,11 +1,10 @@
 //! Sites.
 use rl_engine::{Lane, UnixMs};
 use rl_model::{Site, SiteName};
-use rusqlite::params;
 
-use super::rows::{all, execute, first, open, seal};
+use super::rows::{all, first, open, seal};
 use crate::error::StoreError;
-use crate::sqlite::convert::{from_ms, ms};
+use crate::sql::values;
 use crate::store::Store;
 
 /// Kind and version of a stored site.
@@ -24,12 +23,12 @@ impl Store {
     /// Stores a site under its name, in place of an earlier one.
     pub async fn put_site(&self, site: Site) -> Result<(), StoreError> {
         let now = self.now();
-        self.sqlite()
-            .write_with(Lane::Intake, move |_, connection| {
+        self.db()
+            .write_with(Lane::Intake, move |_, db| {
                 let document = seal(SITE.0, SITE.1, &site)?;
                 let sql = "insert into site (name, document, updated_at) values (?1, ?2, ?3)
                            on conflict (name) do update set document = excluded.document, updated_at = excluded.updated_at";
-                execute(connection, sql, params![site.name.as_str(), document, from_ms(now)], "storing a site")?;
+                db.execute(sql, values![site.name.as_str(), document, now], "storing a site")?;
                 Ok(())
             })
             .await
@@ -38,11 +37,11 @@ impl Store {
     /// A site by its name.
     pub async fn site(&self, name: &SiteName) -> Result<Option<SiteRecord>, StoreError> {
         let name = name.clone();
-        self.sqlite()
-            .read_with(move |connection| {
+        self.db()
+            .read_with(move |db| {
                 let sql = "select document, updated_at from site where name = ?1";
-                let row = first(connection, sql, [name.as_str()], "reading a site", |row| {
-                    Ok((row.get::<_, String>(0)?, ms(row, 1)?))
+                let row = first(db, sql, values![name.as_str()], "reading a site", |row| {
+                    Ok((row.text(0)?.to_owned(), row.ms(1)?))
                 })?;
                 row.map(read).transpose()
             })
@@ -51,11 +50,10 @@ impl Store {
 
     /// All sites by name.
     pub async fn sites(&self) -> Result<Vec<SiteRecord>, StoreError> {
-        self.sqlite()
-            .read_with(move |connection| {
+        self.db()
+            .read_with(move |db| {
                 let sql = "select document, updated_at from site order by name";
-                let rows =
-                    all(connection, sql, (), "reading sites", |row| Ok((row.get::<_, String>(0)?, ms(row, 1)?)))?;
+                let rows = all(db, sql, &[], "reading sites", |row| Ok((row.text(0)?.to_owned(), row.ms(1)?)))?;
                 rows.into_iter().map(read).collect()
             })
             .await

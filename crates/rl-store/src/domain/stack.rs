@@ -1,11 +1,10 @@
 //! Stacks and their revisions.
 use rl_engine::{Lane, OperationId, UnixMs};
 use rl_model::{ResolvedStack, StackName};
-use rusqlite::{Connection, Row, params};
 
-use super::rows::{all, execute, first, open, seal};
+use super::rows::{all, first, open, seal};
 use crate::error::StoreError;
-use crate::sqlite::convert::{from_ms, from_u64, ms, ms_opt, parsed};
+use crate::sql::{CellError, Sql, SqlRow, values};
 use crate::store::Store;
 
 /// Kind and version of a stored resolved stack.
@@ -98,10 +97,10 @@ impl Store {
     /// A stack by its name.
     pub async fn stack(&self, name: &StackName) -> Result<Option<StackRecord>, StoreError> {
         let name = name.clone();
-        self.sqlite()
-            .read_with(move |connection| {
+        self.db()
+            .read_with(move |db| {
                 let sql = format!("select {COLUMNS} from stack where name = ?1");
-                first(connection, &sql, [name.as_str()], "reading a stack", read)?.map(finish).transpose()
+                first(db, &sql, values![name.as_str()], "reading a stack", read)?.map(finish).transpose()
             })
             .await
     }
@@ -109,15 +108,15 @@ impl Store {
     /// The newest revision of a stack, 0 when there is no such stack; without reading what it declares.
     pub async fn newest_revision(&self, name: &StackName) -> Result<u64, StoreError> {
         let name = name.clone();
-        self.sqlite().read_with(move |connection| current_revision(connection, &name)).await
+        self.db().read_with(move |db| current_revision(db, &name)).await
     }
 
     /// All stacks by name, also destroyed ones.
     pub async fn stacks(&self) -> Result<Vec<StackRecord>, StoreError> {
-        self.sqlite()
-            .read_with(move |connection| {
+        self.db()
+            .read_with(move |db| {
                 let sql = format!("select {COLUMNS} from stack order by name");
-                all(connection, &sql, (), "reading stacks", read)?.into_iter().map(finish).collect()
+                all(db, &sql, &[], "reading stacks", read)?.into_iter().map(finish).collect()
             })
             .await
     }
@@ -125,15 +124,14 @@ impl Store {
     /// One revision of a stack.
     pub async fn revision(&self, name: &StackName, revision: u64) -> Result<Option<RevisionRecord>, StoreError> {
         let name = name.clone();
-        self.sqlite()
-            .read_with(move |connection| {
+        self.db()
+            .read_with(move |db| {
                 let sql = "select manifest, resolved, operation, actor, created_at from stack_revision
                            where stack = ?1 and revision = ?2";
-                let row =
-                    first(connection, sql, params![name.as_str(), from_u64(revision)], "reading a revision", |row| {
-                        let texts: (String, String) = (row.get(0)?, row.get(1)?);
-                        Ok((texts, parsed(row, 2)?, row.get(3)?, ms(row, 4)?))
-                    })?;
+                let row = first(db, sql, values![name.as_str(), revision], "reading a revision", |row| {
+                    let texts = (row.text(0)?.to_owned(), row.text(1)?.to_owned());
+                    Ok((texts, row.parsed(2)?, row.text(3)?.to_owned(), row.ms(4)?))
+                })?;
                 row.map(|((manifest, resolved), operation, actor, created_at)| {
                     let resolved = open(RESOLVED.0, RESOLVED.1, &resolved)?;
                     Ok(RevisionRecord { revision, manifest, resolved, operation, actor, created_at })
@@ -152,14 +150,14 @@ impl Store {
         state: StackState,
     ) -> Result<(), StoreError> {
         let (name, now) = (name.clone(), self.now());
-        self.sqlite()
-            .write_with(Lane::Progress, move |_, connection| {
+        self.db()
+            .write_with(Lane::Progress, move |_, db| {
                 let sql = "update stack set applied_revision = ?2, resolved = ?3, applied_at = ?5, updated_at = ?5,
                              state = case when revision = ?2 then ?4 else state end
                            where name = ?1 and coalesce(applied_revision, 0) <= ?2";
                 let text = seal(RESOLVED.0, RESOLVED.1, &resolved)?;
-                let values = params![name.as_str(), from_u64(revision), text, state.as_str(), from_ms(now)];
-                execute(connection, sql, values, "recording what was applied")?;
+                let values = values![name.as_str(), revision, text, state.as_str(), now];
+                db.execute(sql, values, "recording what was applied")?;
                 Ok(())
             })
             .await
@@ -167,29 +165,26 @@ impl Store {
 }
 
 /// The revision stored, 0 when the stack is new.
-pub(super) fn current_revision(connection: &Connection, name: &StackName) -> Result<u64, StoreError> {
+pub(super) fn current_revision(db: &dyn Sql, name: &StackName) -> Result<u64, StoreError> {
     let sql = "select revision from stack where name = ?1";
-    let revision: Option<i64> =
-        first(connection, sql, [name.as_str()], "reading a stack's revision", |row| row.get(0))?;
-    Ok(revision.map_or(0, i64::unsigned_abs))
+    let revision = first(db, sql, values![name.as_str()], "reading a stack's revision", |row| row.count(0))?;
+    Ok(revision.unwrap_or(0))
 }
 
-pub(super) fn put_revision(connection: &Connection, new: &NewRevision<'_>) -> Result<(), StoreError> {
+pub(super) fn put_revision(db: &dyn Sql, new: &NewRevision<'_>) -> Result<(), StoreError> {
     let doing = "storing a stack's revision";
-    let (revision, now) = (from_u64(new.revision), from_ms(new.now));
-    execute(
-        connection,
+    let (revision, now) = (new.revision, new.now);
+    db.execute(
         "insert into stack (name, revision, manifest, state, updated_at) values (?1, ?2, ?3, 'changing', ?4)
          on conflict (name) do update set revision = excluded.revision, manifest = excluded.manifest,
            state = excluded.state, updated_at = excluded.updated_at",
-        params![new.stack.as_str(), revision, new.manifest, now],
+        values![new.stack.as_str(), revision, new.manifest, now],
         doing,
     )?;
-    execute(
-        connection,
+    db.execute(
         "insert into stack_revision (stack, revision, manifest, resolved, operation, actor, created_at)
          values (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-        params![
+        values![
             new.stack.as_str(),
             revision,
             new.manifest,
@@ -203,18 +198,18 @@ pub(super) fn put_revision(connection: &Connection, new: &NewRevision<'_>) -> Re
     Ok(())
 }
 
-fn read(row: &Row<'_>) -> rusqlite::Result<(StackRecord, Option<String>)> {
+fn read(row: &SqlRow) -> Result<(StackRecord, Option<String>), CellError> {
     let record = StackRecord {
-        name: parsed(row, 0)?,
-        revision: row.get::<_, i64>(1)?.unsigned_abs(),
-        manifest: row.get(2)?,
-        state: parsed(row, 3)?,
-        applied_revision: row.get::<_, Option<i64>>(4)?.map(i64::unsigned_abs),
+        name: row.parsed(0)?,
+        revision: row.count(1)?,
+        manifest: row.text(2)?.to_owned(),
+        state: row.parsed(3)?,
+        applied_revision: row.int_opt(4)?.map(i64::unsigned_abs),
         applied: None,
-        updated_at: ms(row, 6)?,
-        applied_at: ms_opt(row, 7)?,
+        updated_at: row.ms(6)?,
+        applied_at: row.ms_opt(7)?,
     };
-    Ok((record, row.get(5)?))
+    Ok((record, row.text_opt(5)?.map(str::to_owned)))
 }
 
 fn finish((record, resolved): (StackRecord, Option<String>)) -> Result<StackRecord, StoreError> {

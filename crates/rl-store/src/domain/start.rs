@@ -1,11 +1,11 @@
 //! Starting an operation: jobs, the stack's new revision and every reservation in one transaction, or nothing at all.
 use rl_engine::{Lane, OperationId, OperationSpec, Submitted, Tx, UnixMs, fail_point, submit_in};
 use rl_model::{Plan, ResolvedGuest, ResolvedStack, StackName};
-use rusqlite::Connection;
 
 use super::guest;
 use super::stack::{self, NewRevision};
 use crate::error::{Conflict, StoreError};
+use crate::sql::Sql;
 use crate::store::Store;
 
 /// What an operation means for its stack.
@@ -61,8 +61,7 @@ impl Store {
             spec.exclusive = true;
         }
         fail_point!("store.start.before");
-        let started =
-            self.sqlite().write_with(Lane::Intake, move |tx, connection| run(tx, connection, &spec, start, now)).await;
+        let started = self.db().write_with(Lane::Intake, move |tx, db| run(tx, db, &spec, start, now)).await;
         fail_point!("store.start.after");
         started
     }
@@ -70,7 +69,7 @@ impl Store {
 
 fn run(
     tx: &mut Tx<'_>,
-    connection: &Connection,
+    db: &dyn Sql,
     spec: &OperationSpec,
     start: Option<StackStart>,
     now: UnixMs,
@@ -80,13 +79,13 @@ fn run(
     let Some(start) = start.filter(|_| !existing) else {
         return Ok(Started { operation: id, existing, revision: None });
     };
-    let found = stack::current_revision(connection, &start.stack)?;
+    let found = stack::current_revision(db, &start.stack)?;
     if found != start.base_revision {
         return Err(Conflict::Revision { stack: start.stack, expected: start.base_revision, found }.into());
     }
     let revision = found + 1;
     for guest in &start.reserve {
-        guest::reserve(connection, &start.stack, guest, now)?;
+        guest::reserve(db, &start.stack, guest, now)?;
     }
     let new = NewRevision {
         stack: &start.stack,
@@ -97,6 +96,6 @@ fn run(
         actor: &spec.actor,
         now,
     };
-    stack::put_revision(connection, &new)?;
+    stack::put_revision(db, &new)?;
     Ok(Started { operation: id, existing, revision: Some(revision) })
 }

@@ -16,7 +16,7 @@ use rusqlite::Connection;
 use tokio::sync::watch;
 
 use crate::error::{Doing, StoreError};
-pub(crate) use rows::{SqlRows, convert};
+use rows::SqlRows;
 
 /// Oldest SQLite that is safe: before it a reset of the log could corrupt the database (sqlite.org/changes.html, 3.53.0).
 const SQLITE_MIN: i32 = 3_051_003;

@@ -1,5 +1,5 @@
 //! The rows of the journal in SQLite.
-pub(crate) mod convert;
+mod convert;
 mod job;
 mod operation;
 mod step;
