@@ -11,29 +11,43 @@ use crate::site::SiteApi;
 
 /// The context of every step.
 pub struct Ctx {
-    sites: BTreeMap<SiteName, Arc<SiteApi>>,
+    sites: Arc<dyn SiteSource>,
     guests: Arc<dyn GuestRegistry>,
 }
 
-impl Ctx {
-    /// Joins the sites that the jobs at hand need and the book of guests.
-    pub fn new(sites: BTreeMap<SiteName, Arc<SiteApi>>, guests: Arc<dyn GuestRegistry>) -> Self {
-        Self { sites, guests }
-    }
+/// Where steps get the API of a site from. Asked at the beginning of every step, so that a server can learn of a site, or of its
+/// new token, while it runs.
+pub trait SiteSource: Send + Sync {
+    /// The API of a site, or why there is none and how to go on.
+    fn site(&self, name: &SiteName) -> Result<Arc<SiteApi>, StepError>;
+}
 
-    /// The API of a site.
-    pub fn site(&self, name: &SiteName) -> Result<&Arc<SiteApi>, StepError> {
-        self.sites.get(name).ok_or_else(|| {
+/// The sites of one command: fixed from its start.
+impl SiteSource for BTreeMap<SiteName, Arc<SiteApi>> {
+    fn site(&self, name: &SiteName) -> Result<Arc<SiteApi>, StepError> {
+        self.get(name).cloned().ok_or_else(|| {
             StepError::blocked(
                 format!("site {name} is not connected"),
                 format!("give its file with -f, or apply it once, so that site {name} is known"),
             )
         })
     }
+}
 
-    /// All sites.
-    pub fn sites(&self) -> impl Iterator<Item = (&SiteName, &Arc<SiteApi>)> {
-        self.sites.iter()
+impl Ctx {
+    /// Joins the sites that the jobs at hand need and the book of guests.
+    pub fn new(sites: BTreeMap<SiteName, Arc<SiteApi>>, guests: Arc<dyn GuestRegistry>) -> Self {
+        Self::with_source(Arc::new(sites), guests)
+    }
+
+    /// Joins a source of sites and the book of guests.
+    pub fn with_source(sites: Arc<dyn SiteSource>, guests: Arc<dyn GuestRegistry>) -> Self {
+        Self { sites, guests }
+    }
+
+    /// The API of a site.
+    pub fn site(&self, name: &SiteName) -> Result<Arc<SiteApi>, StepError> {
+        self.sites.site(name)
     }
 
     /// The book of guests.

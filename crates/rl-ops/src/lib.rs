@@ -19,10 +19,10 @@ mod site;
 pub mod steps;
 
 pub use compile::{CompileError, compile, compile_guest};
-pub use context::{Ctx, GuestRegistry, RegistryError};
+pub use context::{Ctx, GuestRegistry, RegistryError, SiteSource};
 pub use kinds::registry;
 pub use observe::{ObserveError, Scope, look_closer, observe};
 pub use payload::{GuestVerb, JobPayload, Target};
 pub use preflight::{CheckItem, SiteCheck, check_endpoint, check_privileges, needs};
 pub use prove::{prove, prove_gone};
-pub use site::SiteApi;
+pub use site::{SiteApi, call_limit};

@@ -13,7 +13,7 @@ use rl_pve::api::lxc::{self, ConfigPatch, ConfigView, Destroy, DiskKey, Migrate,
 use rl_pve::api::tasks::{self, TaskQuery, TaskSource};
 use rl_pve::api::{cluster, network, storage};
 use rl_pve::wire::Rows;
-use rl_pve::{ErrorKind, Pace, Pve, PveError, TaskEnd, decode};
+use rl_pve::{CallClass, ErrorKind, Pace, Pve, PveError, TaskEnd, decode};
 
 use rl_pve::decode::SiteRows;
 pub(crate) use rl_pve::wire::RawConfig;
@@ -27,6 +27,16 @@ const RUNNING_TASKS_MAX: u32 = 500;
 const START_USUAL: Duration = Duration::from_millis(2_500);
 /// Longest wait before the first look at a start.
 const START_LONGEST: Duration = Duration::from_secs(30);
+
+/// Shortest limit of a call, however quickly a simulated site works: the network and this process keep their own time.
+const CALL_SHORTEST: Duration = Duration::from_secs(2);
+
+/// Longest time a call of this class may take on a site of this pace: what Proxmox needs, shorter only where the site is simulated
+/// and quicker than a real one.
+pub fn call_limit(class: CallClass, pace: Pace) -> Duration {
+    let real = class.limit();
+    pace.local(real).clamp(CALL_SHORTEST.min(real), real)
+}
 
 type Guests = BTreeMap<Vmid, ObservedGuest>;
 
@@ -88,6 +98,11 @@ impl SiteApi {
     /// The gate for starts on a node.
     pub(crate) fn starts(&self, node: &NodeName) -> Arc<Gate> {
         Arc::clone(&self.node(node).starts)
+    }
+
+    /// Longest time a call of this class may take.
+    pub(crate) fn limit(&self, class: CallClass) -> Duration {
+        call_limit(class, self.pace)
     }
 
     /// How long a span of the site's time is by our clock.

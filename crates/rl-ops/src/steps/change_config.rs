@@ -58,7 +58,7 @@ impl Step for ChangeConfig {
 
 impl ChangeConfig {
     async fn write(&self, cx: &StepCx, changes: &[Change]) -> Result<Receipt, StepError> {
-        let api = cx.context::<Ctx>().site(&self.target.site)?;
+        let api = &cx.context::<Ctx>().site(&self.target.site)?;
         let vmid = leased_vmid(cx, &self.target).await?;
         let ours = must_find(api, &self.target, vmid).await?;
         let open = self.open_changes(&ours, changes)?;
@@ -72,7 +72,7 @@ impl ChangeConfig {
         let mut announced = Announced::new(NAME, &ours.node, vmid);
         announced.volumes.clone_from(&volumes);
         let send = api.set_config(&ours.node, vmid, &patch);
-        call(cx, announced, CallClass::Create.limit(), send, |()| "written".to_owned())
+        call(cx, announced, api.limit(CallClass::Create), send, |()| "written".to_owned())
             .await
             .map_err(crate::live::NotDone::into_step_error)?;
         let left = self.open_changes(&must_find(api, &self.target, vmid).await?, changes)?;

@@ -55,7 +55,7 @@ impl Step for CreateContainer {
     }
 
     async fn ensure(&self, cx: &StepCx) -> Result<Receipt, StepError> {
-        let api = cx.context::<Ctx>().site(&self.target.site)?;
+        let api = &cx.context::<Ctx>().site(&self.target.site)?;
         let mut vmid = leased_vmid(cx, &self.target).await?;
         let mut strangers = Vec::new();
         let mut look_first = !matches!(cx.prior(), PriorAttempt::None) || cx.attempt() > 1;
@@ -91,7 +91,7 @@ impl Step for CreateContainer {
         if matches!(cx.done_so_far(), PriorAttempt::None) {
             return Ok(());
         }
-        let api = cx.context::<Ctx>().site(&self.target.site)?;
+        let api = &cx.context::<Ctx>().site(&self.target.site)?;
         if let Some(upid) = cx.done_so_far().ext_ref().and_then(|text| text.parse::<Upid>().ok()) {
             follow(cx, api, &upid, "create").await?;
         }
@@ -141,7 +141,7 @@ impl CreateContainer {
         let _room = enter(cx, &api.creates(node)).await?;
         let announced = Announced::new("create", node, vmid);
         let send = api.create(node, &self.guest, &self.target.stamp, vmid, self.start);
-        let upid = match call(cx, announced, CallClass::Create.limit(), send, Upid::to_string).await {
+        let upid = match call(cx, announced, api.limit(CallClass::Create), send, Upid::to_string).await {
             Ok(upid) => upid,
             Err(NotDone::Refused(error)) if matches!(error.kind(), ErrorKind::AlreadyExists) => {
                 return Ok(Called::Look(classify(&error).into()));

@@ -37,7 +37,7 @@ impl Step for Destroy {
     }
 
     async fn ensure(&self, cx: &StepCx) -> Result<Receipt, StepError> {
-        let api = cx.context::<Ctx>().site(&self.target.site)?;
+        let api = &cx.context::<Ctx>().site(&self.target.site)?;
         if let Some(upid) = cx.prior().ext_ref().and_then(|text| text.parse::<Upid>().ok()) {
             follow(cx, api, &upid, "destroy").await?;
         }
@@ -69,7 +69,7 @@ async fn destroy(cx: &StepCx, api: &SiteApi, target: &Target, vmid: Vmid) -> Res
     }
     let announced = Announced::new("destroy", &ours.node, vmid);
     let label = format!("destroy of {} (VMID {vmid} on {})", target.stamp.name, ours.node);
-    let end = match run_task(cx, api, announced, CallClass::Create.limit(), api.destroy(&ours.node, vmid)).await {
+    let end = match run_task(cx, api, announced, api.limit(CallClass::Create), api.destroy(&ours.node, vmid)).await {
         Ok(end) => end,
         Err(NotDone::Refused(error)) if matches!(error.kind(), ErrorKind::DoesNotExist) => TaskEnd::Unknown,
         Err(NotDone::Refused(error)) if matches!(error.kind(), ErrorKind::StillRunning) => {
@@ -125,6 +125,6 @@ async fn unprotect(cx: &StepCx, api: &SiteApi, ours: &Ours) -> Result<(), StepEr
     patch.set.insert(FieldKey::Protection.to_string(), "0".to_owned());
     let announced = Announced::new("take protection off", &ours.node, ours.vmid);
     let send = api.set_config(&ours.node, ours.vmid, &patch);
-    let written = call(cx, announced, CallClass::Create.limit(), send, |()| "written".to_owned()).await;
+    let written = call(cx, announced, api.limit(CallClass::Create), send, |()| "written".to_owned()).await;
     written.map_err(NotDone::into_step_error)
 }

@@ -33,7 +33,7 @@ impl Step for DropVolumes {
     }
 
     async fn ensure(&self, cx: &StepCx) -> Result<Receipt, StepError> {
-        let api = cx.context::<Ctx>().site(&self.target.site)?;
+        let api = &cx.context::<Ctx>().site(&self.target.site)?;
         let vmid = leased_vmid(cx, &self.target).await?;
         let ours = must_find(api, &self.target, vmid).await?;
         let parted: Option<Changed> = cx.receipt(change_config::NAME)?;
@@ -48,7 +48,7 @@ impl Step for DropVolumes {
         let mut patch = ConfigPatch { digest: Some(ours.config.digest.clone()), ..ConfigPatch::default() };
         patch.delete.extend(unused);
         let send = api.set_config(&ours.node, vmid, &patch);
-        call(cx, Announced::new(self.name(), &ours.node, vmid), CallClass::Create.limit(), send, |()| {
+        call(cx, Announced::new(self.name(), &ours.node, vmid), api.limit(CallClass::Create), send, |()| {
             "written".to_owned()
         })
         .await

@@ -45,7 +45,7 @@ impl Step for GrowDisk {
     }
 
     async fn ensure(&self, cx: &StepCx) -> Result<Receipt, StepError> {
-        let api = cx.context::<Ctx>().site(&self.target.site)?;
+        let api = &cx.context::<Ctx>().site(&self.target.site)?;
         if let Some(upid) = cx.prior().ext_ref().and_then(|text| text.parse::<Upid>().ok()) {
             follow(cx, api, &upid, &self.name).await?;
         }
@@ -58,7 +58,7 @@ impl Step for GrowDisk {
         let announced = Announced::new(&self.name, &ours.node, vmid);
         let send = api.resize(&ours.node, vmid, self.disk, self.size, &ours.config.digest);
         let end =
-            run_task(cx, api, announced, CallClass::Create.limit(), send).await.map_err(|e| e.into_step_error())?;
+            run_task(cx, api, announced, api.limit(CallClass::Create), send).await.map_err(|e| e.into_step_error())?;
         let label = format!("{} of {} to {}", self.name, self.target.stamp.name, self.size);
         if self.is_large_enough(&must_find(api, &self.target, vmid).await?) {
             return receipt(true);

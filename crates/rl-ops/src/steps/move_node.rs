@@ -40,7 +40,8 @@ impl Step for MoveNode {
             return Ok(());
         }
         if let Some(upid) = cx.done_so_far().ext_ref().and_then(|text| text.parse::<Upid>().ok()) {
-            follow(cx, cx.context::<Ctx>().site(&self.target.site)?, &upid, "move").await?;
+            let api = cx.context::<Ctx>().site(&self.target.site)?;
+            follow(cx, &api, &upid, "move").await?;
         }
         self.move_to(cx, &self.target.node, cx.prior().ext_ref()).await.map(drop)
     }
@@ -48,7 +49,7 @@ impl Step for MoveNode {
 
 impl MoveNode {
     async fn move_to(&self, cx: &StepCx, to: &NodeName, prior: Option<&str>) -> Result<Receipt, StepError> {
-        let api = cx.context::<Ctx>().site(&self.target.site)?;
+        let api = &cx.context::<Ctx>().site(&self.target.site)?;
         if let Some(upid) = prior.and_then(|text| text.parse::<Upid>().ok()) {
             follow(cx, api, &upid, "move").await?;
         }
@@ -63,7 +64,7 @@ impl MoveNode {
         let announced = Announced::new("move", &ours.node, vmid);
         let send = api.migrate(&ours.node, vmid, to, running);
         let end =
-            run_task(cx, api, announced, CallClass::Write.limit(), send).await.map_err(|e| e.into_step_error())?;
+            run_task(cx, api, announced, api.limit(CallClass::Write), send).await.map_err(|e| e.into_step_error())?;
         let label = format!("move of {} (VMID {vmid}) from {} to {to}", self.target.stamp.name, ours.node);
         if must_find(api, &self.target, vmid).await?.node == *to {
             return receipt(true);

@@ -27,7 +27,8 @@ impl Step for Release {
     async fn ensure(&self, cx: &StepCx) -> Result<Receipt, StepError> {
         let ctx = cx.context::<Ctx>();
         let vmid = leased_vmid(cx, &self.target).await?;
-        if let Found::Ours(ours) = find_listed(ctx.site(&self.target.site)?, &self.target, vmid).await? {
+        let api = ctx.site(&self.target.site)?;
+        if let Found::Ours(ours) = find_listed(&api, &self.target, vmid).await? {
             return Err(StepError::blocked(
                 format!("{} is still there, as container {vmid} on node {}", self.target.stamp.name, ours.node),
                 "it came back after it was seen gone; plan again",

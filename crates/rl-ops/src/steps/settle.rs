@@ -35,7 +35,7 @@ impl Step for Settle {
     }
 
     async fn ensure(&self, cx: &StepCx) -> Result<Receipt, StepError> {
-        let api = cx.context::<Ctx>().site(&self.target.site)?;
+        let api = &cx.context::<Ctx>().site(&self.target.site)?;
         let vmid = leased_vmid(cx, &self.target).await?;
         let node = must_find(api, &self.target, vmid).await?.node;
         let mut missing = String::new();

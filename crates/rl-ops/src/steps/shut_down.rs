@@ -37,7 +37,7 @@ impl Step for ShutDown {
     }
 
     async fn ensure(&self, cx: &StepCx) -> Result<Receipt, StepError> {
-        let api = cx.context::<Ctx>().site(&self.target.site)?;
+        let api = &cx.context::<Ctx>().site(&self.target.site)?;
         if let Some(upid) = cx.prior().ext_ref().and_then(|text| text.parse::<Upid>().ok()) {
             follow(cx, api, &upid, "shutdown").await?;
         }
@@ -78,7 +78,7 @@ pub(super) async fn shut_down(
         cx,
         api,
         announced,
-        CallClass::Write.limit(),
+        api.limit(CallClass::Write),
         api.shutdown(&ours.node, ours.vmid, SHUTDOWN_GRACE),
     )
     .await
@@ -105,7 +105,7 @@ pub(crate) async fn stop_ours(cx: &StepCx, api: &SiteApi, target: &Target, vmid:
         return Ok(());
     }
     let announced = Announced::new("stop", &ours.node, vmid);
-    match run_task(cx, api, announced, CallClass::Write.limit(), api.stop(&ours.node, vmid)).await {
+    match run_task(cx, api, announced, api.limit(CallClass::Write), api.stop(&ours.node, vmid)).await {
         Ok(end) if is_running(api, &ours).await? => {
             task_error(&end, "stop")?;
             Err(StepError::retry(BUSY_WAIT, format!("container {vmid} was stopped, but still runs")))

@@ -54,7 +54,7 @@ impl Step for Snapshot {
     }
 
     async fn ensure(&self, cx: &StepCx) -> Result<Receipt, StepError> {
-        let api = cx.context::<Ctx>().site(&self.target.site)?;
+        let api = &cx.context::<Ctx>().site(&self.target.site)?;
         if let Some(upid) = cx.prior().ext_ref().and_then(|text| text.parse::<Upid>().ok()) {
             let end = follow(cx, api, &upid, self.name()).await?;
             if self.act == SnapshotAct::Rollback {
@@ -95,7 +95,7 @@ impl Step for Snapshot {
             }
         };
         let end =
-            run_task(cx, api, announced, CallClass::Write.limit(), send).await.map_err(|e| e.into_step_error())?;
+            run_task(cx, api, announced, api.limit(CallClass::Write), send).await.map_err(|e| e.into_step_error())?;
         let label = format!("{} `{}` of {}", self.name(), self.snapshot, self.target.stamp.name);
         if self.act == SnapshotAct::Rollback {
             task_error(&end, &label)?;

@@ -35,7 +35,7 @@ impl Step for Start {
     }
 
     async fn ensure(&self, cx: &StepCx) -> Result<Receipt, StepError> {
-        let api = cx.context::<Ctx>().site(&self.target.site)?;
+        let api = &cx.context::<Ctx>().site(&self.target.site)?;
         if let Some(upid) = cx.prior().ext_ref().and_then(|text| text.parse::<Upid>().ok()) {
             follow(cx, api, &upid, "start").await?;
         }
@@ -58,7 +58,7 @@ impl Step for Start {
         if self.after_create || matches!(cx.done_so_far(), PriorAttempt::None) {
             return Ok(());
         }
-        let api = cx.context::<Ctx>().site(&self.target.site)?;
+        let api = &cx.context::<Ctx>().site(&self.target.site)?;
         let vmid = leased_vmid(cx, &self.target).await?;
         super::shut_down::stop_ours(cx, api, &self.target, vmid).await
     }
@@ -103,7 +103,7 @@ impl Start {
         let _room = enter(cx, &api.starts(&node)).await?;
         let announced = Announced::new("start", &node, vmid);
         let label = format!("start of {} (VMID {vmid} on {node})", self.target.stamp.name);
-        let end = match run_task(cx, api, announced, CallClass::Write.limit(), api.start(&node, vmid)).await {
+        let end = match run_task(cx, api, announced, api.limit(CallClass::Write), api.start(&node, vmid)).await {
             Ok(end) => end,
             Err(NotDone::Refused(error)) if matches!(error.kind(), ErrorKind::AlreadyRunning) => TaskEnd::Unknown,
             Err(NotDone::Refused(error)) => return Err(classify(&error)),
