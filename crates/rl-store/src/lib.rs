@@ -12,6 +12,7 @@
 mod db;
 mod domain;
 mod error;
+pub mod load;
 mod sql;
 mod sqlite;
 mod store;
