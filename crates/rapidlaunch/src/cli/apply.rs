@@ -66,6 +66,10 @@ struct OperationJson {
 }
 
 impl OperationJson {
+    fn begun(id: OperationId) -> Self {
+        Self { id: id.to_string(), state: OperationState::Running.as_str(), troubles: Vec::new() }
+    }
+
     async fn of(data: &Data, id: OperationId, ending: &Ending) -> Result<Option<Self>, CommandError> {
         let Some(state) = ending.state() else { return Ok(None) };
         let troubles = if state == OperationState::Done { Vec::new() } else { trouble::of(data, id).await? };
@@ -96,7 +100,14 @@ async fn one(
 ) -> Result<Applied, CommandError> {
     let mut applied =
         Applied { stack: name.clone(), resumed: None, planned: None, operation: None, proof: None, ending: None };
-    if let Some(id) = data.unfinished(name).await? {
+    let unfinished = data.unfinished(name).await?;
+    if let Some(id) = unfinished.filter(|_| args.detach) {
+        out.say(&format!("Stack {name} has the unfinished operation {id}; nothing else was started."));
+        applied.resumed = Some(id);
+        applied.operation = Some(OperationJson::begun(id));
+        return Ok(applied);
+    }
+    if let Some(id) = unfinished {
         out.say(&format!("Stack {name} has the unfinished operation {id}: going on with it first."));
         applied.resumed = Some(id);
         let ending = operate::resume(data, &subject.manifest.sites, id, out).await?;
@@ -114,6 +125,12 @@ async fn one(
             return Err(CommandError::input("not applied: the answer was no; nothing was touched"));
         }
         let id = operate::start(data, &planned, "apply").await?;
+        if args.detach {
+            out.say(&format!("Operation {id} is accepted; `rapidlaunch serve` carries it out."));
+            applied.operation = Some(OperationJson::begun(id));
+            applied.planned = Some(planned);
+            return Ok(applied);
+        }
         let ending = operate::run(data, &planned.sites, id, out).await?;
         applied.operation = OperationJson::of(data, id, &ending).await?;
         applied.ending = said(&ending, id, out);

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use rl_model::{GuestName, SiteName, StackName};
@@ -80,6 +81,8 @@ pub(crate) enum Command {
     /// List stored stacks
     #[command(subcommand)]
     Stack(StackCommand),
+    /// Carry out what others start, until told to end
+    Serve(ServeArgs),
     /// Launch the example stacks on two simulated sites
     Demo(DemoArgs),
     /// Run a simulated Proxmox VE site
@@ -178,6 +181,28 @@ pub(crate) struct ApplyArgs {
     /// Read the configuration of every guest, however many there are
     #[arg(long)]
     pub(crate) deep: bool,
+    /// Only start it; `rapidlaunch serve` carries it out
+    #[arg(long)]
+    pub(crate) detach: bool,
+}
+
+/// `serve`
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ServeArgs {
+    /// Work for these sites only [default: all that the store knows]
+    #[arg(long, value_delimiter = ',', value_name = "SITE")]
+    pub(crate) sites: Vec<SiteName>,
+    /// How long other servers wait for a sign of life before they take over this one's work, such as 120s or 3m; at least 100s,
+    /// because no call to a site is begun that the lease might not outlast
+    #[arg(long, value_parser = duration, value_name = "TIME")]
+    pub(crate) lease: Option<Duration>,
+}
+
+/// Reads a time such as `90s` or `2m`.
+fn duration(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("`{text}` is not a time above zero; write it as 90s or 2m");
+    let span: jiff::SignedDuration = text.parse().map_err(|_| wrong())?;
+    Duration::try_from(span).ok().filter(|span| !span.is_zero()).ok_or_else(wrong)
 }
 
 /// `destroy`

@@ -11,6 +11,7 @@ mod guest;
 mod op;
 mod plan;
 pub(crate) mod schema;
+mod serve;
 mod sim;
 mod site;
 mod stack;
@@ -36,6 +37,7 @@ pub(crate) async fn run(cli: Cli, out: &Out) -> Result<(), CommandError> {
         Command::Guest(command) => guest::run(&global, &command, out).await,
         Command::Stack(command) => stack::run(&global, &command, out).await,
         Command::Demo(args) => demo::run(&global, &args, out).await,
+        Command::Serve(args) => serve::run(&global, &args, out).await,
         Command::Sim(args) => sim::run(&args, out).await,
         Command::Bench(args) => bench::run(&args, out).await,
         Command::Validate(args) => validate::run(&args, out),

@@ -8,4 +8,5 @@ pub(crate) mod operate;
 pub(crate) mod planning;
 pub(crate) mod registry;
 pub(crate) mod runner;
+pub(crate) mod serve;
 pub(crate) mod trouble;

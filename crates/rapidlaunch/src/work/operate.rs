@@ -151,15 +151,22 @@ pub(crate) async fn run(data: &Data, sites: &Sites, id: OperationId, out: &Out) 
     };
     let left = runner::run(run).await?;
     let ending = Ending::of(&left);
-    if let Left::Settled(record) = &left
-        && record.status.state.is_finished()
-    {
-        let payload: OperationPayload = payload_of(record)?;
-        if let Some(revision) = payload.revision {
-            record_stack(data, &record.info.subject, revision, &payload, ending).await?;
-        }
+    if let Left::Settled(record) = &left {
+        book(data, record).await?;
     }
     Ok(ending)
+}
+
+/// Writes down what an operation that is done has made of its stack.
+pub(crate) async fn book(data: &Data, record: &rl_engine::OperationRecord) -> Result<(), CommandError> {
+    if record.status.state != OperationState::Done {
+        return Ok(());
+    }
+    let payload: OperationPayload = payload_of(record)?;
+    match payload.revision {
+        Some(revision) => record_stack(data, &record.info.subject, revision, &payload).await,
+        None => Ok(()),
+    }
 }
 
 fn payload_of(record: &rl_engine::OperationRecord) -> Result<OperationPayload, CommandError> {
@@ -215,19 +222,15 @@ pub(crate) async fn cancel_and_wait(
     resume(data, given, id, out).await
 }
 
-/// Writes down what a stack has become, with the VMIDs and nodes its guests really have.
+/// Writes down what a stack that was carried out has become, with the VMIDs and nodes its guests really have.
 async fn record_stack(
     data: &Data,
     stack: &str,
     revision: u64,
     payload: &OperationPayload,
-    ending: Ending,
 ) -> Result<(), CommandError> {
     let Ok(stack) = stack.parse::<StackName>() else { return Ok(()) };
     let Some(record) = data.store.revision(&stack, revision).await.map_err(store_error)? else { return Ok(()) };
-    if ending != Ending::Done {
-        return Ok(());
-    }
     let state = if payload.destroy { StackState::Destroyed } else { StackState::Applied };
     let resolved = as_recorded(data, record.resolved).await?;
     data.store.record_applied(&stack, revision, resolved, state).await.map_err(store_error)

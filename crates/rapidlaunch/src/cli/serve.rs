@@ -1,0 +1,86 @@
+//! `rapidlaunch serve`
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rl_engine::EngineConfig;
+use rl_ops::call_limit;
+use rl_pve::{CallClass, Pace};
+use tokio_util::sync::CancellationToken;
+
+use crate::cli::args::{Global, ServeArgs};
+use crate::error::CommandError;
+use crate::out::Out;
+use crate::work::connect;
+use crate::work::data::Data;
+use crate::work::serve::{self, Server};
+
+/// Heartbeats that fit into a lease: one may be late, and the next, and still nobody takes the work.
+const BEATS_PER_LEASE: u32 = 6;
+
+/// Carries out what the store holds until it is told to end.
+pub(crate) async fn run(global: &Global, args: &ServeArgs, out: &Out) -> Result<(), CommandError> {
+    let pace = connect::pace();
+    let config = config(args.lease, pace)?;
+    let data = Data::open(global).await?;
+    let shutdown = CancellationToken::new();
+    tokio::spawn({
+        let shutdown = shutdown.clone();
+        async move {
+            asked_to_end().await;
+            shutdown.cancel();
+        }
+    });
+    let only: BTreeSet<_> = args.sites.iter().cloned().collect();
+    let server = Server { data: Arc::new(data), only, pace, config, out: *out };
+    serve::run(server, shutdown).await
+}
+
+/// The engine's settings for a lease of this length.
+fn config(lease: Option<Duration>, pace: Pace) -> Result<EngineConfig, CommandError> {
+    let mut config = EngineConfig::standard();
+    let Some(lease) = lease else { return Ok(config) };
+    let call = call_limit(CallClass::Create, pace);
+    let shortest = call + call / 3;
+    if lease < shortest {
+        return Err(CommandError::input(format!(
+            "a lease of {lease:?} is too short: a call to a site may take {call:?}, and none is begun that the lease might not outlast"
+        ))
+        .hinted(format!("give --lease at least {}s", shortest.as_secs_f64().ceil())));
+    }
+    config.lease_ttl = lease;
+    config.heartbeat = lease / BEATS_PER_LEASE;
+    config.takeover_grace = config.takeover_grace.min(call);
+    Ok(config)
+}
+
+/// Ends with SIGTERM or SIGINT.
+async fn asked_to_end() {
+    let terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate());
+    match terminate {
+        Ok(mut terminate) => {
+            tokio::select! {
+                _ = tokio::signal::ctrl_c() => {}
+                _ = terminate.recv() => {}
+            }
+        }
+        Err(_) => drop(tokio::signal::ctrl_c().await),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_lease_outlasts_the_longest_call() {
+        let standard = config(None, Pace::REAL).unwrap();
+        assert_eq!(standard.lease_ttl, Duration::from_secs(120));
+        let refused = config(Some(Duration::from_secs(99)), Pace::REAL).unwrap_err();
+        assert!(refused.text(false).contains("give --lease at least 100s"), "{}", refused.text(false));
+        let short = config(Some(Duration::from_secs(3)), Pace::times(100.0)).unwrap();
+        assert_eq!((short.heartbeat, short.takeover_grace), (Duration::from_millis(500), Duration::from_secs(2)));
+    }
+}

@@ -1,0 +1,151 @@
+//! A server without a person: runs the engine over the store until it is told to end, follows what happens, keeps the book of
+//! stacks. One of many where the store is shared.
+
+mod books;
+mod lines;
+mod sites;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rl_engine::{Engine, EngineConfig, EngineStats, Event, EventQuery, Journal, OperationId, PAGE_MAX, SystemClock};
+use rl_model::SiteName;
+use rl_ops::Ctx;
+use rl_pve::Pace;
+use tokio_util::sync::CancellationToken;
+
+use crate::env;
+use crate::error::CommandError;
+use crate::out::Out;
+use crate::work::data::Data;
+use crate::work::registry::StoreRegistry;
+use crate::work::runner;
+
+use lines::Lines;
+use sites::LiveSites;
+
+/// How often sites are read anew, and wishes to cancel are looked for.
+const LOOK: Duration = Duration::from_millis(500);
+/// Shortest time between two readings of events: under load many are read at once.
+const FOLLOW: Duration = Duration::from_millis(50);
+/// Wait after the store could not be read; the engine itself decides whether the process must end.
+const STORE_PAUSE: Duration = Duration::from_secs(1);
+
+/// What a server is made of.
+pub(crate) struct Server {
+    /// The store.
+    pub(crate) data: Arc<Data>,
+    /// The sites it works for; all that the store knows when empty.
+    pub(crate) only: BTreeSet<SiteName>,
+    /// How quickly the sites' clocks run.
+    pub(crate) pace: Pace,
+    /// The engine's settings.
+    pub(crate) config: EngineConfig,
+    /// Says what happens.
+    pub(crate) out: Out,
+}
+
+/// Runs until `shutdown` or until the store fails for good.
+pub(crate) async fn run(server: Server, shutdown: CancellationToken) -> Result<(), CommandError> {
+    let Server { data, only, pace, config, out } = server;
+    let lines = Lines::new(out);
+    let sites = Arc::new(LiveSites::new(Arc::clone(&data), only, pace, out));
+    sites.refresh().await?;
+    let ctx = Ctx::with_source(Arc::clone(&sites) as Arc<_>, Arc::new(StoreRegistry(data.store.clone())));
+    let clock = Arc::new(SystemClock::new());
+    let engine = Engine::new(data.journal(), rl_ops::registry(), Arc::new(ctx), clock, config);
+    let stats = engine.stats();
+    lines.ready(&sites.names());
+    let chores = tokio::spawn(chores(Arc::clone(&data), sites, lines));
+    let ended = engine.run(shutdown).await;
+    chores.abort();
+    lines.stopped(&stats);
+    ended.map_err(|error| {
+        CommandError::failed("the server stopped because its store failed; nothing was acknowledged after that")
+            .because(error)
+            .hinted("what was accepted is kept: when the store is well again, start the server again")
+    })
+}
+
+/// All that is done beside the engine. Ends only by being dropped: a store that cannot be read is tried again.
+async fn chores(data: Arc<Data>, sites: Arc<LiveSites>, lines: Lines) {
+    let look = async {
+        loop {
+            tokio::time::sleep(LOOK).await;
+            let looked = async {
+                sites.refresh().await?;
+                obey_cancel_requests(&data).await
+            };
+            if let Err(error) = looked.await {
+                tracing::warn!(error = error.text(false), "the store cannot be read; looking again");
+                tokio::time::sleep(STORE_PAUSE).await;
+            }
+        }
+    };
+    tokio::join!(look, follow(&data, lines));
+}
+
+/// Reads events as they come: says the ones a person wants to hear of, and books what finished operations have made of stacks.
+async fn follow(data: &Data, lines: Lines) {
+    let journal = data.journal();
+    let mut signal = journal.subscribe();
+    let mut after = signal.borrow_and_update().events;
+    let mut caught_up = false;
+    loop {
+        let round = async {
+            if !caught_up {
+                books::catch_up(data).await?;
+                caught_up = true;
+            }
+            for event in new_events(&*journal, &mut after).await? {
+                lines.event(&event);
+                if books::ends_operation(&event) {
+                    books::book(data, event.operation).await?;
+                }
+            }
+            Ok::<(), CommandError>(())
+        };
+        if let Err(error) = round.await {
+            tracing::warn!(error = error.text(false), "what happened cannot be followed; trying again");
+            tokio::time::sleep(STORE_PAUSE).await;
+            caught_up = false;
+        } else if signal.changed().await.is_err() {
+            return;
+        }
+        signal.borrow_and_update();
+        tokio::time::sleep(FOLLOW).await;
+    }
+}
+
+async fn new_events(journal: &dyn Journal, after: &mut u64) -> Result<Vec<Event>, CommandError> {
+    let mut all = Vec::new();
+    loop {
+        let query = EventQuery { after: *after, operation: None, limit: PAGE_MAX };
+        let page = journal.events(query).await.map_err(runner::journal_error)?;
+        let Some(last) = page.last() else { return Ok(all) };
+        *after = last.seq;
+        all.extend(page.into_iter().filter(lines::matters));
+    }
+}
+
+/// A process that cannot write to the store while this one holds it leaves a file with the operation's id instead.
+async fn obey_cancel_requests(data: &Data) -> Result<(), CommandError> {
+    let Ok(entries) = std::fs::read_dir(&data.dir) else { return Ok(()) };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let wish = name.to_str().and_then(|name| name.strip_prefix("cancel-")?.parse::<OperationId>().ok());
+        let Some(id) = wish else { continue };
+        let asked = data.journal().request_cancel(id, env::actor(), runner::now()).await;
+        if let Err(error) = asked {
+            tracing::warn!(%id, %error, "an operation cannot be cancelled as was asked for");
+        }
+        let _ = std::fs::remove_file(entry.path());
+    }
+    Ok(())
+}
+
+/// The counters of an engine that are told at its end.
+fn figures(stats: &EngineStats) -> [(&'static str, u64); 3] {
+    [("claimed", stats.claimed()), ("leases_lost", stats.leases_lost()), ("panics", stats.panics())]
+}
