@@ -54,7 +54,7 @@ pub use record::{
     OwnerRecord, StepRecord, StepState, Unwind,
 };
 pub use registry::{JobKind, PayloadError, Registry, Steps};
-pub use rows::{Backend, Lane, RowResult, Rows};
+pub use rows::{Backend, Hint, Lane, RowResult, Rows};
 pub use sched::Sched;
 pub use simclock::SimClock;
 pub use spec::{

@@ -15,8 +15,31 @@ use crate::tx::Tx;
 /// Result of a row access.
 pub type RowResult<T> = Result<T, JournalError>;
 
+/// What a write is about to look at, so that a store that is far away can fetch all of it at once, or learn that it is not there.
+#[derive(Debug, Clone, Default)]
+pub struct Hint {
+    /// Operations.
+    pub operations: Vec<OperationId>,
+    /// Jobs.
+    pub jobs: Vec<JobId>,
+    /// Idempotency keys.
+    pub keys: Vec<String>,
+}
+
+impl Hint {
+    /// One job.
+    pub fn job(id: JobId) -> Self {
+        Self { jobs: vec![id], ..Self::default() }
+    }
+}
+
 /// Row access inside one transaction. Implementations only read and write rows; every rule is in the engine.
 pub trait Rows {
+    /// These jobs and their steps are read next: a store that is far away fetches them at once.
+    fn prefetch(&mut self, _jobs: &[JobId]) -> RowResult<()> {
+        Ok(())
+    }
+
     /// Adds an operation.
     fn insert_operation(&mut self, info: &OperationInfo, status: &OperationStatus) -> RowResult<()>;
     /// What never changes of an operation.
@@ -99,6 +122,16 @@ pub trait Backend: Send + Sync + 'static {
         lane: Lane,
         work: impl FnOnce(&mut Tx<'_>) -> RowResult<T> + Send + 'static,
     ) -> impl Future<Output = RowResult<T>> + Send;
+
+    /// As [`Backend::write`], with a hint about what `work` will look at.
+    fn write_hinted<T: Send + 'static>(
+        &self,
+        lane: Lane,
+        _hint: Hint,
+        work: impl FnOnce(&mut Tx<'_>) -> RowResult<T> + Send + 'static,
+    ) -> impl Future<Output = RowResult<T>> + Send {
+        self.write(lane, work)
+    }
 
     /// Runs `work` on a consistent view.
     fn read<T: Send + 'static>(

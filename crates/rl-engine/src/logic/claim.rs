@@ -32,6 +32,7 @@ pub(super) fn claim(tx: &mut Tx<'_>, exclusive: bool, request: &ClaimRequest, no
         if picked.is_empty() {
             break;
         }
+        tx.rows.prefetch(&picked)?;
         for id in picked {
             jobs.extend(claim_one(tx, id, request, now)?);
         }

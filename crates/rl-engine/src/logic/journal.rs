@@ -11,7 +11,7 @@ use crate::journal::{
     RegisterRequest, Signal, StepKey, Submitted,
 };
 use crate::record::{Event, JobRecord, OperationRecord, StepRecord, Unwind};
-use crate::rows::{Backend, Lane};
+use crate::rows::{Backend, Hint, Lane};
 use crate::spec::OperationSpec;
 use crate::time::UnixMs;
 
@@ -19,7 +19,8 @@ use crate::time::UnixMs;
 impl<B: Backend> Journal for B {
     async fn submit(&self, spec: OperationSpec, now: UnixMs) -> Result<Submitted, JournalError> {
         fail_point!("engine.submit.before");
-        let submitted = self.write(Lane::Intake, move |tx| submit::submit(tx, &spec, now)).await;
+        let hint = submit::hint(&spec);
+        let submitted = self.write_hinted(Lane::Intake, hint, move |tx| submit::submit(tx, &spec, now)).await;
         fail_point!("engine.submit.after");
         submitted
     }
@@ -53,7 +54,9 @@ impl<B: Backend> Journal for B {
         now: UnixMs,
     ) -> Result<StepRecord, JournalError> {
         fail_point!("engine.intent.before");
-        let step = self.write(Lane::Progress, move |tx| step::intent(tx, &holder, &key, value, now)).await;
+        let step = self
+            .write_hinted(Lane::Progress, Hint::job(holder.job), move |tx| step::intent(tx, &holder, &key, value, now))
+            .await;
         fail_point!("engine.intent.after");
         step
     }
@@ -66,14 +69,20 @@ impl<B: Backend> Journal for B {
         now: UnixMs,
     ) -> Result<StepRecord, JournalError> {
         fail_point!("engine.submitted.before");
-        let step = self.write(Lane::Progress, move |tx| step::submitted(tx, &holder, &key, ext_ref, now)).await;
+        let step = self
+            .write_hinted(Lane::Progress, Hint::job(holder.job), move |tx| {
+                step::submitted(tx, &holder, &key, ext_ref, now)
+            })
+            .await;
         fail_point!("engine.submitted.after");
         step
     }
 
     async fn withdraw(&self, holder: Holder, key: StepKey, now: UnixMs) -> Result<StepRecord, JournalError> {
         fail_point!("engine.withdraw.before");
-        let step = self.write(Lane::Progress, move |tx| step::withdraw(tx, &holder, &key, now)).await;
+        let step = self
+            .write_hinted(Lane::Progress, Hint::job(holder.job), move |tx| step::withdraw(tx, &holder, &key, now))
+            .await;
         fail_point!("engine.withdraw.after");
         step
     }
@@ -87,21 +96,29 @@ impl<B: Backend> Journal for B {
         now: UnixMs,
     ) -> Result<StepRecord, JournalError> {
         fail_point!("engine.outcome.before");
-        let step = self.write(Lane::Progress, move |tx| step::outcome(tx, &holder, &key, receipt, finish, now)).await;
+        let step = self
+            .write_hinted(Lane::Progress, Hint::job(holder.job), move |tx| {
+                step::outcome(tx, &holder, &key, receipt, finish, now)
+            })
+            .await;
         fail_point!("engine.outcome.after");
         step
     }
 
     async fn turn(&self, holder: Holder, why: Unwind, reason: String, now: UnixMs) -> Result<(), JournalError> {
         fail_point!("engine.turn.before");
-        let turned = self.write(Lane::Progress, move |tx| finish::turn(tx, &holder, why, &reason, now)).await;
+        let turned = self
+            .write_hinted(Lane::Progress, Hint::job(holder.job), move |tx| finish::turn(tx, &holder, why, &reason, now))
+            .await;
         fail_point!("engine.turn.after");
         turned
     }
 
     async fn finish(&self, holder: Holder, finish: Finish, now: UnixMs) -> Result<(), JournalError> {
         fail_point!("engine.finish.before");
-        let finished = self.write(Lane::Progress, move |tx| finish::finish(tx, &holder, &finish, now)).await;
+        let finished = self
+            .write_hinted(Lane::Progress, Hint::job(holder.job), move |tx| finish::finish(tx, &holder, &finish, now))
+            .await;
         fail_point!("engine.finish.after");
         finished
     }

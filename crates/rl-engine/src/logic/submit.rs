@@ -5,12 +5,21 @@ use serde_json::json;
 
 use crate::journal::{JournalError, Submitted, UNFINISHED_JOBS_MAX};
 use crate::record::{OperationInfo, OperationStatus};
-use crate::rows::RowResult;
+use crate::rows::{Hint, RowResult};
 use crate::spec::OperationSpec;
 use crate::state::JobCounts;
 use crate::time::UnixMs;
 use crate::transition;
 use crate::tx::Tx;
+
+/// Everything [`submit`] asks the rows for.
+pub(super) fn hint(spec: &OperationSpec) -> Hint {
+    Hint {
+        operations: vec![spec.id],
+        jobs: spec.jobs.iter().map(|job| job.id).collect(),
+        keys: spec.idempotency_key.iter().cloned().collect(),
+    }
+}
 
 /// Accepts an operation with all its jobs inside a transaction that may do more, such as reserving what the jobs will use.
 pub fn submit(tx: &mut Tx<'_>, spec: &OperationSpec, now: UnixMs) -> RowResult<Submitted> {

@@ -65,6 +65,43 @@ impl Sched {
         Ok(sched)
     }
 
+    /// Puts a job where its stored status says it belongs, wherever it was before: for changes that another server made, and for
+    /// a write of this one that was taken back. The number of unfinished jobs is not touched: see [`Sched::set_unfinished`].
+    pub fn mirror(&mut self, slot: JobSlot, status: &JobStatus) {
+        let id = slot.id;
+        let held = self.jobs.get(&id).is_some_and(|entry| entry.holds);
+        self.leave(id);
+        if held && !status.holds_locks {
+            self.release_locks(id);
+        }
+        if !held && status.holds_locks {
+            self.hold(&slot);
+        }
+        match (status.state, status.owner) {
+            (JobState::Ready, _) => self.make_ready(slot),
+            (JobState::Backoff, _) => self.set_timer(slot, status.not_before.unwrap_or_default()),
+            (JobState::Running, Some(owner)) => {
+                self.set_running(slot, owner);
+                if status.cancel {
+                    self.flag_cancelled(owner, id);
+                }
+            }
+            _ => self.forget_if_idle(id),
+        }
+    }
+
+    /// Forgets a job that is not stored any more, and gives back what it held.
+    pub fn forget(&mut self, job: JobId) {
+        self.leave(job);
+        self.release_locks(job);
+        self.forget_if_idle(job);
+    }
+
+    /// Sets the number of unfinished jobs, as a store that is shared counts it for all its servers.
+    pub fn set_unfinished(&mut self, unfinished: usize) {
+        self.unfinished = unfinished;
+    }
+
     fn place(&mut self, slot: JobSlot, status: &JobStatus) {
         if status.holds_locks {
             self.hold(&slot);

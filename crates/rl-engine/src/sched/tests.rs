@@ -212,3 +212,32 @@ fn timers_beyond_any_back_off_are_brought_near() {
     assert!(sched.due(UnixMs(1_000), 10).is_empty());
     assert!(sched.next_due().unwrap() <= UnixMs(1_000) + crate::journal::WAIT_MAX);
 }
+
+/// A job wherever its stored status puts it: what other servers change is mirrored so.
+fn mirrored(sched: &mut Sched, number: u32, state: crate::JobState, holds: bool) -> JobId {
+    let id = JobId::from_parts(1, u128::from(number));
+    let locks = vec![LockDomain::exclusive("guest:1")];
+    let slot = JobSlot { id, operation: OperationId::from_parts(1, 1), seq: number, priority: 0, locks };
+    let mut status = crate::transition::submitted(0);
+    status.state = state;
+    status.holds_locks = holds;
+    status.owner = Some(OWNER).filter(|_| state == crate::JobState::Running);
+    sched.mirror(slot, &status);
+    id
+}
+
+#[test]
+fn what_other_servers_change_takes_its_place() {
+    use crate::JobState::{Done, Ready, Running};
+    let mut sched = Sched::default();
+    let first = mirrored(&mut sched, 1, Running, true);
+    let second = mirrored(&mut sched, 2, Ready, false);
+    assert!(sched.pick(5).is_empty(), "the other server's job holds the guest");
+    assert_eq!(sched.running_of(OWNER), [first]);
+    mirrored(&mut sched, 1, Done, false);
+    assert_eq!((sched.pick(5), sched.held("guest:1")), (vec![second], 1), "the end of the first wakes the second");
+    mirrored(&mut sched, 2, Ready, false);
+    assert_eq!((sched.held("guest:1"), sched.pick(5)), (0, vec![second]), "a claim that was taken back");
+    sched.forget(second);
+    assert!(sched.domains().is_empty() && !sched.has_ready());
+}
