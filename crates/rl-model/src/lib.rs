@@ -5,6 +5,7 @@
 
 pub mod config;
 mod error;
+pub mod firewall;
 pub mod manifest;
 mod names;
 mod net;
