@@ -82,6 +82,25 @@ pub enum StoreError {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// The database is the target of a copy that did not end.
+    #[error(
+        "this store is a copy of {from} that did not end, and cannot be used; run `rapidlaunch store copy` again, it begins anew"
+    )]
+    UnfinishedCopy {
+        /// What was copied.
+        from: String,
+    },
+    /// Whoever took what a copy reads is gone.
+    #[error("the copy stopped before its end")]
+    CopyStopped,
+    /// A column of a kind that this release does not know.
+    #[error("column {column} has the type {kind}, which this release does not know; use the release that made it")]
+    UnknownColumn {
+        /// Table and column.
+        column: String,
+        /// Its type.
+        kind: String,
+    },
     /// The database refused.
     #[error("the database failed while {doing}")]
     Sqlite {

@@ -9,16 +9,21 @@
 //!   [`Store::release_guest`]. Leases: [`Store::leases`], [`Store::vmid_of`], [`Store::lease_another_vmid`].
 //!
 //! **Invariant:** an answer leaves only after the commit it belongs to is on disk; after a failed commit none leaves.
+mod copy;
 mod db;
 mod domain;
 mod error;
 pub mod load;
+mod mark;
+mod place;
 mod sql;
 mod sqlite;
 mod store;
 
+pub use copy::{Copied, CopyError, CopyReport, copy};
 pub use domain::{
     GuestRecord, GuestState, LeaseKind, RevisionRecord, SiteRecord, StackRecord, StackStart, StackState, Started,
 };
 pub use error::{Conflict, StoreError};
+pub use place::Place;
 pub use store::{QUARANTINE, Store};

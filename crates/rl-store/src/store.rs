@@ -10,8 +10,9 @@ use rl_model::ControllerId;
 
 use crate::db::Db;
 use crate::error::StoreError;
+use crate::mark;
+use crate::place::Place;
 use crate::sql::{Sql, values};
-use crate::sqlite::Sqlite;
 
 /// How long a VMID, MAC or address rests after release: longer than neighbours and switches remember one.
 pub const QUARANTINE: Duration = Duration::from_secs(15 * 60);
@@ -29,7 +30,12 @@ impl Store {
     /// Opens the store in a data directory, which is created when it is missing and held until the store is dropped. Reads
     /// and writes files, so call it where blocking is allowed.
     pub async fn open(dir: &Path, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
-        let db = Db::Sqlite(Sqlite::open(dir)?);
+        Self::at(&Place::Directory(dir.to_owned()), clock).await
+    }
+
+    /// Opens the store of a place, whichever it is.
+    pub async fn at(place: &Place, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
+        let db = Db::open(place).await?;
         let made = ControllerId::from_bits(StdRng::from_os_rng().random());
         let controller = db.write_with(Lane::Intake, move |_, db| controller(db, &made)).await?;
         Ok(Self { db, clock, controller, quarantine: QUARANTINE })
@@ -38,7 +44,7 @@ impl Store {
     /// Opens the store of a directory that another process holds, for reading alone: every write is refused, and followers are
     /// not told of changes.
     pub async fn look(dir: &Path, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
-        let db = Db::Sqlite(Sqlite::look(dir)?);
+        let db = Db::look(&Place::Directory(dir.to_owned())).await?;
         let made = ControllerId::from_bits(0);
         let controller = db.read_with(move |db| read_controller(db, &made)).await?;
         Ok(Self { db, clock, controller, quarantine: QUARANTINE })
@@ -103,6 +109,7 @@ fn controller(db: &dyn Sql, made: &ControllerId) -> Result<ControllerId, StoreEr
 }
 
 fn read_controller(db: &dyn Sql, made: &ControllerId) -> Result<ControllerId, StoreError> {
+    mark::refuse_unfinished(db)?;
     let wrong = |source| StoreError::Undecodable { what: "installation identity".to_owned(), source };
     let sql = "select value from meta where key = 'controller'";
     let rows = db.query(sql, &[], "reading the installation's identity")?;

@@ -61,6 +61,11 @@ impl Sqlite {
         Ok(Self { inner: Arc::new(Inner { readers, writer: Some(writer), still }) })
     }
 
+    /// Says so when there is no database in a directory.
+    pub(crate) fn find(dir: &Path) -> Result<(), StoreError> {
+        dir::database(dir).map(drop)
+    }
+
     /// Opens the database for reading alone, while another process may hold and write it. Its schema must be current:
     /// only the holder changes it.
     pub(crate) fn look(dir: &Path) -> Result<Self, StoreError> {

@@ -2,55 +2,35 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use rl_engine::{
-    Clock, Envelope, Ids, JobSpec, JobState, OperationQuery, OperationSpec, OperationState, SimClock, UnixMs,
-};
-use rl_model::{
-    AddressMode, Features, GuestId, LeaseState, MacAddr, Memory, ResolvedGuest, ResolvedNic, ResolvedStack, SiteName,
-    StackName, Vmid, VmidRange,
-};
+use rl_engine::{Clock, Ids, JobState, OperationQuery, OperationSpec, OperationState, SimClock, UnixMs};
+use rl_model::{AddressMode, LeaseState, MacAddr, ResolvedGuest, StackName, VmidRange};
 use rl_store::{Conflict, GuestState, LeaseKind, StackStart, StackState, Store, StoreError};
-use serde_json::json;
+
+use crate::home::Home;
+use crate::samples::{guest, id, name, operation, site, start, vmid};
 
 struct Bench {
     store: Store,
     clock: SimClock,
     ids: Ids,
-    dir: tempfile::TempDir,
+    home: Home,
 }
 
 impl Bench {
-    async fn new() -> Bench {
+    async fn new(home: Home) -> Bench {
         let clock = SimClock::manual(UnixMs(1_700_000_000_000));
-        let dir = tempfile::tempdir().unwrap();
         let shared: Arc<dyn Clock> = Arc::new(clock.clone());
-        let store = Store::open(dir.path(), Arc::clone(&shared)).await.unwrap();
-        Bench { store, clock, ids: Ids::from_seed(shared, 1), dir }
+        let store = home.open(Arc::clone(&shared)).await.unwrap();
+        Bench { store, clock, ids: Ids::from_seed(shared, 1), home }
     }
 
     fn spec(&self, subject: &str) -> OperationSpec {
         self.clock.advance(Duration::from_millis(1));
-        OperationSpec {
-            id: self.ids.operation(),
-            kind: "apply".to_owned(),
-            subject: subject.to_owned(),
-            actor: "tester".to_owned(),
-            summary: format!("apply {subject}"),
-            payload: Envelope::new("plan", 1, json!({})),
-            idempotency_key: None,
-            exclusive: false,
-            jobs: vec![JobSpec::new(self.ids.job(), "create", Envelope::new("toy", 1, json!({})))],
-        }
+        operation(&self.ids, subject, 1)
     }
 
     fn start(&self, stack: &str, base_revision: u64, guests: Vec<ResolvedGuest>) -> StackStart {
-        let resolved = ResolvedStack {
-            name: name(stack),
-            controller: self.store.controller(),
-            guests: guests.iter().map(|guest| (guest.name.clone(), guest.clone())).collect(),
-            sections: Vec::new(),
-        };
-        StackStart { stack: name(stack), base_revision, manifest: "kind: stack".to_owned(), resolved, reserve: guests }
+        start(&self.store, stack, base_revision, guests)
     }
 
     async fn cancel_all(&self) {
@@ -67,74 +47,29 @@ impl Bench {
     }
 }
 
-fn name(stack: &str) -> StackName {
-    stack.parse().unwrap()
+/// Every case runs on either database.
+macro_rules! cases {
+    ($($case:ident),* $(,)?) => {
+        mod directory {
+            $(#[tokio::test]
+            async fn $case() {
+                super::$case(crate::home::Home::directory()).await;
+            })*
+        }
+    };
 }
 
-fn site() -> SiteName {
-    "fra1".parse().unwrap()
+cases! {
+    start_writes_everything_at_once,
+    conflict_leaves_nothing_behind,
+    released_values_rest_before_others_get_them,
+    job_leases_another_vmid_when_a_stranger_has_its_own,
+    recorded_guest_gives_back_what_it_no_longer_needs,
+    applied_revision_only_goes_up,
 }
 
-fn vmid(number: u32) -> Vmid {
-    Vmid::try_from(number).unwrap()
-}
-
-fn id(number: u32) -> GuestId {
-    GuestId::from_bits(u128::from(number))
-}
-
-/// A guest that holds its number as VMID, in its MAC and in its address.
-fn guest(guest: &str, number: u32) -> ResolvedGuest {
-    let address = format!("10.0.0.{}/24", number % 250).parse().unwrap();
-    ResolvedGuest {
-        id: id(number),
-        name: guest.parse().unwrap(),
-        container: guest.parse().unwrap(),
-        site: site(),
-        node: "pve1".parse().unwrap(),
-        node_pinned: false,
-        vmid: vmid(2000 + number),
-        hostname: guest.parse().unwrap(),
-        image: "local:vztmpl/debian-12-standard_12.7-1_amd64.tar.zst".parse().unwrap(),
-        storage: "local-zfs".parse().unwrap(),
-        cores: 1,
-        memory: "512 MiB".parse::<Memory>().unwrap(),
-        swap: "512 MiB".parse::<Memory>().unwrap(),
-        disk: "4 GiB".parse().unwrap(),
-        volumes: Vec::new(),
-        nics: vec![ResolvedNic {
-            slot: "net0".parse().unwrap(),
-            name: "eth0".parse().unwrap(),
-            network: "dmz".parse().unwrap(),
-            bridge: "vmbr0".parse().unwrap(),
-            vlan: None,
-            mtu: None,
-            rate_mbps: None,
-            mac: MacAddr::from_bits(u64::from(number)),
-            ipv4: AddressMode::Static { address, gateway: None },
-            ipv6: AddressMode::None,
-            firewall: false,
-        }],
-        nameservers: Vec::new(),
-        search_domain: None,
-        tags: Vec::new(),
-        notes: String::new(),
-        onboot: false,
-        startup: None,
-        unprivileged: true,
-        features: Features::default(),
-        protection: false,
-        running: true,
-        pool: None,
-        ssh_keys: Vec::new(),
-        timezone: None,
-        after: Vec::new(),
-    }
-}
-
-#[tokio::test]
-async fn start_writes_everything_at_once() {
-    let bench = Bench::new().await;
+async fn start_writes_everything_at_once(home: Home) {
+    let bench = Bench::new(home).await;
     let spec = bench.spec("shop");
     let start = bench.start("shop", 0, vec![guest("web-1", 1), guest("web-2", 2)]);
     let started = bench.store.start_operation(spec.clone(), Some(start.clone())).await.unwrap();
@@ -154,18 +89,17 @@ async fn start_writes_everything_at_once() {
     let known = &leases.guests[&"web-1".parse().unwrap()];
     assert_eq!((known.vmid, known.macs.len(), known.addresses[&"eth0".parse().unwrap()].len()), (vmid(2001), 1, 1));
 
-    let Bench { store, clock, dir, .. } = bench;
+    let Bench { store, clock, home, .. } = bench;
     let controller = store.controller();
     drop(store);
-    let store = Store::open(dir.path(), Arc::new(clock)).await.unwrap();
+    let store = home.open(Arc::new(clock)).await.unwrap();
     assert_eq!(store.controller(), controller, "the installation keeps its identity");
     assert_eq!(store.guests(&name("shop")).await.unwrap().len(), 2);
     assert_eq!(store.journal().jobs(started.operation, 0, 10).await.unwrap()[0].status.state, JobState::Ready);
 }
 
-#[tokio::test]
-async fn conflict_leaves_nothing_behind() {
-    let bench = Bench::new().await;
+async fn conflict_leaves_nothing_behind(home: Home) {
+    let bench = Bench::new(home).await;
     let started = bench
         .store
         .start_operation(bench.spec("shop"), Some(bench.start("shop", 0, vec![guest("web", 1)])))
@@ -207,9 +141,8 @@ async fn conflict_leaves_nothing_behind() {
     assert_eq!(bench.operations().await, 2);
 }
 
-#[tokio::test]
-async fn released_values_rest_before_others_get_them() {
-    let bench = Bench::new().await;
+async fn released_values_rest_before_others_get_them(home: Home) {
+    let bench = Bench::new(home).await;
     let reserve = |stack: &'static str, base, guest| {
         let (spec, start) = (bench.spec(stack), bench.start(stack, base, vec![guest]));
         bench.store.start_operation(spec, Some(start))
@@ -237,9 +170,8 @@ async fn released_values_rest_before_others_get_them() {
     reserve("mail", 1, back).await.unwrap();
 }
 
-#[tokio::test]
-async fn job_leases_another_vmid_when_a_stranger_has_its_own() {
-    let bench = Bench::new().await;
+async fn job_leases_another_vmid_when_a_stranger_has_its_own(home: Home) {
+    let bench = Bench::new(home).await;
     let start = bench.start("shop", 0, vec![guest("web", 1), guest("db", 2)]);
     bench.store.start_operation(bench.spec("shop"), Some(start)).await.unwrap();
     let range = VmidRange::new(vmid(2001), vmid(2004)).unwrap();
@@ -254,9 +186,8 @@ async fn job_leases_another_vmid_when_a_stranger_has_its_own() {
     assert_eq!(bench.store.vmid_of(&site(), &id(1)).await.unwrap(), Some(vmid(2003)), "a refusal changes nothing");
 }
 
-#[tokio::test]
-async fn recorded_guest_gives_back_what_it_no_longer_needs() {
-    let bench = Bench::new().await;
+async fn recorded_guest_gives_back_what_it_no_longer_needs(home: Home) {
+    let bench = Bench::new(home).await;
     let before = guest("web", 1);
     bench.store.start_operation(bench.spec("shop"), Some(bench.start("shop", 0, vec![before.clone()]))).await.unwrap();
     let node = "pve2".parse().unwrap();
@@ -277,9 +208,8 @@ async fn recorded_guest_gives_back_what_it_no_longer_needs() {
     assert_eq!(stored.applied, Some(ResolvedGuest { node, ..after }));
 }
 
-#[tokio::test]
-async fn applied_revision_only_goes_up() {
-    let bench = Bench::new().await;
+async fn applied_revision_only_goes_up(home: Home) {
+    let bench = Bench::new(home).await;
     let start = bench.start("shop", 0, Vec::new());
     let resolved = start.resolved.clone();
     bench.store.start_operation(bench.spec("shop"), Some(start)).await.unwrap();
@@ -301,10 +231,10 @@ fn stack_name() -> &'static StackName {
 
 #[tokio::test]
 async fn looking_into_a_held_directory_reads_and_never_writes() {
-    let bench = Bench::new().await;
+    let bench = Bench::new(Home::directory()).await;
     let start = bench.start("shop", 0, vec![guest("web", 1)]);
     let started = bench.store.start_operation(bench.spec("shop"), Some(start)).await.unwrap();
-    let looking = Store::look(bench.dir.path(), Arc::new(bench.clock.clone())).await.unwrap();
+    let looking = Store::look(bench.home.dir().unwrap(), Arc::new(bench.clock.clone())).await.unwrap();
     assert!(looking.is_looking() && !bench.store.is_looking());
     assert_eq!(looking.controller(), bench.store.controller());
     assert_eq!(looking.guests(&name("shop")).await.unwrap().len(), 1);

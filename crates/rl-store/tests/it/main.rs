@@ -3,6 +3,9 @@
 
 mod conformance;
 mod crash;
+mod copy;
 mod domain;
+mod home;
 mod many;
+mod samples;
 mod undecodable;

@@ -1,0 +1,176 @@
+//! A store copied to another place is the same store: every row, what cannot be read too, and what was under way goes on.
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use rl_engine::{
+    ClaimRequest, Clock, Envelope, Ids, JobState, Journal, KnownKinds, OperationId, OperationQuery, RegisterRequest,
+    StepKey, SystemClock,
+};
+use rl_store::{CopyError, CopyReport, GuestState, Store, StoreError, copy};
+use serde_json::json;
+
+use crate::home::Home;
+use crate::samples::{guest, name, operation, start};
+
+/// Bytes that no text has, and a text with a zero byte, which PostgreSQL refuses.
+const TORN: [&str; 2] = ["x'7b22ff00'", "x'7b220041'"];
+
+fn clock() -> Arc<dyn Clock> {
+    Arc::new(SystemClock::new())
+}
+
+async fn copied(from: &Home, to: &Home) -> Result<CopyReport, CopyError> {
+    copy(from.place(), to.place(), clock(), |_, _| {}).await
+}
+
+/// A store with a stack, a running job that announced a call, a torn job and a wide payload.
+async fn filled(home: &Home) -> OperationId {
+    let store = home.open(clock()).await.unwrap();
+    let ids = Ids::from_os(clock());
+    let (mut wide, torn) = (operation(&ids, "shop", 3), operation(&ids, "torn", 2));
+    wide.payload = Envelope::new("plan", 1, json!({ "text": "ü \u{1f600} rl-bytes:ff", "number": 7 }));
+    wide.idempotency_key = Some("once".to_owned());
+    let ends: Vec<String> = torn.jobs.iter().map(|job| job.id.to_string()).collect();
+    let start = start(&store, "shop", 0, vec![guest("web-1", 1), guest("web-2", 2)]);
+    let id = store.start_operation(wide, Some(start)).await.unwrap().operation;
+    store.start_operation(torn, None).await.unwrap();
+    announce_a_call(&*store.journal(), &ids).await;
+    drop(store);
+    for (id, bytes) in ends.iter().zip(TORN) {
+        home.change(&format!("update job_spec set spec = cast({bytes} as text) where id = ?1"), id);
+    }
+    id
+}
+
+/// Leaves a run as SIGKILL would: registered, one job running, one call announced.
+async fn announce_a_call(journal: &dyn Journal, ids: &Ids) {
+    let (owner, now) = (ids.owner(), clock().now());
+    let known = KnownKinds::from([("toy".to_owned(), 1..=1)]);
+    let lease_until = now + Duration::from_millis(1);
+    let takeover_grace = Duration::ZERO;
+    journal.register(owner, RegisterRequest { lease_until, known: known.clone(), takeover_grace }, now).await.unwrap();
+    let request = ClaimRequest { limit: 1, ..crate::samples::claim(owner, known) };
+    let claimed = journal.claim(request, now).await.unwrap().jobs.remove(0);
+    let step = StepKey { name: "call".to_owned(), direction: rl_engine::Direction::Do, position: 0 };
+    journal.intent(claimed.holder, step, Envelope::new("call", 1, json!({ "vmid": 2001 })), now).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(5)).await;
+}
+
+async fn assert_whole(store: &Store, id: OperationId) {
+    let journal = store.journal();
+    let operation = journal.operation(id).await.unwrap().unwrap();
+    assert_eq!(operation.info.payload.body["text"], "ü \u{1f600} rl-bytes:ff");
+    let jobs = journal.jobs(id, 0, 10).await.unwrap();
+    assert_eq!(jobs.len(), 3);
+    assert!(jobs[0].status.open_step, "the announced call is still to be looked for");
+    assert_eq!(jobs[0].status.owner, None, "nobody runs it any more");
+    assert_eq!(journal.steps(jobs[0].spec.id).await.unwrap()[0].intent.as_ref().unwrap().body["vmid"], 2001);
+    let guests = store.guests(&name("shop")).await.unwrap();
+    assert!(guests.len() == 2 && guests.iter().all(|guest| guest.state == GuestState::Reserved));
+    assert_eq!(store.stack(&name("shop")).await.unwrap().unwrap().revision, 1);
+    let all = OperationQuery { limit: 10, ..OperationQuery::default() };
+    assert_eq!(journal.operations(all).await.unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn a_copy_is_the_same_store_there_and_back() {
+    let (from, there, back) = (Home::directory(), Home::directory(), Home::directory());
+    let id = filled(&from).await;
+    let first = copied(&from, &there).await.unwrap();
+    assert!(first.tables.iter().any(|table| table.table == "job" && table.rows == 5), "{first:?}");
+    assert_whole(&there.open(clock()).await.unwrap(), id).await;
+    let second = copied(&there, &back).await.unwrap();
+    let same =
+        |report: &CopyReport, name: &str| report.tables.iter().find(|table| table.table == name).cloned().unwrap();
+    for table in ["job_spec", "step", "lease", "guest", "stack", "stack_revision", "operation_info", "meta"] {
+        assert_eq!(same(&first, table), same(&second, table));
+    }
+    assert_whole(&back.open(clock()).await.unwrap(), id).await;
+    assert_eq!(
+        back.bytes("select spec from job_spec where spec like '{%' and length(cast(spec as blob)) = 4 order by seq"),
+        [vec![0x7b, 0x22, 0xff, 0x00], vec![0x7b, 0x22, 0x00, 0x41]]
+    );
+}
+
+#[tokio::test]
+async fn events_are_never_numbered_twice() {
+    let (from, to) = (Home::directory(), Home::directory());
+    filled(&from).await;
+    let store = from.open(clock()).await.unwrap();
+    let last = store.journal().subscribe().borrow().events;
+    drop(store);
+    from.change_any("delete from event");
+    copied(&from, &to).await.unwrap();
+    let store = to.open(clock()).await.unwrap();
+    store.start_operation(operation(&Ids::from_os(clock()), "more", 1), None).await.unwrap();
+    let query = rl_engine::EventQuery { after: 0, operation: None, limit: 100 };
+    let events = store.journal().events(query).await.unwrap();
+    assert!(!events.is_empty() && events.iter().all(|event| event.seq > last), "{last}: {events:?}");
+}
+
+#[tokio::test]
+async fn only_an_empty_target_is_filled_and_only_a_free_source_read() {
+    let (from, to) = (Home::directory(), Home::directory());
+    filled(&from).await;
+    let same = copied(&from, &from).await;
+    assert!(matches!(same, Err(CopyError::Same { .. })), "{same:?}");
+    // A store that was opened once and never used is empty.
+    drop(to.open(clock()).await.unwrap());
+    let held = from.open(clock()).await.unwrap();
+    let refused = copied(&from, &to).await;
+    assert!(matches!(refused, Err(CopyError::Store(StoreError::Held { .. }))), "{refused:?}");
+    drop(held);
+    copied(&from, &to).await.unwrap();
+    let again = copied(&from, &to).await;
+    assert!(matches!(&again, Err(CopyError::NotEmpty { .. })), "{again:?}");
+    let nowhere = Home::directory();
+    let missing = copied(&nowhere, &Home::directory()).await;
+    assert!(matches!(missing, Err(CopyError::Store(StoreError::Directory { .. }))), "{missing:?}");
+}
+
+#[tokio::test]
+async fn an_unfinished_copy_opens_for_nobody_and_is_made_anew() {
+    let (from, to) = (Home::directory(), Home::directory());
+    let id = filled(&from).await;
+    copied(&from, &to).await.unwrap();
+    to.change_any("insert into meta (key, value) values ('copying', 'elsewhere')");
+    to.change_any("delete from job_spec");
+    let opened = to.open(clock()).await;
+    assert!(matches!(&opened, Err(StoreError::UnfinishedCopy { from }) if from == "elsewhere"), "{opened:?}");
+    let onward = copied(&to, &Home::directory()).await;
+    assert!(matches!(onward, Err(CopyError::Store(StoreError::UnfinishedCopy { .. }))), "{onward:?}");
+    copied(&from, &to).await.unwrap();
+    assert_whole(&to.open(clock()).await.unwrap(), id).await;
+}
+
+#[tokio::test]
+async fn many_rows_and_large_ones_go_in_parts() {
+    let (from, to) = (Home::directory(), Home::directory());
+    let store = from.open(clock()).await.unwrap();
+    let ids = Ids::from_os(clock());
+    for number in 0..6 {
+        let mut large = operation(&ids, &format!("large-{number}"), 400);
+        large.payload = Envelope::new("plan", 1, json!({ "text": "x".repeat(900 << 10) }));
+        store.start_operation(large, None).await.unwrap();
+    }
+    drop(store);
+    let told = Arc::new(AtomicU64::new(0));
+    let tell = {
+        let told = Arc::clone(&told);
+        move |table: &str, _: u64| {
+            told.fetch_add(u64::from(table == "operation_info"), Ordering::Relaxed);
+        }
+    };
+    let report = copy(from.place(), to.place(), clock(), tell).await.unwrap();
+    assert_eq!(told.load(Ordering::Relaxed), 2, "4 MiB at a time");
+    assert!(report.tables.iter().any(|table| table.table == "job" && table.rows == 2_400), "{report:?}");
+    let store = to.open(clock()).await.unwrap();
+    let all = OperationQuery { limit: 10, ..OperationQuery::default() };
+    let operations = store.journal().operations(all).await.unwrap();
+    assert!(
+        operations.len() == 6 && operations.iter().all(|record| record.info.payload.body.to_string().len() > 900 << 10)
+    );
+    let jobs = store.journal().jobs(operations[0].info.id, 0, 1_000).await.unwrap();
+    assert!(jobs.len() == 400 && jobs.iter().all(|job| job.status.state == JobState::Ready));
+}
