@@ -4,6 +4,7 @@
 
 pub mod diagnostic;
 pub mod drift;
+pub mod firewall;
 pub mod parse;
 mod place;
 pub mod plan;
