@@ -15,9 +15,10 @@ pub(crate) struct Clock {
 }
 
 impl Clock {
-    /// A clock whose operations run `scale` times faster than on a real node.
-    pub(crate) fn new(scale: f64) -> Self {
-        let epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    /// A clock whose operations run `scale` times faster than on a real node. It shows `epoch` (time since 1970) now, or
+    /// the machine's time.
+    pub(crate) fn new(scale: f64, epoch: Option<Duration>) -> Self {
+        let epoch = epoch.unwrap_or_else(|| SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default());
         Self {
             scale: scale.max(0.001),
             booted: Instant::now(),

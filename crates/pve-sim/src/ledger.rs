@@ -1,7 +1,7 @@
 //! The ledger: what was truly done, in order, and which calls were made.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
@@ -44,8 +44,14 @@ pub struct Ledger {
     pub calls_total: u64,
 }
 
-#[derive(Debug, Default)]
-pub(crate) struct LedgerBook(Mutex<Book>);
+/// Hears of every effect.
+type Listener = Arc<dyn Fn(&Effect) + Send + Sync>;
+
+#[derive(Default)]
+pub(crate) struct LedgerBook {
+    book: Mutex<Book>,
+    listener: OnceLock<Listener>,
+}
 
 #[derive(Debug, Default)]
 struct Book {
@@ -55,10 +61,23 @@ struct Book {
 
 impl LedgerBook {
     fn book(&self) -> std::sync::MutexGuard<'_, Book> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets somebody hear of every effect from now on; only the first who asks does. It is called where the effect happens
+    /// and must not wait.
+    pub(crate) fn listen(&self, listener: Listener) {
+        let _ = self.listener.set(listener);
     }
 
     pub(crate) fn effect(&self, mut effect: Effect) {
+        self.write(&mut effect);
+        if let Some(listener) = self.listener.get() {
+            listener(&effect);
+        }
+    }
+
+    fn write(&self, effect: &mut Effect) {
         let mut book = self.book();
         book.seq += 1;
         effect.seq = book.seq;
@@ -69,7 +88,7 @@ impl LedgerBook {
             *ledger.by_description_line.entry(line.clone()).or_default().entry(effect.kind.clone()).or_default() += 1;
         }
         if ledger.effects.len() < LISTED_EFFECTS {
-            ledger.effects.push(effect);
+            ledger.effects.push(effect.clone());
         }
     }
 

@@ -4,6 +4,8 @@
 //! tasks that take their time on a scaled clock, locks, digests and seeded faults. What was truly done stands in the
 //! [`Ledger`], which the control endpoint also shows.
 //!
+//! [`MemorySim`] is the same site without sockets and TLS, for a simulation of a whole system in one thread.
+//!
 //! The crate uses no other crate of this project, so that it cannot share a client's mistakes.
 
 mod api;
@@ -17,6 +19,7 @@ mod http;
 mod latency;
 mod ledger;
 mod locks;
+mod memory;
 mod seed;
 mod sim;
 mod site;
@@ -27,6 +30,7 @@ mod world;
 pub use describe::declared_endpoints;
 pub use faults::{Action, Fault, FaultState, Loss, When};
 pub use ledger::{Effect, Ledger};
+pub use memory::{MemorySim, RunningTask};
 pub use seed::{
     SeedAcl, SeedBridge, SeedError, SeedGroup, SeedGuest, SeedKind, SeedNode, SeedPool, SeedRole, SeedState,
     SeedStorage, SeedToken, SeedUser, SizedNode,

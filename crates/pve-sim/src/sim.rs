@@ -58,6 +58,8 @@ pub struct SimConfig {
     pub stats_cycle: Option<Duration>,
     /// Keeps every answer for [`Sim::take_answers`].
     pub record_answers: bool,
+    /// What the nodes' clocks show at the start, as time since 1970; the machine's time when left out.
+    pub epoch: Option<Duration>,
 }
 
 impl SimConfig {
@@ -77,6 +79,7 @@ impl SimConfig {
             auth_delay: Duration::from_secs(3),
             stats_cycle: None,
             record_answers: false,
+            epoch: None,
         }
     }
 }
@@ -125,29 +128,11 @@ impl std::fmt::Debug for Sim {
 impl Sim {
     /// Starts a site: builds its world, makes certificates and listens.
     pub async fn start(config: SimConfig) -> Result<Self, SimError> {
-        let mut chance = StdRng::seed_from_u64(config.seed);
-        let uuid = uuid_from(chance.random());
-        let seed_state = config.seed_state.clone().unwrap_or_else(|| SeedState::default_cluster(config.nodes, &uuid));
-        let clock = Clock::new(config.time_scale);
-        let mut world = seed_state.build(clock.now_precise())?;
-        world.stats_cycle = config.stats_cycle.map_or(STATS_CYCLE_S / clock.scale(), |c| c.as_secs_f64());
-        let nodes = seed_state.node_names();
+        let ground = Ground::of(&config);
+        let nodes = ground.seed_state.node_names();
         let tls = tls::make(&nodes)?;
-        let limits = Limits {
-            workers: config.worker_limit,
-            heavy_per_storage: config.max_creates,
-            auth_delay: config.auth_delay,
-        };
-        let parts = SiteParts {
-            clock,
-            seed: config.seed,
-            faults: config.faults.clone(),
-            limits,
-            secret: chance.random(),
-            fingerprint: tls.fingerprint.clone(),
-            record: config.record_answers,
-        };
-        let site = Arc::new(Site::new(world, parts));
+        let token = ground.seed_state.first_token();
+        let site = Arc::new(ground.site(&config, &tls.fingerprint)?);
         let stop = CancellationToken::new();
         let mut tasks = JoinSet::new();
         let mut addresses = Vec::new();
@@ -166,7 +151,6 @@ impl Sim {
         if let Some(idle) = config.exit_after_idle {
             tasks.spawn(stop_when_idle(site.clone(), idle, stop.clone()));
         }
-        let token = seed_state.first_token();
         Ok(Self { site, addresses, control, ca_pem: tls.ca_pem, token, stop, tasks: tokio::sync::Mutex::new(tasks) })
     }
 
@@ -267,6 +251,43 @@ impl Drop for Sim {
     fn drop(&mut self) {
         self.stop.cancel();
         self.site.drop_connections();
+    }
+}
+
+/// What a site is built from, drawn from the seed.
+pub(crate) struct Ground {
+    pub(crate) seed_state: SeedState,
+    secret: [u8; 32],
+}
+
+impl Ground {
+    pub(crate) fn of(config: &SimConfig) -> Self {
+        let mut chance = StdRng::seed_from_u64(config.seed);
+        let uuid = uuid_from(chance.random());
+        let default = || SeedState::default_cluster(config.nodes, &uuid);
+        let seed_state = config.seed_state.clone().unwrap_or_else(default);
+        Self { seed_state, secret: chance.random() }
+    }
+
+    pub(crate) fn site(&self, config: &SimConfig, fingerprint: &str) -> Result<Site, SeedError> {
+        let clock = Clock::new(config.time_scale, config.epoch);
+        let mut world = self.seed_state.build(clock.now_precise())?;
+        world.stats_cycle = config.stats_cycle.map_or(STATS_CYCLE_S / clock.scale(), |c| c.as_secs_f64());
+        let limits = Limits {
+            workers: config.worker_limit,
+            heavy_per_storage: config.max_creates,
+            auth_delay: config.auth_delay,
+        };
+        let parts = SiteParts {
+            clock,
+            seed: config.seed,
+            faults: config.faults.clone(),
+            limits,
+            secret: self.secret,
+            fingerprint: fingerprint.to_owned(),
+            record: config.record_answers,
+        };
+        Ok(Site::new(world, parts))
     }
 }
 

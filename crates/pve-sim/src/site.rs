@@ -215,6 +215,7 @@ impl TaskCtx {
             }
         };
         tokio::select! {
+            biased;
             () = nap => Ok(()),
             () = self.task.interrupt.cancelled() => Err(INTERRUPTED.to_owned()),
         }
@@ -234,6 +235,7 @@ impl TaskCtx {
         let node = if shared { "" } else { &self.task.node };
         let place = self.site.locks.storage_place(storage, node, self.site.limits.heavy_per_storage);
         let _place = tokio::select! {
+            biased;
             place = place => place,
             () = self.task.interrupt.cancelled() => return Err(INTERRUPTED.to_owned()),
         };

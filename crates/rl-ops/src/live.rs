@@ -110,6 +110,7 @@ pub(crate) async fn run_task(
 pub(crate) async fn follow(cx: &StepCx, api: &SiteApi, upid: &Upid, label: &str) -> Result<TaskEnd, StepError> {
     cx.progress(format!("{label}: task runs on {}", upid.node()), None);
     let end = tokio::select! {
+        biased;
         end = api.watch(upid) => end,
         () = cx.cancelled() => {
             cx.progress(format!("{label}: stopping the task on {}", upid.node()), None);
@@ -129,6 +130,7 @@ pub(crate) async fn follow(cx: &StepCx, api: &SiteApi, upid: &Upid, label: &str)
 /// Waits for room at a gate, unless the operation is cancelled meanwhile.
 pub(crate) async fn enter(cx: &StepCx, gate: &Arc<Gate>) -> Result<Pass, StepError> {
     tokio::select! {
+        biased;
         pass = gate.enter() => Ok(pass),
         () = cx.cancelled() => Err(StepError::Cancelled),
     }
@@ -138,6 +140,7 @@ pub(crate) async fn enter(cx: &StepCx, gate: &Arc<Gate>) -> Result<Pass, StepErr
 pub(crate) async fn watch_only(cx: &StepCx, api: &SiteApi, upid: &Upid, label: &str) -> Result<(), StepError> {
     cx.progress(format!("{label}: waiting for a task on {}", upid.node()), None);
     tokio::select! {
+        biased;
         end = api.watch(upid) => end.map(drop).map_err(|error| StepError::retry(BUSY_WAIT, full_text(&error))),
         () = cx.cancelled() => Err(StepError::Cancelled),
     }

@@ -30,6 +30,7 @@ where
         }
     };
     tokio::select! {
+        biased;
         () = talk => wire.close().await,
         () = stop.cancelled() => {}
     }

@@ -46,6 +46,7 @@ impl Step for Settle {
             missing = format!("{}: expected {}, found {}", bad.name, bad.expected, bad.found);
             cx.progress(format!("waiting for {}", bad.name), None);
             tokio::select! {
+                biased;
                 () = api.pause(Duration::from_secs(1)) => {}
                 () = cx.cancelled() => return Err(StepError::Cancelled),
             }

@@ -69,6 +69,7 @@ impl Start {
     async fn await_start(&self, cx: &StepCx, api: &SiteApi, node: &NodeName, vmid: Vmid) -> Result<bool, StepError> {
         cx.progress(format!("starting on {node}"), None);
         tokio::select! {
+            biased;
             () = tokio::time::sleep(api.start_usual()) => {}
             () = cx.cancelled() => {}
         }

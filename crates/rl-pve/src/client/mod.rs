@@ -7,6 +7,7 @@ mod endpoints;
 mod figures;
 mod limits;
 mod resolver;
+mod streams;
 mod tls;
 mod transport;
 
@@ -27,12 +28,14 @@ use auth::{Auth, Session, session_headers, token_headers};
 use endpoints::Endpoints;
 use figures::Figures;
 use limits::Limits;
-use transport::{Failure, attempt, http_client};
+use streams::Streams;
+use transport::{Failure, Http, attempt, http_client};
 
 pub(crate) use answer::decode;
 pub use connection::{ApiToken, CallLimits, ConnectError, Credentials, Pace, SiteConnection, TokenError};
 pub use figures::CallCount;
 pub use resolver::NameResolver;
+pub use streams::{ByteStream, Dial, Dialled};
 
 /// Times a call that is safe to repeat is sent at most.
 const TRIES_MAX: u32 = 3;
@@ -46,7 +49,7 @@ pub struct Pve {
 }
 
 struct Inner {
-    http: reqwest::Client,
+    http: Http,
     endpoints: Endpoints,
     auth: Auth,
     limits: Limits,
@@ -64,7 +67,21 @@ impl Pve {
         if connection.endpoints.is_empty() {
             return Err(ConnectError::NoEndpoint);
         }
-        let http = http_client(&connection)?;
+        let http = Http::Network(http_client(&connection)?);
+        Ok(Self::over(http, connection))
+    }
+
+    /// A client whose connections come from `dial`, as plain HTTP without TLS: for simulations in memory, where nothing
+    /// may wait for the machine. Trust and name lookup of the connection mean nothing then.
+    pub fn over_streams(connection: SiteConnection, dial: Arc<dyn Dial>) -> Result<Self, ConnectError> {
+        if connection.endpoints.is_empty() {
+            return Err(ConnectError::NoEndpoint);
+        }
+        let http = Http::Streams(Streams::new(dial, connection.limits.connect));
+        Ok(Self::over(http, connection))
+    }
+
+    fn over(http: Http, connection: SiteConnection) -> Self {
         let connect_all = connection.limits.connect.saturating_mul(connection.endpoints.len() as u32);
         let inner = Inner {
             http,
@@ -77,7 +94,7 @@ impl Pve {
             answer_limit: connection.limits.answer,
             watch: TaskWatch::new(connection.pace),
         };
-        Ok(Self { inner: Arc::new(inner) })
+        Self { inner: Arc::new(inner) }
     }
 
     /// Sends a request and hands back its answer.

@@ -1,6 +1,6 @@
 //! Who waits for which task, and when it is looked at next.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,7 +29,8 @@ pub(super) struct Board {
 }
 
 struct NodeBoard {
-    tasks: HashMap<Upid, Followed>,
+    /// In the order of their ids, so that what is asked one by one is asked in the same order every time.
+    tasks: BTreeMap<Upid, Followed>,
     wake: Arc<Notify>,
     failing_since: Option<Instant>,
 }
@@ -61,7 +62,7 @@ impl Board {
         let first = !self.nodes.contains_key(upid.node());
         let expected = self.estimates.of(upid.kind());
         let board = self.nodes.entry(upid.node().clone()).or_insert_with(|| NodeBoard {
-            tasks: HashMap::new(),
+            tasks: BTreeMap::new(),
             wake: Arc::new(Notify::new()),
             failing_since: None,
         });

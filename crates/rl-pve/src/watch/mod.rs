@@ -93,6 +93,7 @@ async fn watch_node(pve: Pve, board: Arc<Mutex<Board>>, node: NodeName) {
         let Some((next, wake)) = lock(&board).next_look(&node) else { return };
         let at = next.max(last_look + tick_min);
         tokio::select! {
+            biased;
             () = tokio::time::sleep_until(at) => {}
             () = wake.notified() => continue,
         }

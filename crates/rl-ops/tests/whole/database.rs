@@ -1,0 +1,108 @@
+//! The database that all servers share: a journal in memory, its clock, and what may go wrong with it.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use rl_engine::{
+    JobId, JobRecord, Journal, JournalError, MemoryJournal, OperationId, OperationRecord, StepRecord, UnixMs,
+};
+use tokio::time::Instant;
+
+use crate::broken::Broken;
+use crate::rules::START_MS;
+
+/// A write, to be made once more on a journal that is built anew.
+pub(crate) type Replay = Box<dyn Fn(MemoryJournal) -> BoxFuture<'static, ()> + Send>;
+
+/// See the module.
+pub(crate) struct Database {
+    journal: Mutex<MemoryJournal>,
+    /// Several servers share it, so that its own clock counts; else the clock of the one server does.
+    pub(crate) shared: bool,
+    pub(crate) broken: Broken,
+    origin: Instant,
+    down: Mutex<bool>,
+    /// All writes; kept only where the last of them are to be lost.
+    log: Mutex<Vec<Replay>>,
+}
+
+impl Database {
+    pub(crate) fn new(shared: bool, broken: Broken) -> Arc<Self> {
+        Arc::new(Self {
+            journal: Mutex::new(Self::empty(shared)),
+            shared,
+            broken,
+            origin: Instant::now(),
+            down: Mutex::default(),
+            log: Mutex::default(),
+        })
+    }
+
+    fn empty(shared: bool) -> MemoryJournal {
+        if shared { MemoryJournal::shared() } else { MemoryJournal::new() }
+    }
+
+    pub(crate) fn journal(&self) -> MemoryJournal {
+        self.journal.lock().unwrap().clone()
+    }
+
+    /// The true time.
+    pub(crate) fn now(&self) -> UnixMs {
+        UnixMs(START_MS) + self.origin.elapsed()
+    }
+
+    /// Time since the beginning.
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.origin.elapsed()
+    }
+
+    /// It refuses every write from now on, or takes them again.
+    pub(crate) fn set_down(&self, down: bool) {
+        *self.down.lock().unwrap() = down;
+    }
+
+    pub(crate) fn refusal(&self) -> Option<JournalError> {
+        let refuse = || JournalError::Store { doing: "reaching the database", source: "it is down".into() };
+        self.down.lock().unwrap().then(refuse)
+    }
+
+    pub(crate) fn keep(&self, write: impl FnOnce() -> Replay) {
+        if self.broken == Broken::AnswerBeforeCommit {
+            self.log.lock().unwrap().push(write());
+        }
+    }
+
+    /// Forgets the last writes although they were acknowledged, as a store does that answers before it is on disk.
+    pub(crate) fn lose_last(&self, count: usize) {
+        let mut log = self.log.lock().unwrap();
+        let kept = log.len().saturating_sub(count);
+        log.truncate(kept);
+        let journal = Self::empty(self.shared);
+        for write in log.iter() {
+            write(journal.clone()).now_or_never().unwrap();
+        }
+        *self.journal.lock().unwrap() = journal;
+    }
+
+    pub(crate) fn job(&self, id: JobId) -> Option<JobRecord> {
+        let journal = self.journal();
+        journal.job(id).now_or_never().unwrap().unwrap()
+    }
+
+    pub(crate) fn operation(&self, id: OperationId) -> Option<OperationRecord> {
+        let journal = self.journal();
+        journal.operation(id).now_or_never().unwrap().unwrap()
+    }
+
+    pub(crate) fn jobs(&self, id: OperationId) -> Vec<JobRecord> {
+        let journal = self.journal();
+        journal.jobs(id, 0, 1000).now_or_never().unwrap().unwrap()
+    }
+
+    pub(crate) fn steps(&self, id: JobId) -> Vec<StepRecord> {
+        let journal = self.journal();
+        journal.steps(id).now_or_never().unwrap().unwrap()
+    }
+}

@@ -1,0 +1,84 @@
+//! What can happen to one run of a server's process: it dies, stands still, or is cut off from its database.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+/// One run of a server.
+#[derive(Debug)]
+pub(crate) struct Life {
+    /// Dies at this point of its journal, counted from 1; never when 0.
+    crash_at: AtomicU64,
+    passed: AtomicU64,
+    died: CancellationToken,
+    state: watch::Sender<State>,
+}
+
+/// What a server cannot do at the moment.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct State {
+    /// It stands still altogether, as after SIGSTOP.
+    pub(crate) stopped: bool,
+    /// It cannot reach the database.
+    pub(crate) no_database: bool,
+    /// It cannot reach the sites.
+    pub(crate) no_sites: bool,
+}
+
+impl Life {
+    pub(crate) fn new(crash_at: u64) -> Arc<Self> {
+        Arc::new(Self {
+            crash_at: AtomicU64::new(crash_at),
+            passed: AtomicU64::new(0),
+            died: CancellationToken::new(),
+            state: watch::Sender::new(State::default()),
+        })
+    }
+
+    pub(crate) fn change(&self, change: impl FnOnce(&mut State)) {
+        self.state.send_modify(change);
+    }
+
+    /// Nothing goes wrong with it any more.
+    pub(crate) fn mend(&self) {
+        self.crash_at.store(0, Ordering::SeqCst);
+        self.state.send_replace(State::default());
+    }
+
+    pub(crate) fn state(&self) -> State {
+        *self.state.borrow()
+    }
+
+    /// It dies now; whatever of it is left does nothing any more.
+    pub(crate) fn die(&self) {
+        self.died.cancel();
+    }
+
+    /// Ends when it has died.
+    pub(crate) async fn died(&self) {
+        self.died.cancelled().await;
+    }
+
+    pub(crate) fn is_dead(&self) -> bool {
+        self.died.is_cancelled()
+    }
+
+    /// Something on the way to the database: there are two around each write, before it is made and after it is on disk.
+    pub(crate) async fn point(&self) {
+        if self.passed.fetch_add(1, Ordering::SeqCst) + 1 == self.crash_at.load(Ordering::SeqCst) {
+            self.died.cancel();
+        }
+        self.wait(|state| !state.stopped && !state.no_database).await;
+    }
+
+    /// Waits until the process may do something; for ever when it is dead.
+    pub(crate) async fn wait(&self, may: impl FnMut(&State) -> bool) {
+        // The sender lives in this value, so the wait can only end by the state.
+        let _ = self.state.subscribe().wait_for(may).await;
+        if self.died.is_cancelled() {
+            std::future::pending::<()>().await;
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! Seeds: many that must pass, two runs of one that must be the same, and broken systems that must be caught.
+
+use crate::broken::Broken;
+use crate::run::{Ended, run};
+
+/// Seeds of one part of the test suite; `RAPIDLAUNCH_SOAK_SEEDS` asks for others over all parts.
+const SEEDS: u64 = 75;
+/// Parts, so that the machine's cores share the work.
+const PARTS: u64 = 4;
+/// Seeds within which a broken system must be caught.
+const CAUGHT_WITHIN: u64 = 60;
+
+fn from_env(name: &str) -> Option<u64> {
+    std::env::var(name).ok()?.parse().ok()
+}
+
+fn passes(seed: u64) -> Ended {
+    let ended = run(seed, Broken::Nothing);
+    if let Some(violation) = &ended.violation {
+        panic!(
+            "seed {seed}: {violation}\nrepeat with: SIM_SEED={seed} cargo nextest run -p rl-ops --test whole one_seed"
+        );
+    }
+    ended
+}
+
+fn part(part: u64) {
+    let each = from_env("RAPIDLAUNCH_SOAK_SEEDS").map_or(SEEDS, |all| all.div_ceil(PARTS));
+    let (mut late, mut crashes, mut helped, mut done) = (0, 0, 0, 0);
+    for seed in (0..each).map(|at| at * PARTS + part) {
+        let counts = passes(seed).counts;
+        late += counts.late_refused;
+        crashes += counts.crashes;
+        helped += counts.helped;
+        done += counts.done;
+    }
+    let seen = format!("{late} late writes refused, {crashes} crashes, {helped} times helped, {done} jobs done");
+    assert!(late > 0 && crashes > 0 && helped > 0 && done > 0, "it tests too little: {seen}");
+}
+
+#[test]
+fn simulation_part_0() {
+    part(0);
+}
+
+#[test]
+fn simulation_part_1() {
+    part(1);
+}
+
+#[test]
+fn simulation_part_2() {
+    part(2);
+}
+
+#[test]
+fn simulation_part_3() {
+    part(3);
+}
+
+/// The seed of `SIM_SEED`, alone.
+#[test]
+fn one_seed() {
+    passes(from_env("SIM_SEED").unwrap_or(1));
+}
+
+/// The same seed gives the same events, each at the same time.
+#[test]
+fn seed_gives_the_same_run() {
+    for seed in 1..6 {
+        assert_eq!(run(seed, Broken::Nothing), run(seed, Broken::Nothing), "seed {seed}");
+    }
+}
+
+/// The first seed that catches a broken system, and what it says.
+fn caught(broken: Broken) -> (u64, String) {
+    let found = (0..CAUGHT_WITHIN).find_map(|seed| Some((seed, run(seed, broken).violation?)));
+    found.unwrap_or_else(|| panic!("{broken:?} was not noticed in {CAUGHT_WITHIN} seeds"))
+}
+
+#[test]
+fn unchecked_fence_is_caught() {
+    let (_, why) = caught(Broken::FenceNotChecked);
+    assert!(why.contains("a late write was let through"), "{why}");
+}
+
+#[test]
+fn skipped_intent_is_caught() {
+    let (_, why) = caught(Broken::IntentSkipped);
+    assert!(why.contains("that no job has announced"), "{why}");
+}
+
+#[test]
+fn answer_before_commit_is_caught() {
+    let (_, why) = caught(Broken::AnswerBeforeCommit);
+    assert!(why.contains("was accepted with"), "{why}");
+}
+
+#[test]
+fn creating_again_is_caught() {
+    let (_, why) = caught(Broken::CreatesAgain);
+    assert!(why.contains("two live guests bear the stamp") || why.contains("has made guest"), "{why}");
+}
