@@ -9,6 +9,7 @@
 //!   [`Store::release_guest`]. Leases: [`Store::leases`], [`Store::vmid_of`], [`Store::lease_another_vmid`].
 //!
 //! **Invariant:** an answer leaves only after the commit it belongs to is on disk; after a failed commit none leaves.
+mod check;
 mod copy;
 mod db;
 mod domain;
@@ -16,14 +17,17 @@ mod error;
 pub mod load;
 mod mark;
 mod place;
+mod raw;
 mod sql;
 mod sqlite;
 mod store;
 
+pub use check::{CheckReport, Finding, Level, check};
 pub use copy::{Copied, CopyError, CopyReport, copy};
 pub use domain::{
     GuestRecord, GuestState, LeaseKind, RevisionRecord, SiteRecord, StackRecord, StackStart, StackState, Started,
 };
 pub use error::{Conflict, StoreError};
 pub use place::Place;
+pub use raw::{Raw, RawRow, raw_row};
 pub use store::{QUARANTINE, Store};

@@ -2,11 +2,11 @@
 //!
 //! The source is held still meanwhile: nobody writes to it. The target is marked until every row has been read back and compared
 //! by number and checksum; with the mark nobody can open it, and another copy empties it and begins anew.
-mod catalog;
-mod chunks;
+pub(crate) mod catalog;
+pub(crate) mod chunks;
 mod error;
 mod prepare;
-mod sum;
+pub(crate) mod sum;
 mod write;
 
 use std::collections::BTreeMap;

@@ -9,7 +9,7 @@ use crate::sql::{CellError, Sql, SqlRow, values};
 use crate::store::Store;
 
 /// Kind and version of a stored resolved guest.
-const RESOLVED: (&str, u32) = ("resolved-guest", 1);
+pub(crate) const RESOLVED: (&str, u32) = ("resolved-guest", 1);
 
 /// Where a guest stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -156,6 +156,8 @@ pub(super) fn reserve(db: &dyn Sql, stack: &StackName, guest: &ResolvedGuest, no
     db.execute(
         "insert into guest (id, stack, name, site, node, vmid, state, created_at) values (?1, ?2, ?3, ?4, ?5, ?6, 'reserved', ?7)
          on conflict (id) do update set stack = excluded.stack, name = excluded.name, site = excluded.site,
+           node = case when guest.removed_at is null then guest.node else excluded.node end,
+           vmid = case when guest.removed_at is null then guest.vmid else excluded.vmid end,
            state = case when guest.removed_at is null then guest.state else 'reserved' end, removed_at = null",
         values![
             guest.id.as_str(),

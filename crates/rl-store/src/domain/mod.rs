@@ -8,8 +8,11 @@ mod start;
 
 use std::fmt;
 
+pub(crate) use guest::RESOLVED as GUEST_PAYLOAD;
 pub use guest::{GuestRecord, GuestState};
+pub(crate) use site::SITE as SITE_PAYLOAD;
 pub use site::SiteRecord;
+pub(crate) use stack::RESOLVED as STACK_PAYLOAD;
 pub use stack::{RevisionRecord, StackRecord, StackState};
 pub use start::{StackStart, Started};
 

@@ -8,7 +8,7 @@ use crate::sql::values;
 use crate::store::Store;
 
 /// Kind and version of a stored site.
-const SITE: (&str, u32) = ("site", 1);
+pub(crate) const SITE: (&str, u32) = ("site", 1);
 
 /// A stored site.
 #[derive(Debug, Clone, PartialEq)]

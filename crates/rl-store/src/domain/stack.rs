@@ -8,7 +8,7 @@ use crate::sql::{CellError, Sql, SqlRow, values};
 use crate::store::Store;
 
 /// Kind and version of a stored resolved stack.
-const RESOLVED: (&str, u32) = ("resolved-stack", 1);
+pub(crate) const RESOLVED: (&str, u32) = ("resolved-stack", 1);
 
 /// Where a stack stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -16,7 +16,7 @@ use crate::samples::{guest, name, operation, start};
 /// Bytes that no text has, and a text with a zero byte, which PostgreSQL refuses.
 const TORN: [&str; 2] = ["x'7b22ff00'", "x'7b220041'"];
 
-fn clock() -> Arc<dyn Clock> {
+pub(crate) fn clock() -> Arc<dyn Clock> {
     Arc::new(SystemClock::new())
 }
 
@@ -25,7 +25,7 @@ async fn copied(from: &Home, to: &Home) -> Result<CopyReport, CopyError> {
 }
 
 /// A store with a stack, a running job that announced a call, a torn job and a wide payload.
-async fn filled(home: &Home) -> OperationId {
+pub(crate) async fn filled(home: &Home) -> OperationId {
     let store = home.open(clock()).await.unwrap();
     let ids = Ids::from_os(clock());
     let (mut wide, torn) = (operation(&ids, "shop", 3), operation(&ids, "torn", 2));

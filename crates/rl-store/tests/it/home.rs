@@ -64,4 +64,16 @@ impl Home {
             }
         }
     }
+
+    /// Runs a statement that SQLite itself would refuse.
+    pub(crate) fn damage(&self, sql: &str) {
+        match &self.place {
+            Place::Directory(dir) => {
+                let database = rusqlite::Connection::open(dir.join("rapidlaunch.db")).unwrap();
+                database
+                    .execute_batch(&format!("pragma writable_schema = on; {sql}; pragma writable_schema = off;"))
+                    .unwrap();
+            }
+        }
+    }
 }
