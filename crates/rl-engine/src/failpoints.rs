@@ -16,6 +16,8 @@ pub const ALL: &[&str] = &[
     "engine.intent.before",
     "engine.outcome.after",
     "engine.outcome.before",
+    "engine.schedule.after",
+    "engine.schedule.before",
     "engine.submit.after",
     "engine.submit.before",
     "engine.submitted.after",

@@ -1,4 +1,6 @@
 //! The journal: what every store of operations can do, by intention.
+mod error;
+
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -7,11 +9,13 @@ use async_trait::async_trait;
 use tokio::sync::watch;
 
 use crate::envelope::Envelope;
-use crate::id::{JobId, OperationId, OwnerId};
+use crate::id::{Ids, JobId, OperationId, OwnerId};
 use crate::record::{Direction, Event, JobRecord, OperationRecord, StepRecord, Unwind};
-use crate::spec::{OperationSpec, SpecError};
+use crate::schedule::{Fired, ScheduleName, ScheduleRecord, ScheduleSpec};
+use crate::spec::OperationSpec;
 use crate::state::{JobState, OperationState};
 use crate::time::UnixMs;
+pub use error::JournalError;
 
 /// Most rows of one page of any listing: a page is held in memory.
 pub const PAGE_MAX: usize = 1_000;
@@ -65,8 +69,28 @@ pub struct ClaimRequest {
     pub known: KnownKinds,
     /// Deadline of jobs that name none.
     pub deadline_default: Duration,
-    /// How long a job of an owner whose lease ran out waits before it is handed on: the longest outside call.
+    /// How long after the end of an owner's lease a call it had announced may still be under way: the longest outside call. Its job
+    /// is handed on at once, but calls nothing before that time has passed.
     pub takeover_grace: Duration,
+    /// The sites it works for; every site when empty. Jobs of other sites are handed out only after `foreign_grace`.
+    pub sites: Vec<String>,
+    /// How long a job of another site must have been ready.
+    pub foreign_grace: Duration,
+}
+
+impl ClaimRequest {
+    /// A request of an engine that works for every site.
+    pub fn new(owner: OwnerId, limit: usize, known: KnownKinds) -> Self {
+        Self {
+            owner,
+            limit,
+            known,
+            deadline_default: Duration::from_secs(3600),
+            takeover_grace: Duration::ZERO,
+            sites: Vec::new(),
+            foreign_grace: Duration::ZERO,
+        }
+    }
 }
 
 /// A claimed job with everything needed to go on.
@@ -123,6 +147,9 @@ pub enum Finish {
         not_before: UnixMs,
         /// Why.
         reason: String,
+        /// What did not answer, as named by [`JobSpec::node`](crate::JobSpec::node) or [`JobSpec::site`](crate::JobSpec::site). After
+        /// several such failures in a row every job of it waits for a probe.
+        unreachable: Option<String>,
     },
     /// A person must act.
     Blocked {
@@ -142,6 +169,30 @@ pub enum Finish {
     Release,
 }
 
+/// What the holder of a job saw that people should know of; becomes an event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Notice {
+    /// Nothing was heard of a step for a while: `step.stalled`.
+    Stalled {
+        /// The step.
+        step: String,
+        /// Silence so far.
+        quiet: Duration,
+        /// What was heard last.
+        last: String,
+    },
+    /// A step that had stalled goes on: `step.moving`.
+    Moving {
+        /// The step.
+        step: String,
+    },
+    /// The job ran longer than it may: `job.deadline`.
+    Deadline {
+        /// How long it was allowed to run.
+        allowed: Duration,
+    },
+}
+
 /// Grows when something happened; followers compare and read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Signal {
@@ -151,6 +202,8 @@ pub struct Signal {
     pub work: u64,
     /// Times a running job was cancelled.
     pub cancels: u64,
+    /// Times a schedule was changed.
+    pub schedules: u64,
 }
 
 /// A filter and page of operations, newest first.
@@ -175,95 +228,6 @@ pub struct EventQuery {
     pub operation: Option<OperationId>,
     /// At most this many; never more than [`PAGE_MAX`].
     pub limit: usize,
-}
-
-/// Why a journal did not do what was asked. Nothing was changed in any of the cases but [`JournalError::Poisoned`], where it is unknown.
-#[derive(Debug, thiserror::Error)]
-pub enum JournalError {
-    /// Somebody else holds the job by now, or nobody; the writer must stop at once.
-    #[error("the lease of job {job} is lost; what its former holder wanted to record was refused")]
-    LeaseLost {
-        /// The job.
-        job: JobId,
-    },
-    /// The engine was taken for dead.
-    #[error("engine run {owner} is no longer registered; its jobs were handed on")]
-    OwnerLost {
-        /// The engine's run.
-        owner: OwnerId,
-    },
-    /// No such operation or job.
-    #[error("there is no {what} {id}")]
-    NotFound {
-        /// `operation` or `job`.
-        what: &'static str,
-        /// The id.
-        id: String,
-    },
-    /// The operation cannot be accepted as it is.
-    #[error("the operation cannot be accepted")]
-    Invalid(#[from] SpecError),
-    /// The subject has an unfinished operation.
-    #[error("`{subject}` has the unfinished operation {operation}; resume or cancel it first")]
-    Busy {
-        /// The subject.
-        subject: String,
-        /// Its unfinished operation.
-        operation: OperationId,
-    },
-    /// Asked of an operation or job that is in no state for it.
-    #[error("{what} is {state}: {why}")]
-    WrongState {
-        /// What was asked for.
-        what: String,
-        /// Its state.
-        state: String,
-        /// Why that does not fit.
-        why: &'static str,
-    },
-    /// A named limit is reached.
-    #[error("the store takes no new work: {why}. Wait until running work has ended, or make room")]
-    Full {
-        /// Which limit.
-        why: String,
-    },
-    /// A stored row cannot be read by this release; its bytes are left as they are.
-    #[error("a stored {what} cannot be read by this release")]
-    Undecodable {
-        /// Which row.
-        what: String,
-        /// What the decoder said.
-        #[source]
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
-    /// The same transaction also had to do something else, and that was refused.
-    #[error("{reason}")]
-    Refused {
-        /// What was refused and why.
-        reason: String,
-        /// The refusal as its own type.
-        #[source]
-        source: Option<Box<dyn std::error::Error + Send + Sync>>,
-    },
-    /// The store failed; this one write did not happen.
-    #[error("the store failed while {doing}")]
-    Store {
-        /// What was being done.
-        doing: &'static str,
-        /// What failed.
-        #[source]
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
-    /// A commit failed: nothing more is acknowledged, the process should end and start again.
-    #[error("the store stopped after a failed commit; end the process and start it again")]
-    Poisoned,
-}
-
-impl JournalError {
-    /// The writer lost its right to write; everything else is a fault of the store or the caller.
-    pub fn is_lease_lost(&self) -> bool {
-        matches!(self, JournalError::LeaseLost { .. } | JournalError::OwnerLost { .. })
-    }
 }
 
 /// A durable store of operations. Every method is one transaction, and has returned only when it is on disk.
@@ -325,6 +289,9 @@ pub trait Journal: Send + Sync + 'static {
     /// Writes an event for people.
     async fn note(&self, holder: Holder, step: Option<String>, text: String, now: UnixMs) -> Result<(), JournalError>;
 
+    /// Writes down what the holder of a job saw.
+    async fn notice(&self, holder: Holder, notice: Notice, now: UnixMs) -> Result<(), JournalError>;
+
     /// Asks for an operation to be cancelled. Asking twice is as good as once.
     async fn request_cancel(&self, operation: OperationId, by: String, now: UnixMs) -> Result<(), JournalError>;
 
@@ -346,14 +313,31 @@ pub trait Journal: Send + Sync + 'static {
     /// Reads the steps of a job in their order, undone ones after done ones.
     async fn steps(&self, job: JobId) -> Result<Vec<StepRecord>, JournalError>;
 
-    /// Reads a page of events, oldest first.
+    /// Reads a page of events, oldest first. A follower of all operations (`after` above 0) is told with
+    /// [`JournalError::EventsGone`] when events it has not read were deleted.
     async fn events(&self, query: EventQuery) -> Result<Vec<Event>, JournalError>;
 
     /// The unfinished operations of a subject, oldest first.
     async fn unfinished(&self, subject: String) -> Result<Vec<OperationId>, JournalError>;
 
     /// Deletes up to `limit` operations that were finished before `before`, with all that belongs to them; answers how many.
-    async fn prune(&self, before: UnixMs, limit: usize) -> Result<usize, JournalError>;
+    async fn prune(&self, before: UnixMs, limit: usize, now: UnixMs) -> Result<usize, JournalError>;
+
+    /// Adds a schedule or replaces the one of its name; its next time is counted from `now`. Answers that time.
+    async fn put_schedule(&self, spec: ScheduleSpec, now: UnixMs) -> Result<Option<UnixMs>, JournalError>;
+
+    /// Removes a schedule; what it has started goes on.
+    async fn remove_schedule(&self, name: ScheduleName) -> Result<(), JournalError>;
+
+    /// Stops a schedule, or lets it go on. Times that pass while it is stopped are not made up for.
+    async fn pause_schedule(&self, name: ScheduleName, paused: bool, now: UnixMs) -> Result<(), JournalError>;
+
+    /// All schedules by name; never more than [`SCHEDULES_MAX`](crate::SCHEDULES_MAX).
+    async fn schedules(&self) -> Result<Vec<ScheduleRecord>, JournalError>;
+
+    /// Starts what is due: for each schedule the move to its next time and the submit are one transaction, so that several servers
+    /// start it once.
+    async fn fire_schedules(&self, ids: Ids, now: UnixMs) -> Result<Fired, JournalError>;
 
     /// Changes whenever something happened.
     fn subscribe(&self) -> watch::Receiver<Signal>;

@@ -26,6 +26,7 @@ mod record;
 mod registry;
 mod rows;
 mod sched;
+pub mod schedule;
 mod simclock;
 mod spec;
 mod state;
@@ -42,9 +43,9 @@ pub use engine::{Engine, EngineConfig, EngineError, EngineStats};
 pub use envelope::{Envelope, EnvelopeError};
 pub use id::{IdError, Ids, JobId, OperationId, OwnerId};
 pub use journal::{
-    Beat, ClaimRequest, Claimed, Claims, EventQuery, Finish, Holder, Journal, JournalError, KnownKinds, OperationQuery,
-    PAGE_MAX, Recovered, RegisterRequest, Signal, StepKey, Submitted, UNFINISHED_JOBS_MAX, WAIT_MAX, known_or_reason,
-    settled,
+    Beat, ClaimRequest, Claimed, Claims, EventQuery, Finish, Holder, Journal, JournalError, KnownKinds, Notice,
+    OperationQuery, PAGE_MAX, Recovered, RegisterRequest, Signal, StepKey, Submitted, UNFINISHED_JOBS_MAX, WAIT_MAX,
+    known_or_reason, settled,
 };
 pub use logic::submit as submit_in;
 pub use memory::MemoryJournal;
@@ -56,12 +57,15 @@ pub use record::{
 pub use registry::{JobKind, PayloadError, Registry, Steps};
 pub use rows::{Backend, Hint, Lane, RowResult, Rows};
 pub use sched::Sched;
+pub use schedule::{
+    Fired, MissedPolicy, SCHEDULES_MAX, ScheduleName, ScheduleRecord, ScheduleSpec, ScheduleState, Timetable,
+};
 pub use simclock::SimClock;
 pub use spec::{
     ATTEMPTS_DEFAULT, JOBS_PER_OPERATION_MAX, JobSpec, LOCKS_PER_JOB_MAX, LockDomain, OnFailure, OperationSpec,
-    PAYLOAD_BYTES_MAX, SpecError,
+    PAYLOAD_BYTES_MAX, PRIORITY_MAX, SpecError,
 };
 pub use state::{JobCounts, JobState, OperationState};
 pub use step::{OpClass, Receipt, Step, StepError};
 pub use time::{Clock, SystemClock, UnixMs};
-pub use tx::{Announce, Tx};
+pub use tx::{Announce, Moment, Tx};

@@ -13,9 +13,10 @@ use crate::record::{
 };
 use crate::rows::{Backend, Lane, RowResult, Rows};
 use crate::sched::Sched;
+use crate::schedule::{ScheduleName, ScheduleRecord};
 use crate::spec::JobSpec;
 use crate::state::JobState;
-use crate::time::UnixMs;
+use crate::time::{Clock, UnixMs};
 use crate::tx::Tx;
 
 /// A journal in memory. Clones share it, so that it outlives the engines of a test.
@@ -24,6 +25,7 @@ pub struct MemoryJournal {
     inner: Arc<Mutex<Inner>>,
     signal: watch::Sender<Signal>,
     exclusive: bool,
+    clock: Option<Arc<dyn Clock>>,
 }
 
 #[derive(Default)]
@@ -43,21 +45,28 @@ struct MemoryRows {
     events: BTreeMap<u64, Event>,
     last_event: u64,
     owners: BTreeMap<OwnerId, OwnerRecord>,
+    schedules: BTreeMap<ScheduleName, ScheduleRecord>,
+    meta: BTreeMap<String, String>,
 }
 
 impl MemoryJournal {
     /// A journal that one engine at a time holds, as an embedded store: a new engine takes over at once.
     pub fn new() -> Self {
-        Self::with(true)
+        Self::with(true, None)
     }
 
     /// A journal that several engines share: one takes over from another only after its lease ran out.
     pub fn shared() -> Self {
-        Self::with(false)
+        Self::with(false, None)
     }
 
-    fn with(exclusive: bool) -> Self {
-        Self { inner: Arc::default(), signal: watch::Sender::new(Signal::default()), exclusive }
+    /// A shared journal with a clock of its own, as a database server has one: the wall clocks of those who use it decide nothing.
+    pub fn shared_with_clock(clock: Arc<dyn Clock>) -> Self {
+        Self::with(false, Some(clock))
+    }
+
+    fn with(exclusive: bool, clock: Option<Arc<dyn Clock>>) -> Self {
+        Self { inner: Arc::default(), signal: watch::Sender::new(Signal::default()), exclusive, clock }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -73,6 +82,9 @@ impl MemoryJournal {
         let mut inner = self.lock();
         let Inner { rows, sched } = &mut *inner;
         let mut tx = Tx::new(rows, sched);
+        if let Some(clock) = &self.clock {
+            tx = tx.with_clock(clock.now());
+        }
         let result = work(&mut tx);
         let announce = tx.close()?;
         let value = result?;
@@ -109,6 +121,12 @@ impl Backend for MemoryJournal {
 
     fn signals(&self) -> watch::Receiver<Signal> {
         self.signal.subscribe()
+    }
+}
+
+impl MemoryRows {
+    fn subject(&self, operation: OperationId) -> &str {
+        self.operations.get(&operation).map_or("", |operation| &operation.info.subject)
     }
 }
 
@@ -197,7 +215,7 @@ impl Rows for MemoryRows {
     }
 
     fn job_slot(&mut self, id: JobId) -> RowResult<Option<JobSlot>> {
-        Ok(self.jobs.get(&id).map(JobRecord::slot))
+        Ok(self.jobs.get(&id).map(|job| job.slot(self.subject(job.operation))))
     }
 
     fn put_job_status(&mut self, id: JobId, status: &JobStatus) -> RowResult<()> {
@@ -225,7 +243,7 @@ impl Rows for MemoryRows {
     fn unfinished_jobs(&mut self) -> RowResult<Vec<(JobSlot, JobStatus)>> {
         let mut jobs: Vec<&JobRecord> = self.jobs.values().filter(|job| !job.status.state.is_finished()).collect();
         jobs.sort_by_key(|job| (job.operation, job.seq));
-        Ok(jobs.into_iter().map(|job| (job.slot(), job.status.clone())).collect())
+        Ok(jobs.into_iter().map(|job| (job.slot(self.subject(job.operation)), job.status.clone())).collect())
     }
 
     fn parked_jobs(&mut self) -> RowResult<Vec<(JobId, String, u32)>> {
@@ -282,6 +300,41 @@ impl Rows for MemoryRows {
 
     fn remove_owner(&mut self, id: OwnerId) -> RowResult<()> {
         self.owners.remove(&id);
+        Ok(())
+    }
+
+    fn schedule(&mut self, name: &ScheduleName) -> RowResult<Option<ScheduleRecord>> {
+        Ok(self.schedules.get(name).cloned())
+    }
+
+    fn schedules(&mut self) -> RowResult<Vec<ScheduleRecord>> {
+        Ok(self.schedules.values().cloned().collect())
+    }
+
+    fn next_schedule(&mut self) -> RowResult<Option<UnixMs>> {
+        Ok(self.schedules.values().filter(|schedule| !schedule.paused).filter_map(|schedule| schedule.next_at).min())
+    }
+
+    fn put_schedule(&mut self, schedule: &ScheduleRecord) -> RowResult<()> {
+        self.schedules.insert(schedule.spec.name.clone(), schedule.clone());
+        Ok(())
+    }
+
+    fn remove_schedule(&mut self, name: &ScheduleName) -> RowResult<()> {
+        self.schedules.remove(name);
+        Ok(())
+    }
+
+    fn last_event_of(&mut self, operation: OperationId) -> RowResult<Option<u64>> {
+        Ok(self.events.values().rev().find(|event| event.operation == operation).map(|event| event.seq))
+    }
+
+    fn meta(&mut self, key: &str) -> RowResult<Option<String>> {
+        Ok(self.meta.get(key).cloned())
+    }
+
+    fn put_meta(&mut self, key: &str, value: &str) -> RowResult<()> {
+        self.meta.insert(key.to_owned(), value.to_owned());
         Ok(())
     }
 }

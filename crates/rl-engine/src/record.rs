@@ -1,4 +1,6 @@
 //! The stored rows: what never changes of an operation and a job beside what does.
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -105,7 +107,8 @@ pub struct JobStatus {
     pub fence: u64,
     /// Who runs it.
     pub owner: Option<OwnerId>,
-    /// When a job in back-off is ready again.
+    /// When a job in back-off is ready again. On a job taken from an owner that is gone: before this moment a call of that owner may
+    /// still be under way, so nothing is called.
     pub not_before: Option<UnixMs>,
     /// Its lock domains are taken, even if nobody runs it at the moment.
     pub holds_locks: bool,
@@ -143,15 +146,9 @@ pub struct JobRecord {
 }
 
 impl JobRecord {
-    /// What the scheduler must know of it.
-    pub fn slot(&self) -> JobSlot {
-        JobSlot {
-            id: self.spec.id,
-            operation: self.operation,
-            seq: self.seq,
-            priority: self.spec.priority,
-            locks: self.spec.locks.clone(),
-        }
+    /// What the scheduler must know of it; `subject` is its operation's.
+    pub fn slot(&self, subject: &str) -> JobSlot {
+        JobSlot::of(&self.spec, self.operation, self.seq, subject)
     }
 }
 
@@ -168,6 +165,28 @@ pub struct JobSlot {
     pub priority: i16,
     /// What it needs to run.
     pub locks: Vec<LockDomain>,
+    /// Its operation's subject: subjects share turns fairly, then operations within each.
+    pub subject: Arc<str>,
+    /// The site it acts on.
+    pub site: Option<Arc<str>>,
+    /// The node it acts on.
+    pub node: Option<Arc<str>>,
+}
+
+impl JobSlot {
+    /// The slot of a job as it was submitted.
+    pub fn of(spec: &JobSpec, operation: OperationId, seq: u32, subject: &str) -> Self {
+        Self {
+            id: spec.id,
+            operation,
+            seq,
+            priority: spec.priority,
+            locks: spec.locks.clone(),
+            subject: subject.into(),
+            site: spec.site.as_deref().map(Arc::from),
+            node: spec.node.as_deref().map(Arc::from),
+        }
+    }
 }
 
 /// Whether a step is done or undone.

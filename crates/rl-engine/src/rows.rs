@@ -9,7 +9,9 @@ use crate::record::{
     Direction, Event, JobRecord, JobSlot, JobStatus, OperationInfo, OperationRecord, OperationStatus, OwnerRecord,
     StepRecord,
 };
+use crate::schedule::{ScheduleName, ScheduleRecord};
 use crate::spec::JobSpec;
+use crate::time::UnixMs;
 use crate::tx::Tx;
 
 /// Result of a row access.
@@ -55,7 +57,7 @@ pub trait Rows {
     /// A page of operations, newest first.
     fn list_operations(&mut self, query: &OperationQuery) -> RowResult<Vec<OperationRecord>>;
     /// Operations finished before a moment, oldest first.
-    fn finished_before(&mut self, before: crate::time::UnixMs, limit: usize) -> RowResult<Vec<OperationId>>;
+    fn finished_before(&mut self, before: UnixMs, limit: usize) -> RowResult<Vec<OperationId>>;
     /// Removes an operation with its jobs, steps and events.
     fn delete_operation(&mut self, id: OperationId) -> RowResult<()>;
 
@@ -100,6 +102,27 @@ pub trait Rows {
     fn put_owner(&mut self, owner: &OwnerRecord) -> RowResult<()>;
     /// Removes an engine run.
     fn remove_owner(&mut self, id: OwnerId) -> RowResult<()>;
+
+    // Table `schedule`: name text primary key, spec text (JSON of `ScheduleSpec`), next_at bigint null, paused boolean,
+    // state text (JSON of `ScheduleState`). At most `SCHEDULES_MAX` rows.
+    /// One schedule.
+    fn schedule(&mut self, name: &ScheduleName) -> RowResult<Option<ScheduleRecord>>;
+    /// All schedules by name.
+    fn schedules(&mut self) -> RowResult<Vec<ScheduleRecord>>;
+    /// The earliest time at which a schedule that is not paused is due.
+    fn next_schedule(&mut self) -> RowResult<Option<UnixMs>>;
+    /// Adds or replaces a schedule.
+    fn put_schedule(&mut self, schedule: &ScheduleRecord) -> RowResult<()>;
+    /// Removes a schedule.
+    fn remove_schedule(&mut self, name: &ScheduleName) -> RowResult<()>;
+
+    /// The number of the last event of an operation.
+    fn last_event_of(&mut self, operation: OperationId) -> RowResult<Option<u64>>;
+    // Table `meta`: key text primary key, value text.
+    /// A value the engine keeps about the store as a whole.
+    fn meta(&mut self, key: &str) -> RowResult<Option<String>>;
+    /// Replaces such a value.
+    fn put_meta(&mut self, key: &str, value: &str) -> RowResult<()>;
 }
 
 /// Which writes go first when there are more than one transaction takes.

@@ -13,6 +13,8 @@ pub const JOBS_PER_OPERATION_MAX: usize = 100_000;
 pub const PAYLOAD_BYTES_MAX: usize = 1 << 20;
 /// Most lock domains of one job: each is looked at on every claim.
 pub const LOCKS_PER_JOB_MAX: usize = 16;
+/// Priorities lie between minus this and this: a waiting job rises through all of them in bounded time.
+pub const PRIORITY_MAX: i16 = 100;
 /// Attempts in a row without progress after which a job gives up, when the job does not say.
 pub const ATTEMPTS_DEFAULT: u32 = 20;
 
@@ -52,7 +54,7 @@ pub struct JobSpec {
     pub after: Vec<JobId>,
     /// What the job holds while it runs.
     pub locks: Vec<LockDomain>,
-    /// Higher runs first; 0 is usual.
+    /// Higher runs first; 0 is usual. A job that is passed over again and again rises.
     pub priority: i16,
     /// Time from its start to the moment the job is given up and unwound; the engine's default when `None`. Starts anew when the
     /// process that ran the job has ended, or a person has sent it on.
@@ -61,6 +63,12 @@ pub struct JobSpec {
     pub max_attempts: u32,
     /// What becomes of finished steps when a later one fails.
     pub on_failure: OnFailure,
+    /// The site it acts on: servers that work for that site take it first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub site: Option<String>,
+    /// The node it acts on, such as `fra1/pve1`: while that does not answer, the job waits for a probe.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<String>,
 }
 
 impl JobSpec {
@@ -76,6 +84,8 @@ impl JobSpec {
             deadline: None,
             max_attempts: ATTEMPTS_DEFAULT,
             on_failure: OnFailure::Undo,
+            site: None,
+            node: None,
         }
     }
 }
@@ -156,6 +166,14 @@ pub enum SpecError {
         /// What is wrong.
         why: &'static str,
     },
+    /// A priority beyond the limit.
+    #[error("job `{key}` has the priority {priority}; it must lie between -{PRIORITY_MAX} and {PRIORITY_MAX}")]
+    Priority {
+        /// The job.
+        key: String,
+        /// Its priority.
+        priority: i16,
+    },
     /// A number that must be at least one is zero.
     #[error("job `{key}` allows no attempt at all; max_attempts must be at least 1")]
     NoAttempts {
@@ -220,6 +238,9 @@ impl JobSpec {
         check_payload(&self.key, &self.payload)?;
         if self.max_attempts == 0 {
             return Err(SpecError::NoAttempts { key: self.key.clone() });
+        }
+        if !(-PRIORITY_MAX..=PRIORITY_MAX).contains(&self.priority) {
+            return Err(SpecError::Priority { key: self.key.clone(), priority: self.priority });
         }
         let wrong = |why| Err(SpecError::Locks { key: self.key.clone(), why });
         if self.locks.len() > LOCKS_PER_JOB_MAX {

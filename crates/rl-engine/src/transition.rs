@@ -38,7 +38,6 @@ pub fn claimed(old: &JobStatus, owner: OwnerId, now: UnixMs, deadline: Duration)
         state: JobState::Running,
         fence: old.fence + 1,
         owner: Some(owner),
-        not_before: None,
         holds_locks: true,
         reason: None,
         hint: None,
@@ -65,7 +64,7 @@ pub fn withdrawn(old: &JobStatus) -> JobStatus {
 
 /// A step is finished, which is progress: attempts are counted anew.
 pub fn progressed(old: &JobStatus) -> JobStatus {
-    JobStatus { traces: true, open_step: false, failures: 0, crashes: 0, ..old.clone() }
+    JobStatus { traces: true, open_step: false, failures: 0, crashes: 0, not_before: None, ..old.clone() }
 }
 
 /// The last of the jobs it comes after may be done now.
@@ -93,7 +92,8 @@ pub fn backed_off(old: &JobStatus, not_before: UnixMs, reason: &str) -> JobStatu
     JobStatus {
         state: JobState::Backoff,
         owner: None,
-        not_before: Some(not_before),
+        // A call of an earlier owner that may still be under way is waited for in any case.
+        not_before: Some(old.not_before.map_or(not_before, |until| until.max(not_before))),
         holds_locks: old.open_step,
         failures: old.failures + 1,
         reason: Some(reason.to_owned()),
@@ -146,13 +146,14 @@ pub fn finished(old: &JobStatus, state: JobState, now: UnixMs, reason: Option<&s
     }
 }
 
-/// The owner is gone. What the job had announced may still be under way, so its lock domains stay taken. Its deadline starts
-/// anew: a machine that was off for a night must not fail what it goes on with.
-pub fn orphaned(old: &JobStatus, not_before: Option<UnixMs>) -> JobStatus {
+/// The owner is gone. What the job had announced may still be under way, so its lock domains stay taken; where other processes
+/// share the store a call may even be made until `calls_until`, and nothing is called before. Its deadline starts anew: a machine
+/// that was off for a night must not fail what it goes on with.
+pub fn orphaned(old: &JobStatus, calls_until: Option<UnixMs>) -> JobStatus {
     JobStatus {
-        state: if not_before.is_some() { JobState::Backoff } else { JobState::Ready },
+        state: JobState::Ready,
         owner: None,
-        not_before,
+        not_before: calls_until.filter(|_| old.open_step).max(old.not_before),
         deadline_at: None,
         crashes: old.crashes + 1,
         ..old.clone()
@@ -181,7 +182,9 @@ pub fn cancelled(old: &JobStatus, now: UnixMs, reason: &str) -> Cancelled {
         JobState::Parked if old.traces => Cancelled::Flagged(JobStatus { cancel: true, ..old.clone() }),
         _ if old.traces => {
             let turned = turned(old, Unwind::Cancelled, reason);
-            Cancelled::ToUnwind(JobStatus { state: JobState::Ready, not_before: None, ..turned })
+            // A call of an owner that is gone may still be under way; a back-off need not be waited for.
+            let not_before = old.not_before.filter(|_| old.open_step && old.crashes > 0);
+            Cancelled::ToUnwind(JobStatus { state: JobState::Ready, not_before, ..turned })
         }
         _ => Cancelled::AtOnce(finished(old, JobState::Cancelled, now, Some(reason))),
     }

@@ -1,5 +1,6 @@
 //! One transaction of the journal: rows, scheduler, and what must be told when it is on disk.
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 
@@ -21,6 +22,40 @@ pub struct Tx<'a> {
     operations: BTreeMap<OperationId, OperationStatus>,
     moved: BTreeMap<OperationId, UnixMs>,
     announce: Announce,
+    store_now: Option<UnixMs>,
+}
+
+/// One moment on two clocks: the caller's wall clock and the store's. A store that several servers share has a clock of its own;
+/// every comparison and every stored time uses that one, and what is answered is told in the caller's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Moment {
+    caller: UnixMs,
+    store: UnixMs,
+}
+
+impl Moment {
+    /// The moment on the store's clock.
+    pub fn now(self) -> UnixMs {
+        self.store
+    }
+
+    /// A time on the caller's clock, told in the store's.
+    pub fn stored(self, caller: UnixMs) -> UnixMs {
+        moved(caller, self.caller, self.store)
+    }
+
+    /// A time on the store's clock, told in the caller's.
+    pub fn told(self, stored: UnixMs) -> UnixMs {
+        moved(stored, self.store, self.caller)
+    }
+}
+
+/// `time`, which lies as far from `from` as the answer from `to`.
+fn moved(time: UnixMs, from: UnixMs, to: UnixMs) -> UnixMs {
+    match time.0.checked_sub(from.0) {
+        Some(later) => UnixMs(to.0.saturating_add(later)),
+        None => UnixMs(to.0.saturating_sub(from.0 - time.0)),
+    }
 }
 
 /// What followers are told once the transaction is on disk.
@@ -29,6 +64,7 @@ pub struct Announce {
     last_event: Option<u64>,
     work: bool,
     cancel: bool,
+    schedules: bool,
 }
 
 impl Announce {
@@ -38,6 +74,7 @@ impl Announce {
             last_event: later.last_event.or(self.last_event),
             work: self.work || later.work,
             cancel: self.cancel || later.cancel,
+            schedules: self.schedules || later.schedules,
         }
     }
 
@@ -48,14 +85,34 @@ impl Announce {
         }
         signal.work += u64::from(self.work);
         signal.cancels += u64::from(self.cancel);
-        self.last_event.is_some() || self.work || self.cancel
+        signal.schedules += u64::from(self.schedules);
+        self.last_event.is_some() || self.work || self.cancel || self.schedules
     }
 }
 
 impl<'a> Tx<'a> {
-    /// Starts a transaction.
+    /// Starts a transaction of a store without a clock of its own: callers' wall clocks count.
     pub fn new(rows: &'a mut dyn Rows, sched: &'a mut Sched) -> Self {
-        Self { rows, sched, operations: BTreeMap::new(), moved: BTreeMap::new(), announce: Announce::default() }
+        Self {
+            rows,
+            sched,
+            operations: BTreeMap::new(),
+            moved: BTreeMap::new(),
+            announce: Announce::default(),
+            store_now: None,
+        }
+    }
+
+    /// Gives the transaction the store's own clock. From here on no caller's wall clock decides anything.
+    #[must_use]
+    pub fn with_clock(mut self, store_now: UnixMs) -> Self {
+        self.store_now = Some(store_now);
+        self
+    }
+
+    /// The moment of the transaction, given the caller's wall clock.
+    pub fn at(&self, caller_now: UnixMs) -> Moment {
+        Moment { caller: caller_now, store: self.store_now.unwrap_or(caller_now) }
     }
 
     /// Writes what was held back and says what is to be announced after the commit.
@@ -77,6 +134,10 @@ impl<'a> Tx<'a> {
         self.announce.cancel = true;
     }
 
+    pub(crate) fn tell_schedules(&mut self) {
+        self.announce.schedules = true;
+    }
+
     /// The status of an operation, read once and written once per transaction.
     pub(crate) fn operation(&mut self, id: OperationId) -> RowResult<&mut OperationStatus> {
         if !self.operations.contains_key(&id) {
@@ -95,8 +156,12 @@ impl<'a> Tx<'a> {
         self.rows.job_status(id)?.ok_or_else(|| not_found("job", id))
     }
 
-    pub(crate) fn slot(&mut self, id: JobId) -> RowResult<JobSlot> {
-        self.rows.job_slot(id)?.ok_or_else(|| not_found("job", id))
+    /// What the scheduler must know of a job: as it knows it, else from the rows.
+    pub(crate) fn slot(&mut self, id: JobId) -> RowResult<Arc<JobSlot>> {
+        if let Some(slot) = self.sched.slot(id) {
+            return Ok(Arc::clone(slot));
+        }
+        self.rows.job_slot(id)?.map(Arc::new).ok_or_else(|| not_found("job", id))
     }
 
     /// Adds an event to the transaction.
@@ -108,6 +173,7 @@ impl<'a> Tx<'a> {
         body: Value,
         at: UnixMs,
     ) -> RowResult<()> {
+        let at = self.at(at).now();
         let event = Event { seq: 0, operation, job, kind: kind.to_owned(), body, at };
         let seq = self.rows.append_event(&event)?;
         self.announce.last_event = Some(seq);
@@ -127,17 +193,17 @@ impl<'a> Tx<'a> {
         if old != new.state {
             self.move_count(operation, old, new.state, now)?;
         }
-        self.reschedule(id, old, new)
+        self.reschedule(id, old, new, now)
     }
 
-    fn reschedule(&mut self, id: JobId, old: JobState, new: &JobStatus) -> RowResult<()> {
+    fn reschedule(&mut self, id: JobId, old: JobState, new: &JobStatus, now: UnixMs) -> RowResult<()> {
         if !new.holds_locks {
             self.sched.release_locks(id);
         }
         match new.state {
             JobState::Ready => {
                 let slot = self.slot(id)?;
-                self.sched.make_ready(slot);
+                self.sched.make_ready(slot, Some(now));
             }
             JobState::Backoff => {
                 let slot = self.slot(id)?;

@@ -58,7 +58,7 @@ pub(super) async fn keeps_locks_while_a_call_is_open(suite: Suite) {
     let first = suite.claim(10).await.remove(0);
     suite.journal.intent(first.holder, key("s"), payload(), suite.now()).await.unwrap();
     let later = suite.now() + Duration::from_secs(5);
-    let retry = Finish::Retry { not_before: later, reason: "busy".to_owned() };
+    let retry = Finish::Retry { not_before: later, reason: "busy".to_owned(), unreachable: None };
     suite.finish(first.holder, retry.clone()).await.unwrap();
     assert!(suite.claim(10).await.is_empty(), "the call may still be under way, so the guest stays locked");
     suite.clock.advance(Duration::from_secs(6));
@@ -68,7 +68,11 @@ pub(super) async fn keeps_locks_while_a_call_is_open(suite: Suite) {
     suite
         .finish(
             again.holder,
-            Finish::Retry { not_before: suite.now() + Duration::from_secs(5), reason: "busy".to_owned() },
+            Finish::Retry {
+                not_before: suite.now() + Duration::from_secs(5),
+                reason: "busy".to_owned(),
+                unreachable: None,
+            },
         )
         .await
         .unwrap();
@@ -78,7 +82,10 @@ pub(super) async fn keeps_locks_while_a_call_is_open(suite: Suite) {
 pub(super) async fn waits_out_a_back_off(suite: Suite) {
     let (id, claimed) = suite.one_running().await;
     let due = suite.now() + Duration::from_secs(30);
-    suite.finish(claimed.holder, Finish::Retry { not_before: due, reason: "busy".to_owned() }).await.unwrap();
+    suite
+        .finish(claimed.holder, Finish::Retry { not_before: due, reason: "busy".to_owned(), unreachable: None })
+        .await
+        .unwrap();
     let status = suite.status(claimed.holder.job).await;
     assert_eq!((status.state, status.failures, status.reason.as_deref()), (JobState::Backoff, 1, Some("busy")));
     assert_eq!(suite.state(id).await, OperationState::Running);

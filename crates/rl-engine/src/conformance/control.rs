@@ -13,7 +13,7 @@ pub(super) async fn cancels_in_every_state(suite: Suite) {
     let id = suite.submit(spec).await;
     let held = suite.claim(10).await;
     let later = suite.now() + Duration::from_secs(600);
-    let retry = || Finish::Retry { not_before: later, reason: "busy".to_owned() };
+    let retry = || Finish::Retry { not_before: later, reason: "busy".to_owned(), unreachable: None };
     suite.finish(held[0].holder, Finish::Done).await.unwrap();
     suite.journal.intent(held[1].holder, key("s"), payload(), suite.now()).await.unwrap();
     suite.finish(held[1].holder, retry()).await.unwrap();
@@ -81,11 +81,11 @@ pub(super) async fn prunes_old_operations(suite: Suite) {
     suite.clock.advance(Duration::from_secs(3600));
     let (running, _) = suite.one_running().await;
     let before = suite.now();
-    assert_eq!(suite.journal.prune(before, 10).await.unwrap(), 1);
+    assert_eq!(suite.journal.prune(before, 10, suite.now()).await.unwrap(), 1);
     assert!(suite.journal.operation(old).await.unwrap().is_none());
     assert!(suite.journal.steps(claimed.holder.job).await.unwrap().is_empty());
     let events = suite.journal.events(crate::EventQuery { limit: 100, ..Default::default() }).await.unwrap();
     assert!(events.iter().all(|event| event.operation == running));
-    assert_eq!(suite.journal.prune(before, 10).await.unwrap(), 0);
+    assert_eq!(suite.journal.prune(before, 10, suite.now()).await.unwrap(), 0);
     assert_eq!(suite.state(running).await, OperationState::Running);
 }

@@ -75,7 +75,7 @@ pub(super) async fn counts_interrupted_runs_until_progress(mut suite: Suite) {
 pub(super) async fn counts_deadlines_from_the_current_owner(mut suite: Suite) {
     let (id, first) = suite.one_running().await;
     let deadline = |claimed: &Claimed| claimed.job.status.deadline_at.unwrap();
-    let retry = Finish::Retry { not_before: suite.now(), reason: "busy".to_owned() };
+    let retry = Finish::Retry { not_before: suite.now(), reason: "busy".to_owned(), unreachable: None };
     suite.finish(first.holder, retry).await.unwrap();
     suite.clock.advance(Duration::from_secs(60));
     let second = suite.claim(10).await.remove(0);

@@ -154,13 +154,7 @@ impl Suite {
     }
 
     fn claim_request(&self, owner: OwnerId, limit: usize) -> ClaimRequest {
-        ClaimRequest {
-            owner,
-            limit,
-            known: known(),
-            deadline_default: Duration::from_secs(3600),
-            takeover_grace: Duration::ZERO,
-        }
+        ClaimRequest::new(owner, limit, known())
     }
 
     async fn claim(&self, limit: usize) -> Vec<Claimed> {

@@ -150,7 +150,11 @@ impl Driver {
     fn later(&self, step: &Arc<dyn Step>, after: Duration, failures: u32, reason: &str) -> Finish {
         let mut rng = StdRng::seed_from_u64(self.jitter_seed);
         let wait = backoff::wait(after, failures, self.config.backoff_base, self.config.backoff_cap, &mut rng);
-        Finish::Retry { not_before: self.job.clock.now() + wait, reason: format!("{}: {reason}", step.name()) }
+        Finish::Retry {
+            not_before: self.job.clock.now() + wait,
+            reason: format!("{}: {reason}", step.name()),
+            unreachable: None,
+        }
     }
 
     /// Failed attempts since the last finished step, as the journal counts them.

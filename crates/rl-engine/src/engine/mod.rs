@@ -42,6 +42,14 @@ pub struct EngineConfig {
     pub deadline_default: Duration,
     /// Runs in a row that may end with their process before a job is taken for the cause and given up.
     pub crashes_max: u32,
+    /// The sites this engine works for; every site when empty. Jobs of other sites are taken after [`EngineConfig::foreign_grace`].
+    pub sites: Vec<String>,
+    /// How long a job of another site must have been ready before this engine takes it: the servers of that site are gone, or full.
+    pub foreign_grace: Duration,
+    /// Silence of a running step after which it counts as stalled.
+    pub stall_after: Duration,
+    /// How long finished operations are kept; for ever when `None`.
+    pub retention: Option<Duration>,
     /// Seed of ids and jitter; from the operating system when `None`.
     pub seed: Option<u64>,
 }
@@ -60,6 +68,10 @@ impl EngineConfig {
             backoff_cap: Duration::from_secs(60),
             deadline_default: Duration::from_secs(6 * 3600),
             crashes_max: 25,
+            sites: Vec::new(),
+            foreign_grace: Duration::from_secs(30),
+            stall_after: Duration::from_secs(600),
+            retention: Some(Duration::from_secs(90 * 24 * 3600)),
             seed: None,
         }
     }

@@ -153,6 +153,8 @@ impl<'a> Run<'a> {
             known: self.engine.registry.known(),
             deadline_default: config.deadline_default,
             takeover_grace: config.takeover_grace,
+            sites: config.sites.clone(),
+            foreign_grace: config.foreign_grace,
         };
         let claims = self.engine.journal.claim(request, self.engine.clock.now()).await?;
         self.next_due = claims.next_due;

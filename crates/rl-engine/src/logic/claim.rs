@@ -5,19 +5,21 @@ use serde_json::json;
 
 use crate::id::{JobId, OperationId};
 use crate::journal::{ClaimRequest, Claimed, Claims, Holder, JournalError, known_or_reason};
-use crate::record::{JobRecord, JobStatus};
+use crate::record::{JobRecord, JobStatus, StepState};
 use crate::rows::RowResult;
+use crate::sched::{Held, Pick};
 use crate::state::JobState;
 use crate::time::UnixMs;
 use crate::transition;
-use crate::tx::{Tx, not_found};
+use crate::tx::{Moment, Tx, not_found};
 
 /// Most jobs handed out by one claim: one transaction, and its answer is held in memory.
 const CLAIM_MAX: usize = 512;
 /// Most timers looked at by one claim; the rest is due again at once.
 const DUE_MAX: usize = 2_000;
 
-pub(super) fn claim(tx: &mut Tx<'_>, exclusive: bool, request: &ClaimRequest, now: UnixMs) -> RowResult<Claims> {
+pub(super) fn claim(tx: &mut Tx<'_>, exclusive: bool, request: &ClaimRequest, at: Moment) -> RowResult<Claims> {
+    let now = at.now();
     if tx.rows.owner(request.owner)?.is_none() {
         return Err(JournalError::OwnerLost { owner: request.owner });
     }
@@ -28,16 +30,45 @@ pub(super) fn claim(tx: &mut Tx<'_>, exclusive: bool, request: &ClaimRequest, no
     let limit = request.limit.min(CLAIM_MAX);
     let mut jobs = Vec::new();
     while jobs.len() < limit {
-        let picked = tx.sched.pick(limit - jobs.len());
-        if picked.is_empty() {
+        let (max, foreign_grace) = (limit - jobs.len(), request.foreign_grace);
+        let picked = tx.sched.pick(Pick { max, sites: &request.sites, foreign_grace, now });
+        for held in &picked.held {
+            say_why(tx, held)?;
+        }
+        if picked.jobs.is_empty() {
             break;
         }
-        tx.rows.prefetch(&picked)?;
-        for id in picked {
+        tx.rows.prefetch(&picked.jobs)?;
+        for id in picked.jobs {
             jobs.extend(claim_one(tx, id, request, now)?);
         }
     }
-    Ok(Claims { jobs, next_due: next_due(tx, exclusive)? })
+    for claimed in &mut jobs {
+        tell(claimed, at);
+    }
+    Ok(Claims { jobs, next_due: next_due(tx, exclusive)?.map(|due| at.told(due)) })
+}
+
+/// The times that the holder compares with its own clock are told in that clock.
+fn tell(claimed: &mut Claimed, at: Moment) {
+    let status = &mut claimed.job.status;
+    for time in [&mut status.deadline_at, &mut status.not_before].into_iter().flatten() {
+        *time = at.told(*time);
+    }
+    for step in &mut claimed.steps {
+        step.at = at.told(step.at);
+    }
+}
+
+/// A job that waits because its node does not answer says so.
+fn say_why(tx: &mut Tx<'_>, held: &Held) -> RowResult<()> {
+    let (_, mut status) = tx.job_status(held.job)?;
+    let reason = format!("{} does not answer; one job at a time tries it, the others wait", held.target);
+    if status.state == JobState::Ready && status.reason.as_ref() != Some(&reason) {
+        status.reason = Some(reason);
+        tx.rows.put_job_status(held.job, &status)?;
+    }
+    Ok(())
 }
 
 /// Back-off that ends, or, where others share the store, a lease that may end without a heartbeat.
@@ -83,7 +114,8 @@ fn claim_one(tx: &mut Tx<'_>, id: JobId, request: &ClaimRequest, now: UnixMs) ->
         }
         steps => steps?,
     };
-    let new = start(tx, &record, request, now)?;
+    let calling = steps.iter().any(|step| step.state == StepState::Intent);
+    let new = start(tx, &record, request, calling, now)?;
     let holder = Holder { job: id, fence: new.fence, owner: request.owner };
     record.status = new;
     Ok(Some(Claimed { holder, job: record, steps }))
@@ -93,9 +125,17 @@ fn unreadable(what: &str) -> String {
     format!("needs at least a release that can read its {what}; this one cannot")
 }
 
-fn start(tx: &mut Tx<'_>, record: &JobRecord, request: &ClaimRequest, now: UnixMs) -> RowResult<JobStatus> {
+fn start(
+    tx: &mut Tx<'_>,
+    record: &JobRecord,
+    request: &ClaimRequest,
+    calling: bool,
+    now: UnixMs,
+) -> RowResult<JobStatus> {
     let deadline: Duration = record.spec.deadline.unwrap_or(request.deadline_default);
-    let new = transition::claimed(&record.status, request.owner, now, deadline);
+    let mut new = transition::claimed(&record.status, request.owner, now, deadline);
+    // Only a call that was announced and not answered can still be under way.
+    new.not_before = record.status.not_before.filter(|until| calling && *until > now);
     tx.put_job(record.operation, record.spec.id, record.status.state, &new, now)?;
     let body = json!({ "key": record.spec.key, "run": new.fence, "undo": new.unwind.is_some() });
     tx.event(record.operation, Some(record.spec.id), "job.started", body, now)?;

@@ -2,9 +2,9 @@
 use serde_json::json;
 
 use crate::id::OperationId;
-use crate::journal::JournalError;
-use crate::record::CancelRequest;
-use crate::rows::RowResult;
+use crate::journal::{EventQuery, JournalError};
+use crate::record::{CancelRequest, Event};
+use crate::rows::{RowResult, Rows};
 use crate::state::JobState;
 use crate::time::UnixMs;
 use crate::transition::{self, Cancelled};
@@ -76,10 +76,35 @@ pub(super) fn retry(tx: &mut Tx<'_>, id: OperationId, by: &str, now: UnixMs) -> 
     Ok(count)
 }
 
+/// Key of the value that says up to which event something was deleted.
+const EVENTS_DELETED: &str = "events_deleted_to";
+
 pub(super) fn prune(tx: &mut Tx<'_>, before: UnixMs, limit: usize) -> RowResult<usize> {
     let ids = tx.rows.finished_before(before, limit)?;
+    let before = deleted_to(tx.rows)?;
+    let mut deleted = before;
     for &id in &ids {
+        deleted = deleted.max(tx.rows.last_event_of(id)?.unwrap_or(0));
         tx.rows.delete_operation(id)?;
     }
+    if deleted > before {
+        tx.rows.put_meta(EVENTS_DELETED, &deleted.to_string())?;
+    }
     Ok(ids.len())
+}
+
+fn deleted_to(rows: &mut dyn Rows) -> RowResult<u64> {
+    Ok(rows.meta(EVENTS_DELETED)?.and_then(|text| text.parse().ok()).unwrap_or(0))
+}
+
+/// A page of events. Who follows all operations and has not read what was deleted since is told so, once it is behind; who begins at
+/// the beginning takes what there is.
+pub(super) fn events(rows: &mut dyn Rows, query: &EventQuery) -> RowResult<Vec<Event>> {
+    if query.after > 0 && query.operation.is_none() {
+        let complete_after = deleted_to(rows)?;
+        if query.after < complete_after {
+            return Err(JournalError::EventsGone { after: query.after, complete_after });
+        }
+    }
+    rows.list_events(query)
 }

@@ -8,9 +8,9 @@ use crate::journal::{Finish, Holder, JournalError, follows};
 use crate::record::{JobStatus, Unwind};
 use crate::rows::RowResult;
 use crate::state::JobState;
-use crate::time::UnixMs;
+use crate::time::{UnixMs, millis};
 use crate::transition;
-use crate::tx::Tx;
+use crate::tx::{Moment, Tx};
 
 pub(super) fn turn(tx: &mut Tx<'_>, holder: &Holder, why: Unwind, reason: &str, now: UnixMs) -> RowResult<()> {
     let (operation, status) = super::held(tx, holder)?;
@@ -21,12 +21,32 @@ pub(super) fn turn(tx: &mut Tx<'_>, holder: &Holder, why: Unwind, reason: &str, 
 pub(super) fn finish(tx: &mut Tx<'_>, holder: &Holder, finish: &Finish, now: UnixMs) -> RowResult<()> {
     let (operation, old) = super::held(tx, holder)?;
     let (new, kind, body) = decide(holder, &old, finish, now)?;
+    if let Finish::Retry { unreachable: Some(target), .. } = finish {
+        count_failure(tx, operation, holder, target, now)?;
+    }
     if let Finish::Blocked { unknown: Some(key), .. } = finish {
         super::step::mark_unknown(tx, holder, key, now)?;
     }
     tx.put_job(operation, holder.job, old.state, &new, now)?;
     tx.event(operation, Some(holder.job), kind, body, now)?;
     follow(tx, operation, holder.job, new.state, now)
+}
+
+/// The time of a retry, told in the store's clock.
+pub(super) fn stored(finish: Finish, at: Moment) -> Finish {
+    match finish {
+        Finish::Retry { not_before, reason, unreachable } => {
+            Finish::Retry { not_before: at.stored(not_before), reason, unreachable }
+        }
+        finish => finish,
+    }
+}
+
+/// After several failures in a row the jobs of what did not answer wait; the event says for how long.
+fn count_failure(tx: &mut Tx<'_>, operation: OperationId, holder: &Holder, target: &str, now: UnixMs) -> RowResult<()> {
+    let Some(pause) = tx.sched.failed(target, holder.job, now) else { return Ok(()) };
+    let body = json!({ "target": target, "probe_after_ms": millis(pause) });
+    tx.event(operation, Some(holder.job), "target.unreachable", body, now)
 }
 
 type Decision = (JobStatus, &'static str, Value);
@@ -52,7 +72,7 @@ fn decide(holder: &Holder, old: &JobStatus, finish: &Finish, now: UnixMs) -> Row
             let turned = transition::turned(old, Unwind::Cancelled, "the operation was cancelled");
             (transition::released(&turned), "job.unwinding", json!({ "why": Unwind::Cancelled }))
         }
-        Finish::Retry { not_before, reason } => {
+        Finish::Retry { not_before, reason, .. } => {
             let new = transition::backed_off(old, *not_before, reason);
             let body = json!({ "reason": reason, "after_ms": not_before.since(now).as_millis() as u64, "failures": new.failures });
             (new, "job.retrying", body)

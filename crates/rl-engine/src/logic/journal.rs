@@ -2,18 +2,32 @@
 use async_trait::async_trait;
 use tokio::sync::watch;
 
-use super::{claim, control, finish, owner, step, submit};
+use super::{claim, control, finish, owner, schedule, step, submit};
 use crate::envelope::Envelope;
 use crate::fail_point;
-use crate::id::{JobId, OperationId, OwnerId};
+use crate::id::{Ids, JobId, OperationId, OwnerId};
 use crate::journal::{
-    Beat, ClaimRequest, Claims, EventQuery, Finish, Holder, Journal, JournalError, OperationQuery, PAGE_MAX, Recovered,
-    RegisterRequest, Signal, StepKey, Submitted,
+    Beat, ClaimRequest, Claims, EventQuery, Finish, Holder, Journal, JournalError, Notice, OperationQuery, PAGE_MAX,
+    Recovered, RegisterRequest, Signal, StepKey, Submitted,
 };
 use crate::record::{Event, JobRecord, OperationRecord, StepRecord, Unwind};
-use crate::rows::{Backend, Hint, Lane};
+use crate::rows::{Backend, Hint, Lane, RowResult};
+use crate::schedule::{Fired, ScheduleName, ScheduleRecord, ScheduleSpec};
 use crate::spec::OperationSpec;
 use crate::time::UnixMs;
+use crate::tx::Tx;
+
+/// Writes a step at the store's time and tells it in the caller's.
+fn step_at(
+    tx: &mut Tx<'_>,
+    now: UnixMs,
+    write: impl FnOnce(&mut Tx<'_>, UnixMs) -> RowResult<StepRecord>,
+) -> RowResult<StepRecord> {
+    let at = tx.at(now);
+    let mut step = write(tx, at.now())?;
+    step.at = at.told(step.at);
+    Ok(step)
+}
 
 #[async_trait]
 impl<B: Backend> Journal for B {
@@ -27,23 +41,23 @@ impl<B: Backend> Journal for B {
 
     async fn register(&self, owner: OwnerId, request: RegisterRequest, now: UnixMs) -> Result<Recovered, JournalError> {
         let exclusive = self.exclusive();
-        self.write(Lane::Progress, move |tx| owner::register(tx, exclusive, owner, &request, now)).await
+        self.write(Lane::Progress, move |tx| owner::register(tx, exclusive, owner, &request, tx.at(now))).await
     }
 
     async fn unregister(&self, owner: OwnerId, now: UnixMs) -> Result<(), JournalError> {
-        self.write(Lane::Progress, move |tx| owner::unregister(tx, owner, now)).await
+        self.write(Lane::Progress, move |tx| owner::unregister(tx, owner, tx.at(now).now())).await
     }
 
     async fn claim(&self, request: ClaimRequest, now: UnixMs) -> Result<Claims, JournalError> {
         let exclusive = self.exclusive();
         fail_point!("engine.claim.before");
-        let claims = self.write(Lane::Progress, move |tx| claim::claim(tx, exclusive, &request, now)).await;
+        let claims = self.write(Lane::Progress, move |tx| claim::claim(tx, exclusive, &request, tx.at(now))).await;
         fail_point!("engine.claim.after");
         claims
     }
 
-    async fn heartbeat(&self, owner: OwnerId, lease_until: UnixMs, _now: UnixMs) -> Result<Beat, JournalError> {
-        self.write(Lane::Progress, move |tx| owner::heartbeat(tx, owner, lease_until)).await
+    async fn heartbeat(&self, owner: OwnerId, lease_until: UnixMs, now: UnixMs) -> Result<Beat, JournalError> {
+        self.write(Lane::Progress, move |tx| owner::heartbeat(tx, owner, lease_until, tx.at(now))).await
     }
 
     async fn intent(
@@ -55,7 +69,9 @@ impl<B: Backend> Journal for B {
     ) -> Result<StepRecord, JournalError> {
         fail_point!("engine.intent.before");
         let step = self
-            .write_hinted(Lane::Progress, Hint::job(holder.job), move |tx| step::intent(tx, &holder, &key, value, now))
+            .write_hinted(Lane::Progress, Hint::job(holder.job), move |tx| {
+                step_at(tx, now, |tx, now| step::intent(tx, &holder, &key, value, now))
+            })
             .await;
         fail_point!("engine.intent.after");
         step
@@ -71,7 +87,7 @@ impl<B: Backend> Journal for B {
         fail_point!("engine.submitted.before");
         let step = self
             .write_hinted(Lane::Progress, Hint::job(holder.job), move |tx| {
-                step::submitted(tx, &holder, &key, ext_ref, now)
+                step_at(tx, now, |tx, now| step::submitted(tx, &holder, &key, ext_ref, now))
             })
             .await;
         fail_point!("engine.submitted.after");
@@ -81,7 +97,9 @@ impl<B: Backend> Journal for B {
     async fn withdraw(&self, holder: Holder, key: StepKey, now: UnixMs) -> Result<StepRecord, JournalError> {
         fail_point!("engine.withdraw.before");
         let step = self
-            .write_hinted(Lane::Progress, Hint::job(holder.job), move |tx| step::withdraw(tx, &holder, &key, now))
+            .write_hinted(Lane::Progress, Hint::job(holder.job), move |tx| {
+                step_at(tx, now, |tx, now| step::withdraw(tx, &holder, &key, now))
+            })
             .await;
         fail_point!("engine.withdraw.after");
         step
@@ -98,7 +116,8 @@ impl<B: Backend> Journal for B {
         fail_point!("engine.outcome.before");
         let step = self
             .write_hinted(Lane::Progress, Hint::job(holder.job), move |tx| {
-                step::outcome(tx, &holder, &key, receipt, finish, now)
+                let finish = finish.map(|finish| finish::stored(finish, tx.at(now)));
+                step_at(tx, now, |tx, now| step::outcome(tx, &holder, &key, receipt, finish, now))
             })
             .await;
         fail_point!("engine.outcome.after");
@@ -108,7 +127,9 @@ impl<B: Backend> Journal for B {
     async fn turn(&self, holder: Holder, why: Unwind, reason: String, now: UnixMs) -> Result<(), JournalError> {
         fail_point!("engine.turn.before");
         let turned = self
-            .write_hinted(Lane::Progress, Hint::job(holder.job), move |tx| finish::turn(tx, &holder, why, &reason, now))
+            .write_hinted(Lane::Progress, Hint::job(holder.job), move |tx| {
+                finish::turn(tx, &holder, why, &reason, tx.at(now).now())
+            })
             .await;
         fail_point!("engine.turn.after");
         turned
@@ -117,25 +138,33 @@ impl<B: Backend> Journal for B {
     async fn finish(&self, holder: Holder, finish: Finish, now: UnixMs) -> Result<(), JournalError> {
         fail_point!("engine.finish.before");
         let finished = self
-            .write_hinted(Lane::Progress, Hint::job(holder.job), move |tx| finish::finish(tx, &holder, &finish, now))
+            .write_hinted(Lane::Progress, Hint::job(holder.job), move |tx| {
+                let at = tx.at(now);
+                finish::finish(tx, &holder, &finish::stored(finish, at), at.now())
+            })
             .await;
         fail_point!("engine.finish.after");
         finished
     }
 
     async fn note(&self, holder: Holder, step: Option<String>, text: String, now: UnixMs) -> Result<(), JournalError> {
-        self.write(Lane::Progress, move |tx| step::note(tx, &holder, step.as_deref(), &text, now)).await
+        self.write(Lane::Progress, move |tx| step::note(tx, &holder, step.as_deref(), &text, tx.at(now).now())).await
+    }
+
+    async fn notice(&self, holder: Holder, notice: Notice, now: UnixMs) -> Result<(), JournalError> {
+        self.write(Lane::Progress, move |tx| step::notice(tx, &holder, &notice, tx.at(now).now())).await
     }
 
     async fn request_cancel(&self, operation: OperationId, by: String, now: UnixMs) -> Result<(), JournalError> {
         fail_point!("engine.cancel.before");
-        let asked = self.write(Lane::Progress, move |tx| control::request_cancel(tx, operation, &by, now)).await;
+        let asked =
+            self.write(Lane::Progress, move |tx| control::request_cancel(tx, operation, &by, tx.at(now).now())).await;
         fail_point!("engine.cancel.after");
         asked
     }
 
     async fn retry(&self, operation: OperationId, by: String, now: UnixMs) -> Result<usize, JournalError> {
-        self.write(Lane::Intake, move |tx| control::retry(tx, operation, &by, now)).await
+        self.write(Lane::Intake, move |tx| control::retry(tx, operation, &by, tx.at(now).now())).await
     }
 
     async fn operation(&self, id: OperationId) -> Result<Option<OperationRecord>, JournalError> {
@@ -165,15 +194,42 @@ impl<B: Backend> Journal for B {
 
     async fn events(&self, mut query: EventQuery) -> Result<Vec<Event>, JournalError> {
         query.limit = query.limit.min(PAGE_MAX);
-        self.read(move |rows| rows.list_events(&query)).await
+        self.read(move |rows| control::events(rows, &query)).await
     }
 
     async fn unfinished(&self, subject: String) -> Result<Vec<OperationId>, JournalError> {
         self.read(move |rows| rows.unfinished(&subject)).await
     }
 
-    async fn prune(&self, before: UnixMs, limit: usize) -> Result<usize, JournalError> {
-        self.write(Lane::Intake, move |tx| control::prune(tx, before, limit.min(PAGE_MAX))).await
+    async fn prune(&self, before: UnixMs, limit: usize, now: UnixMs) -> Result<usize, JournalError> {
+        self.write(Lane::Intake, move |tx| control::prune(tx, tx.at(now).stored(before), limit.min(PAGE_MAX))).await
+    }
+
+    async fn put_schedule(&self, spec: ScheduleSpec, now: UnixMs) -> Result<Option<UnixMs>, JournalError> {
+        self.write(Lane::Intake, move |tx| {
+            let at = tx.at(now);
+            Ok(schedule::put(tx, spec, at.now())?.map(|next| at.told(next)))
+        })
+        .await
+    }
+
+    async fn remove_schedule(&self, name: ScheduleName) -> Result<(), JournalError> {
+        self.write(Lane::Intake, move |tx| schedule::remove(tx, &name)).await
+    }
+
+    async fn pause_schedule(&self, name: ScheduleName, paused: bool, now: UnixMs) -> Result<(), JournalError> {
+        self.write(Lane::Intake, move |tx| schedule::pause(tx, &name, paused, tx.at(now).now())).await
+    }
+
+    async fn schedules(&self) -> Result<Vec<ScheduleRecord>, JournalError> {
+        self.read(|rows| rows.schedules()).await
+    }
+
+    async fn fire_schedules(&self, ids: Ids, now: UnixMs) -> Result<Fired, JournalError> {
+        fail_point!("engine.schedule.before");
+        let fired = self.write(Lane::Intake, move |tx| schedule::fire(tx, &ids, tx.at(now))).await;
+        fail_point!("engine.schedule.after");
+        fired
     }
 
     fn subscribe(&self) -> watch::Receiver<Signal> {

@@ -4,6 +4,7 @@ mod control;
 mod finish;
 mod journal;
 mod owner;
+mod schedule;
 mod step;
 mod submit;
 

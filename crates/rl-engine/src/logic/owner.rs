@@ -10,15 +10,16 @@ use crate::rows::RowResult;
 use crate::state::JobState;
 use crate::time::UnixMs;
 use crate::transition;
-use crate::tx::Tx;
+use crate::tx::{Moment, Tx};
 
 pub(super) fn register(
     tx: &mut Tx<'_>,
     exclusive: bool,
     owner: OwnerId,
     request: &RegisterRequest,
-    now: UnixMs,
+    at: Moment,
 ) -> RowResult<Recovered> {
+    let now = at.now();
     let orphans = if exclusive {
         let mut orphans = 0;
         for gone in tx.rows.owners()? {
@@ -28,7 +29,7 @@ pub(super) fn register(
     } else {
         expire(tx, owner, request.takeover_grace, now)?
     };
-    tx.rows.put_owner(&OwnerRecord { id: owner, lease_until: request.lease_until })?;
+    tx.rows.put_owner(&OwnerRecord { id: owner, lease_until: at.stored(request.lease_until) })?;
     let unparked = unpark(tx, request, now)?;
     tx.tell_work();
     Ok(Recovered { orphans, unparked })
@@ -41,15 +42,16 @@ pub(super) fn unregister(tx: &mut Tx<'_>, owner: OwnerId, now: UnixMs) -> RowRes
     Ok(())
 }
 
-pub(super) fn heartbeat(tx: &mut Tx<'_>, owner: OwnerId, lease_until: UnixMs) -> RowResult<Beat> {
+pub(super) fn heartbeat(tx: &mut Tx<'_>, owner: OwnerId, lease_until: UnixMs, at: Moment) -> RowResult<Beat> {
     if tx.rows.owner(owner)?.is_none() {
         return Err(JournalError::OwnerLost { owner });
     }
-    tx.rows.put_owner(&OwnerRecord { id: owner, lease_until })?;
+    tx.rows.put_owner(&OwnerRecord { id: owner, lease_until: at.stored(lease_until) })?;
     Ok(Beat { cancelled: tx.sched.cancelled_of(owner) })
 }
 
-/// Takes the jobs of every other owner whose lease ran out; they wait out the longest call before anyone acts on them.
+/// Takes the jobs of every other owner whose lease ran out. Whoever holds one next looks at once, and calls nothing before the
+/// longest call of the old owner must have ended.
 pub(super) fn expire(tx: &mut Tx<'_>, me: OwnerId, grace: Duration, now: UnixMs) -> RowResult<usize> {
     let mut orphans = 0;
     for other in tx.rows.owners()? {
@@ -60,14 +62,14 @@ pub(super) fn expire(tx: &mut Tx<'_>, me: OwnerId, grace: Duration, now: UnixMs)
     Ok(orphans)
 }
 
-fn bury(tx: &mut Tx<'_>, gone: OwnerId, not_before: Option<UnixMs>, now: UnixMs) -> RowResult<usize> {
+fn bury(tx: &mut Tx<'_>, gone: OwnerId, calls_until: Option<UnixMs>, now: UnixMs) -> RowResult<usize> {
     let jobs = tx.sched.running_of(gone);
     for &id in &jobs {
         let (operation, status) = tx.job_status(id)?;
         if status.state != JobState::Running || status.owner != Some(gone) {
             continue;
         }
-        let orphaned = transition::orphaned(&status, not_before);
+        let orphaned = transition::orphaned(&status, calls_until);
         tx.put_job(operation, id, status.state, &orphaned, now)?;
         tx.event(operation, Some(id), "job.recovered", json!({ "interrupted": orphaned.crashes }), now)?;
     }

@@ -3,10 +3,10 @@ use serde_json::{Value, json};
 
 use crate::envelope::Envelope;
 use crate::id::OperationId;
-use crate::journal::{Finish, Holder, JournalError, StepKey};
+use crate::journal::{Finish, Holder, JournalError, Notice, StepKey};
 use crate::record::{Direction, JobStatus, StepRecord, StepState};
 use crate::rows::RowResult;
-use crate::time::UnixMs;
+use crate::time::{UnixMs, millis};
 use crate::transition;
 use crate::tx::Tx;
 
@@ -78,6 +78,10 @@ pub(super) fn outcome(
         Direction::Undo => "step.undone",
     };
     tx.event(operation, Some(holder.job), kind, json!({ "step": key.name }), now)?;
+    for target in tx.sched.answered(holder.job) {
+        tx.tell_work();
+        tx.event(operation, Some(holder.job), "target.answers", json!({ "target": &*target }), now)?;
+    }
     if let Some(finish) = finish {
         super::finish::finish(tx, holder, &finish, now)?;
     }
@@ -95,6 +99,18 @@ pub(super) fn note(tx: &mut Tx<'_>, holder: &Holder, step: Option<&str>, text: &
     let (operation, _) = super::held(tx, holder)?;
     let body: Value = json!({ "step": step, "text": text });
     tx.event(operation, Some(holder.job), "note", body, now)
+}
+
+pub(super) fn notice(tx: &mut Tx<'_>, holder: &Holder, notice: &Notice, now: UnixMs) -> RowResult<()> {
+    let (operation, _) = super::held(tx, holder)?;
+    let (kind, body) = match notice {
+        Notice::Stalled { step, quiet, last } => {
+            ("step.stalled", json!({ "step": step, "quiet_ms": millis(*quiet), "last": last }))
+        }
+        Notice::Moving { step } => ("step.moving", json!({ "step": step })),
+        Notice::Deadline { allowed } => ("job.deadline", json!({ "allowed_ms": millis(*allowed) })),
+    };
+    tx.event(operation, Some(holder.job), kind, body, now)
 }
 
 fn step_or_new(tx: &mut Tx<'_>, holder: &Holder, key: &StepKey, now: UnixMs) -> RowResult<StepRecord> {

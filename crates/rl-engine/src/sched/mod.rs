@@ -1,12 +1,18 @@
-//! The scheduler of one process: what is ready, what waits for a lock domain, what waits for a time, who holds what.
+//! The scheduler of one process: what is ready, what waits for a lock domain, a node or a time, who holds what.
 //!
 //! It is an index over the rows and can be rebuilt from them at any time. A job that finds a lock domain full waits at that
 //! domain; whoever frees a place wakes the one job there whose turn it is, so a change costs the logarithm of the jobs, not their number.
+mod breaker;
+mod domain;
 mod fair;
+mod pick;
+mod site;
 #[cfg(test)]
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
 
 use crate::id::{JobId, OwnerId};
 use crate::journal::WAIT_MAX;
@@ -14,43 +20,60 @@ use crate::record::{JobSlot, JobStatus};
 use crate::rows::{RowResult, Rows};
 use crate::state::JobState;
 use crate::time::UnixMs;
+use breaker::Breakers;
+use domain::Domains;
 use fair::FairQueue;
+pub(crate) use pick::{Held, Pick};
+use site::Aside;
 
 /// See the module.
 #[derive(Debug, Default)]
 pub struct Sched {
     jobs: HashMap<JobId, Entry>,
     ready: FairQueue,
-    domains: HashMap<String, Domain>,
+    /// Woken jobs for which places are kept, by seniority: they go before all others.
+    seniors: BTreeSet<(u64, JobId)>,
+    next_seniority: u64,
+    /// Until when places are kept, for which seniority of which job.
+    kept: BTreeSet<(UnixMs, u64, JobId)>,
+    domains: Domains,
+    breakers: Breakers,
+    aside: Aside,
     timers: BTreeSet<(UnixMs, JobId)>,
     running: HashMap<OwnerId, BTreeSet<JobId>>,
     cancelled: HashMap<OwnerId, BTreeSet<JobId>>,
     unfinished: usize,
     touched: bool,
+    /// How long the job handed out last had been ready, and when that was.
+    last_wait: Option<(Duration, UnixMs)>,
 }
 
 #[derive(Debug)]
 struct Entry {
-    slot: JobSlot,
+    slot: Arc<JobSlot>,
     at: At,
     holds: bool,
+    /// Since when it could have been handed out; unknown after a rebuild until somebody asks.
+    ready_since: Option<UnixMs>,
+    /// Times it found a lock domain full since it became ready.
+    overtaken: u32,
+    /// Places are kept for it.
+    seniority: Option<u64>,
 }
 
 /// Where a job is in the scheduler.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum At {
     Ready,
+    /// Ready, before all others.
+    Senior(u64),
     Domain(String),
+    Breaker(Arc<str>),
+    Aside(UnixMs),
     Timer(UnixMs),
     Running(OwnerId),
     /// Known only because it holds lock domains.
     Idle,
-}
-
-#[derive(Debug, Default)]
-struct Domain {
-    held: u32,
-    waiters: FairQueue,
 }
 
 impl Sched {
@@ -65,27 +88,34 @@ impl Sched {
         Ok(sched)
     }
 
+    /// Builds the index anew from the rows, as after a transaction that was taken back. What is not in the rows (which nodes did not
+    /// answer) is kept.
+    pub fn renew(&mut self, rows: &mut dyn Rows) -> RowResult<()> {
+        let mut renewed = Sched::rebuild(rows)?;
+        renewed.breakers = std::mem::take(&mut self.breakers).known();
+        renewed.last_wait = self.last_wait;
+        *self = renewed;
+        Ok(())
+    }
+
     /// Puts a job where its stored status says it belongs, wherever it was before: for changes that another server made, and for
     /// a write of this one that was taken back. The number of unfinished jobs is not touched: see [`Sched::set_unfinished`].
     pub fn mirror(&mut self, slot: JobSlot, status: &JobStatus) {
         let id = slot.id;
-        let held = self.jobs.get(&id).is_some_and(|entry| entry.holds);
+        let known = self.jobs.get(&id);
+        let (held, since) = known.map_or((false, None), |entry| (entry.holds, entry.ready_since));
         self.leave(id);
+        let slot = Arc::new(slot);
         if held && !status.holds_locks {
             self.release_locks(id);
         }
         if !held && status.holds_locks {
-            self.hold(&slot);
+            self.hold(Arc::clone(&slot));
         }
-        match (status.state, status.owner) {
-            (JobState::Ready, _) => self.make_ready(slot),
-            (JobState::Backoff, _) => self.set_timer(slot, status.not_before.unwrap_or_default()),
-            (JobState::Running, Some(owner)) => {
-                self.set_running(slot, owner);
-                if status.cancel {
-                    self.flag_cancelled(owner, id);
-                }
-            }
+        match status.state {
+            JobState::Ready => self.make_ready(slot, since),
+            JobState::Backoff => self.set_timer(slot, status.not_before.unwrap_or_default()),
+            JobState::Running => self.set_held(slot, status),
             _ => self.forget_if_idle(id),
         }
     }
@@ -103,18 +133,25 @@ impl Sched {
     }
 
     fn place(&mut self, slot: JobSlot, status: &JobStatus) {
+        let slot = Arc::new(slot);
         if status.holds_locks {
-            self.hold(&slot);
+            self.hold(Arc::clone(&slot));
         }
         match status.state {
-            JobState::Ready => self.make_ready(slot),
+            JobState::Ready => self.make_ready(slot, None),
             JobState::Backoff => self.set_timer(slot, status.not_before.unwrap_or_default()),
-            JobState::Running => {
-                if let Some(owner) = status.owner {
-                    self.set_running(slot, owner);
-                }
-            }
+            JobState::Running => self.set_held(slot, status),
             _ => {}
+        }
+    }
+
+    fn set_held(&mut self, slot: impl Into<Arc<JobSlot>>, status: &JobStatus) {
+        let Some(owner) = status.owner else { return };
+        let slot = slot.into();
+        let id = slot.id;
+        self.set_running(slot, owner);
+        if status.cancel {
+            self.flag_cancelled(owner, id);
         }
     }
 
@@ -135,27 +172,37 @@ impl Sched {
 
     /// Whether a claim could find something.
     pub fn has_ready(&self) -> bool {
-        !self.ready.is_empty()
+        !self.ready.is_empty() || !self.seniors.is_empty()
     }
 
-    /// Jobs that wait for a claim, not counting those that wait at a lock domain.
+    /// Jobs that wait for a claim, not counting those that wait at a lock domain, for a node, or for the servers of their site.
     pub fn ready_len(&self) -> usize {
-        self.ready.len()
+        self.ready.len() + self.seniors.len()
     }
 
     /// How many hold a lock domain.
     pub fn held(&self, domain: &str) -> u32 {
-        self.domains.get(domain).map_or(0, |domain| domain.held)
+        self.domains.held(domain)
     }
 
-    /// The next moment a job in back-off is due.
+    /// The next moment a job in back-off, a probe or a job of another site is due.
     pub fn next_due(&self) -> Option<UnixMs> {
-        self.timers.first().map(|timer| timer.0)
+        let timer = self.timers.first().map(|timer| timer.0);
+        [timer, self.breakers.next_due(), self.aside.next_due()].into_iter().flatten().min()
     }
 
     /// The jobs an owner runs.
     pub fn running_of(&self, owner: OwnerId) -> Vec<JobId> {
         self.running.get(&owner).into_iter().flatten().copied().collect()
+    }
+
+    /// Nodes and sites that do not answer, and how many jobs wait for each.
+    pub fn unreachable(&self) -> Vec<(Arc<str>, usize)> {
+        self.breakers.open()
+    }
+
+    pub(crate) fn slot(&self, job: JobId) -> Option<&Arc<JobSlot>> {
+        self.jobs.get(&job).map(|entry| &entry.slot)
     }
 
     pub(crate) fn cancelled_of(&self, owner: OwnerId) -> Vec<JobId> {
@@ -167,19 +214,27 @@ impl Sched {
         self.cancelled.entry(owner).or_default().insert(job);
     }
 
-    pub(crate) fn make_ready(&mut self, slot: JobSlot) {
+    pub(crate) fn make_ready(&mut self, slot: impl Into<Arc<JobSlot>>, since: Option<UnixMs>) {
+        let slot = slot.into();
         self.leave(slot.id);
         self.ready.push(&slot);
+        let id = slot.id;
         self.enter(slot, At::Ready);
+        if let Some(entry) = self.jobs.get_mut(&id) {
+            entry.ready_since = since;
+            entry.overtaken = 0;
+        }
     }
 
-    pub(crate) fn set_timer(&mut self, slot: JobSlot, due: UnixMs) {
+    pub(crate) fn set_timer(&mut self, slot: impl Into<Arc<JobSlot>>, due: UnixMs) {
+        let slot = slot.into();
         self.leave(slot.id);
         self.timers.insert((due, slot.id));
         self.enter(slot, At::Timer(due));
     }
 
-    pub(crate) fn set_running(&mut self, slot: JobSlot, owner: OwnerId) {
+    pub(crate) fn set_running(&mut self, slot: impl Into<Arc<JobSlot>>, owner: OwnerId) {
+        let slot = slot.into();
         self.leave(slot.id);
         self.running.entry(owner).or_default().insert(slot.id);
         self.enter(slot, At::Running(owner));
@@ -192,12 +247,14 @@ impl Sched {
     }
 
     /// Takes the lock domains of a job without asking whether they have room: they were taken before.
-    fn hold(&mut self, slot: &JobSlot) {
+    fn hold(&mut self, slot: Arc<JobSlot>) {
         self.touched = true;
-        for lock in &slot.locks {
-            self.domains.entry(lock.name.clone()).or_default().held += 1;
+        self.domains.hold(&slot);
+        let id = slot.id;
+        self.enter(slot, At::Idle);
+        if let Some(entry) = self.jobs.get_mut(&id) {
+            entry.holds = true;
         }
-        self.jobs.insert(slot.id, Entry { slot: slot.clone(), at: At::Idle, holds: true });
     }
 
     /// Gives back the lock domains of a job and wakes who waited for them.
@@ -207,11 +264,9 @@ impl Sched {
             return;
         }
         self.touched = true;
-        let locks = entry.slot.locks.clone();
-        for lock in &locks {
-            if let Some(domain) = self.domains.get_mut(&lock.name) {
-                domain.held = domain.held.saturating_sub(1);
-            }
+        let slot = Arc::clone(&entry.slot);
+        for lock in &slot.locks {
+            self.domains.let_go(&lock.name);
             self.wake_one(&lock.name);
         }
         self.forget_if_idle(job);
@@ -230,7 +285,7 @@ impl Sched {
             if due <= latest {
                 return;
             }
-            let Some(slot) = self.jobs.get(&job).map(|entry| entry.slot.clone()) else {
+            let Some(slot) = self.slot(job).cloned() else {
                 self.timers.remove(&(due, job));
                 continue;
             };
@@ -238,96 +293,48 @@ impl Sched {
         }
     }
 
-    /// Takes up to `max` jobs whose lock domains have room, and takes these for them.
-    pub(crate) fn pick(&mut self, max: usize) -> Vec<JobId> {
-        let mut picked = Vec::new();
-        while picked.len() < max {
-            let Some(job) = self.ready.pop() else { break };
-            self.touched = true;
-            let Some(entry) = self.jobs.get_mut(&job) else { continue };
-            entry.at = At::Idle;
-            if entry.holds || self.take_locks(job) {
-                picked.push(job);
-            }
-        }
-        picked
-    }
-
-    /// Takes all lock domains of a job, or lets it wait at the first full one.
-    fn take_locks(&mut self, job: JobId) -> bool {
-        let Some(entry) = self.jobs.get_mut(&job) else { return false };
-        let full = entry
-            .slot
-            .locks
-            .iter()
-            .find(|lock| self.domains.get(&lock.name).is_some_and(|domain| domain.held >= lock.limit));
-        let Some(full) = full.map(|lock| lock.name.clone()) else {
-            for lock in &entry.slot.locks {
-                self.domains.entry(lock.name.clone()).or_default().held += 1;
-            }
-            entry.holds = true;
-            return true;
-        };
-        entry.at = At::Domain(full.clone());
-        let slot = entry.slot.clone();
-        if let Some(domain) = self.domains.get_mut(&full) {
-            domain.waiters.push(&slot);
-        }
-        // The job may have been woken for a place elsewhere that it does not take now: hand that on.
-        self.wake_others(&slot, &full);
-        false
-    }
-
-    fn wake_others(&mut self, slot: &JobSlot, except: &str) {
-        for lock in slot.locks.iter().filter(|lock| lock.name != except) {
-            self.wake_one(&lock.name);
-        }
-    }
-
-    /// Makes the first job that waits at a domain ready, if the domain has room for it.
-    fn wake_one(&mut self, name: &str) {
-        let Some(domain) = self.domains.get_mut(name) else { return };
-        let Some(first) = domain.waiters.peek() else {
-            if domain.held == 0 {
-                self.domains.remove(name);
-            }
-            return;
-        };
-        let Some(entry) = self.jobs.get_mut(&first) else { return };
-        let limit = entry.slot.locks.iter().find(|lock| lock.name == name).map_or(u32::MAX, |lock| lock.limit);
-        if domain.held < limit {
-            domain.waiters.pop();
-            entry.at = At::Ready;
-            self.ready.push(&entry.slot);
-        }
-    }
-
-    fn enter(&mut self, slot: JobSlot, at: At) {
+    fn enter(&mut self, slot: Arc<JobSlot>, at: At) {
         self.touched = true;
-        let holds = self.jobs.get(&slot.id).is_some_and(|entry| entry.holds);
-        self.jobs.insert(slot.id, Entry { slot, at, holds });
+        match self.jobs.get_mut(&slot.id) {
+            Some(entry) => entry.at = at,
+            None => {
+                let entry = Entry { slot, at, holds: false, ready_since: None, overtaken: 0, seniority: None };
+                self.jobs.insert(entry.slot.id, entry);
+            }
+        }
     }
 
     /// Takes a job out of whatever it waits in.
     fn leave(&mut self, job: JobId) {
         let Some(entry) = self.jobs.get_mut(&job) else { return };
         self.touched = true;
-        let slot = entry.slot.clone();
-        match std::mem::replace(&mut entry.at, At::Idle) {
+        let slot = Arc::clone(&entry.slot);
+        let was = std::mem::replace(&mut entry.at, At::Idle);
+        let senior = entry.seniority.take();
+        match &was {
             At::Ready => {
                 self.ready.remove(&slot);
-                self.wake_others(&slot, "");
             }
-            At::Domain(name) => {
-                if let Some(domain) = self.domains.get_mut(&name) {
-                    domain.waiters.remove(&slot);
-                }
+            At::Senior(seniority) => {
+                self.seniors.remove(&(*seniority, job));
             }
+            At::Domain(name) => self.domains.leave(name, &slot),
+            At::Breaker(target) => self.breakers.leave(target, &slot),
+            At::Aside(ripe) => self.aside.remove(slot.site.as_ref(), job, *ripe),
             At::Timer(due) => {
-                self.timers.remove(&(due, job));
+                self.timers.remove(&(*due, job));
             }
-            At::Running(owner) => self.leave_owner(owner, job),
+            At::Running(owner) => {
+                self.leave_owner(*owner, job);
+                self.breakers.probe_ended(&slot);
+            }
             At::Idle => {}
+        }
+        if let Some(seniority) = senior {
+            self.domains.keep_no_more(&slot, seniority);
+        }
+        if senior.is_some() || was == At::Ready {
+            self.wake_others(&slot, "");
         }
     }
 
@@ -350,10 +357,6 @@ impl Sched {
 
     /// Lock domains and how many hold them, for display.
     pub fn domains(&self) -> BTreeMap<String, u32> {
-        self.domains
-            .iter()
-            .filter(|(_, domain)| domain.held > 0)
-            .map(|(name, domain)| (name.clone(), domain.held))
-            .collect()
+        self.domains.all().map(|(name, held)| (name.clone(), held)).collect()
     }
 }

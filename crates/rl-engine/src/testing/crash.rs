@@ -9,13 +9,14 @@ use tokio_util::sync::CancellationToken;
 
 use crate::engine::{Engine, EngineConfig, EngineError};
 use crate::envelope::Envelope;
-use crate::id::{JobId, OperationId, OwnerId};
+use crate::id::{Ids, JobId, OperationId, OwnerId};
 use crate::journal::{
-    Beat, ClaimRequest, Claims, EventQuery, Finish, Holder, Journal, JournalError, OperationQuery, Recovered,
+    Beat, ClaimRequest, Claims, EventQuery, Finish, Holder, Journal, JournalError, Notice, OperationQuery, Recovered,
     RegisterRequest, Signal, StepKey, Submitted, settled,
 };
 use crate::record::{Event, JobRecord, OperationRecord, StepRecord, Unwind};
 use crate::registry::Registry;
+use crate::schedule::{Fired, ScheduleName, ScheduleRecord, ScheduleSpec};
 use crate::spec::OperationSpec;
 use crate::time::{Clock, UnixMs};
 
@@ -245,8 +246,26 @@ impl Journal for CrashJournal {
     async fn unfinished(&self, subject: String) -> Result<Vec<OperationId>, JournalError> {
         self.inner.unfinished(subject).await
     }
-    async fn prune(&self, before: UnixMs, limit: usize) -> Result<usize, JournalError> {
-        self.write(self.inner.prune(before, limit)).await
+    async fn prune(&self, before: UnixMs, limit: usize, now: UnixMs) -> Result<usize, JournalError> {
+        self.write(self.inner.prune(before, limit, now)).await
+    }
+    async fn notice(&self, holder: Holder, notice: Notice, now: UnixMs) -> Result<(), JournalError> {
+        self.write(self.inner.notice(holder, notice, now)).await
+    }
+    async fn put_schedule(&self, spec: ScheduleSpec, now: UnixMs) -> Result<Option<UnixMs>, JournalError> {
+        self.write(self.inner.put_schedule(spec, now)).await
+    }
+    async fn remove_schedule(&self, name: ScheduleName) -> Result<(), JournalError> {
+        self.write(self.inner.remove_schedule(name)).await
+    }
+    async fn pause_schedule(&self, name: ScheduleName, paused: bool, now: UnixMs) -> Result<(), JournalError> {
+        self.write(self.inner.pause_schedule(name, paused, now)).await
+    }
+    async fn schedules(&self) -> Result<Vec<ScheduleRecord>, JournalError> {
+        self.inner.schedules().await
+    }
+    async fn fire_schedules(&self, ids: Ids, now: UnixMs) -> Result<Fired, JournalError> {
+        self.write(self.inner.fire_schedules(ids, now)).await
     }
     fn subscribe(&self) -> watch::Receiver<Signal> {
         self.inner.subscribe()
