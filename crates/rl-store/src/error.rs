@@ -182,7 +182,7 @@ const DISK_FULL: &str = "the disk that holds the data directory is full";
 impl From<JournalError> for StoreError {
     fn from(error: JournalError) -> Self {
         match error {
-            JournalError::Full { why } if why == DISK_FULL => StoreError::Full,
+            JournalError::Full { why, .. } if why == DISK_FULL => StoreError::Full,
             JournalError::Busy { subject, operation } => Conflict::Unfinished { stack: subject, operation }.into(),
             JournalError::Poisoned => StoreError::Poisoned,
             JournalError::Undecodable { what, source } => StoreError::Undecodable { what, source },
@@ -196,7 +196,7 @@ impl From<StoreError> for JournalError {
         match error {
             StoreError::Journal(error) => error,
             StoreError::Poisoned => JournalError::Poisoned,
-            StoreError::Full => JournalError::Full { why: DISK_FULL.to_owned() },
+            StoreError::Full => JournalError::Full { why: DISK_FULL.to_owned(), retry_after: None },
             StoreError::Undecodable { what, source } => JournalError::Undecodable { what, source },
             error => JournalError::Store { doing: "reading or writing the database", source: Box::new(error) },
         }

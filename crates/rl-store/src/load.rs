@@ -40,21 +40,12 @@ impl Measured {
     fn of(mut times: Vec<Duration>, took: Duration) -> Self {
         times.sort_unstable();
         let at = |share: f64| times.get((times.len() as f64 * share) as usize).or(times.last()).copied();
-        Self {
-            count: times.len(),
-            took,
-            p50: at(0.50).unwrap_or_default(),
-            p99: at(0.99).unwrap_or_default(),
-        }
+        Self { count: times.len(), took, p50: at(0.50).unwrap_or_default(), p99: at(0.99).unwrap_or_default() }
     }
 }
 
 /// `submitters` tasks submit operations of one job each, the next when the last is on disk; about `count` in all.
-pub async fn submits(
-    journal: Arc<dyn Journal>,
-    submitters: usize,
-    count: usize,
-) -> Result<Measured, JournalError> {
+pub async fn submits(journal: Arc<dyn Journal>, submitters: usize, count: usize) -> Result<Measured, JournalError> {
     let ids = Ids::from_os(Arc::new(SystemClock::new()));
     let began = Instant::now();
     let mut tasks = JoinSet::new();
@@ -96,7 +87,7 @@ pub async fn journaled_jobs(
     let began = Instant::now();
     let mut submitting = tokio::spawn(submit_all(Arc::clone(&journal), ids.clone(), Arc::clone(&room), count));
     let mut lives = Lives { journal: Arc::clone(&journal), room, tasks: JoinSet::new(), times: Vec::new() };
-    let claim = ClaimRequest { owner, limit: CLAIM_MAX, known, deadline_default: LEASE, takeover_grace: LEASE };
+    let claim = ClaimRequest { takeover_grace: LEASE, ..ClaimRequest::new(owner, CLAIM_MAX, known) };
     let mut signal = journal.subscribe();
     while lives.times.len() < count {
         let claims = journal.claim(claim.clone(), now()).await?;

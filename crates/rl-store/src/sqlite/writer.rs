@@ -339,8 +339,7 @@ impl Session {
 
     /// Builds the scheduler's index anew from what is stored.
     fn rebuild(&mut self) -> Result<(), StoreError> {
-        self.sched = Sched::rebuild(&mut SqlRows::new(&self.connection))?;
-        Ok(())
+        Ok(self.sched.renew(&mut SqlRows::new(&self.connection))?)
     }
 
     fn checkpoint(&self, mode: &str) {

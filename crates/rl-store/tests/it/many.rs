@@ -104,13 +104,7 @@ async fn restart_with_everything_under_way_is_quick() {
     journal.register(owner, register(), clock.now()).await.unwrap();
     let mut held = 0;
     loop {
-        let request = ClaimRequest {
-            owner,
-            limit: 500,
-            known: registry().known(),
-            deadline_default: Duration::from_secs(3600),
-            takeover_grace: Duration::ZERO,
-        };
+        let request = ClaimRequest::new(owner, 500, registry().known());
         let claims = journal.claim(request, clock.now()).await.unwrap();
         held += claims.jobs.len();
         if claims.jobs.is_empty() {

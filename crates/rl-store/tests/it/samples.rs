@@ -105,5 +105,5 @@ pub(crate) fn start(store: &Store, stack: &str, base_revision: u64, guests: Vec<
 
 /// A claim of a hundred jobs.
 pub(crate) fn claim(owner: OwnerId, known: KnownKinds) -> ClaimRequest {
-    ClaimRequest { owner, limit: 100, known, deadline_default: Duration::from_secs(60), takeover_grace: Duration::ZERO }
+    ClaimRequest { deadline_default: Duration::from_secs(60), ..ClaimRequest::new(owner, 100, known) }
 }

@@ -1,5 +1,6 @@
 //! Jobs.
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use rl_engine::{Envelope, JobId, JobRecord, JobSlot, JobSpec, JobState, JobStatus, OperationId, RowResult, Unwind};
 use rusqlite::{Row, params};
@@ -11,6 +12,9 @@ use super::convert::{from_ms, from_u64, json, ms_opt, named, parsed, parsed_opt,
 const STATUS: &str = "j.state, j.waiting_for, j.failures, j.crashes, j.fence, j.owner, j.not_before, j.holds_locks, \
                       j.unwind, j.cancel, j.traces, j.open_step, j.reason, j.hint, j.started_at, j.deadline_at, j.finished_at";
 const STATUS_LEN: usize = 17;
+/// Columns of a slot, in the order of [`read_slot`], and what they are read from.
+const SLOT: &str = "j.id, j.operation, j.seq, j.priority, s.locks, o.subject, s.site, s.node";
+const SLOT_FROM: &str = "join job_spec s on s.id = j.id join operation o on o.id = j.operation";
 
 pub(super) fn insert(
     rows: &SqlRows<'_>,
@@ -22,7 +26,8 @@ pub(super) fn insert(
     let doing = "storing a job";
     let id = spec.id.to_string();
     rows.execute(
-        "insert into job_spec (id, operation, seq, kind, version, locks, spec) values (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        "insert into job_spec (id, operation, seq, kind, version, locks, spec, site, node)
+         values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
         params![
             id,
             operation.to_string(),
@@ -30,7 +35,9 @@ pub(super) fn insert(
             spec.payload.kind,
             spec.payload.version,
             to_json("job", &spec.locks)?,
-            to_json("job", spec)?
+            to_json("job", spec)?,
+            spec.site,
+            spec.node
         ],
         doing,
     )?;
@@ -144,12 +151,15 @@ fn read_slot(row: &Row<'_>, from: usize) -> rusqlite::Result<JobSlot> {
         seq: row.get(from + 2)?,
         priority: row.get(from + 3)?,
         locks: json(row, from + 4)?,
+        subject: row.get::<_, String>(from + 5)?.into(),
+        site: row.get::<_, Option<String>>(from + 6)?.map(Arc::from),
+        node: row.get::<_, Option<String>>(from + 7)?.map(Arc::from),
     })
 }
 
 pub(super) fn slot(rows: &SqlRows<'_>, id: JobId) -> RowResult<Option<JobSlot>> {
-    let sql = "select j.id, j.operation, j.seq, j.priority, s.locks from job j join job_spec s on s.id = j.id where j.id = ?1";
-    rows.first(sql, [id.to_string()], "reading a job's locks", |row| read_slot(row, 0))
+    let sql = format!("select {SLOT} from job j {SLOT_FROM} where j.id = ?1");
+    rows.first(&sql, [id.to_string()], "reading a job's locks", |row| read_slot(row, 0))
 }
 
 pub(super) fn open_of(rows: &SqlRows<'_>, operation: OperationId) -> RowResult<Vec<JobId>> {
@@ -188,7 +198,7 @@ fn unreadable(row: &Row<'_>) -> rusqlite::Result<JobRecord> {
 
 pub(super) fn unfinished(rows: &SqlRows<'_>) -> RowResult<Vec<(JobSlot, JobStatus)>> {
     let sql = format!(
-        "select {STATUS}, j.id, j.operation, j.seq, j.priority, s.locks from job j join job_spec s on s.id = j.id
+        "select {STATUS}, {SLOT} from job j {SLOT_FROM}
          where j.finished_at is null order by j.operation, j.seq"
     );
     rows.all(&sql, (), "reading unfinished jobs", |row| Ok((read_slot(row, STATUS_LEN)?, read_status(row, 0)?)))

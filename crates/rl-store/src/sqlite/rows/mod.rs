@@ -2,12 +2,13 @@
 mod convert;
 mod job;
 mod operation;
+mod schedule;
 mod step;
 
 use rl_engine::{
     Direction, Event, EventQuery, JobId, JobRecord, JobSlot, JobSpec, JobStatus, JournalError, OperationId,
-    OperationInfo, OperationQuery, OperationRecord, OperationStatus, OwnerId, OwnerRecord, RowResult, Rows, StepRecord,
-    UnixMs,
+    OperationInfo, OperationQuery, OperationRecord, OperationStatus, OwnerId, OwnerRecord, RowResult, Rows, ScheduleName,
+    ScheduleRecord, StepRecord, UnixMs,
 };
 use rusqlite::{Connection, Params, Row};
 
@@ -154,5 +155,29 @@ impl Rows for SqlRows<'_> {
     }
     fn remove_owner(&mut self, id: OwnerId) -> RowResult<()> {
         step::remove_owner(self, id)
+    }
+    fn schedule(&mut self, name: &ScheduleName) -> RowResult<Option<ScheduleRecord>> {
+        schedule::one(self, name)
+    }
+    fn schedules(&mut self) -> RowResult<Vec<ScheduleRecord>> {
+        schedule::all(self)
+    }
+    fn next_schedule(&mut self) -> RowResult<Option<UnixMs>> {
+        schedule::next(self)
+    }
+    fn put_schedule(&mut self, record: &ScheduleRecord) -> RowResult<()> {
+        schedule::put(self, record)
+    }
+    fn remove_schedule(&mut self, name: &ScheduleName) -> RowResult<()> {
+        schedule::remove(self, name)
+    }
+    fn last_event_of(&mut self, operation: OperationId) -> RowResult<Option<u64>> {
+        step::last_event_of(self, operation)
+    }
+    fn meta(&mut self, key: &str) -> RowResult<Option<String>> {
+        schedule::meta(self, key)
+    }
+    fn put_meta(&mut self, key: &str, value: &str) -> RowResult<()> {
+        schedule::put_meta(self, key, value)
     }
 }
