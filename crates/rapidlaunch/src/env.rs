@@ -34,6 +34,16 @@ pub(crate) fn state_dir() -> Option<PathBuf> {
     base.map(|base| base.join("rapidlaunch"))
 }
 
+/// The database's URL; the environment is readable for the user alone, so that it may hold the password.
+pub(crate) fn database() -> Option<String> {
+    text("RAPIDLAUNCH_DATABASE")
+}
+
+/// The file that holds the database's password.
+pub(crate) fn database_password_file() -> Option<PathBuf> {
+    text("RAPIDLAUNCH_DATABASE_PASSWORD_FILE").map(PathBuf::from)
+}
+
 /// The user's name, as the environment gives it.
 pub(crate) fn actor() -> String {
     text(USER).unwrap_or_else(|| "unknown".to_owned())

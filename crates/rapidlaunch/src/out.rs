@@ -49,6 +49,12 @@ impl Out {
         let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
     }
 
+    /// Prints bytes as they are, whatever they are.
+    pub(crate) fn print_bytes(&self, bytes: &[u8]) {
+        let mut stdout = std::io::stdout().lock();
+        let _ = stdout.write_all(bytes).and_then(|()| stdout.flush());
+    }
+
     /// Prints a JSON document with a final newline, straight from the value: a large plan is not built up a second time.
     pub(crate) fn print_json(&self, value: &impl serde::Serialize) {
         let mut stdout = std::io::BufWriter::new(std::io::stdout().lock());

@@ -23,6 +23,10 @@ pub(crate) struct Global {
     /// Directory that holds stacks, operations and leases [default: $XDG_STATE_HOME/rapidlaunch]
     #[arg(long, global = true, env = "RAPIDLAUNCH_DATA", value_name = "DIR", hide_env_values = true)]
     pub(crate) data: Option<PathBuf>,
+    /// PostgreSQL database to use instead of a directory, as postgres://USER@HOST/DATABASE; without the password
+    /// [env: RAPIDLAUNCH_DATABASE]
+    #[arg(long, global = true, value_name = "URL")]
+    pub(crate) database: Option<String>,
     /// How results are printed
     #[arg(long, short = 'o', global = true, value_enum, default_value_t = OutputFormat::Text)]
     pub(crate) output: OutputFormat,
@@ -83,6 +87,9 @@ pub(crate) enum Command {
     Stack(StackCommand),
     /// Carry out what others start, until told to end
     Serve(ServeArgs),
+    /// Check, copy and look into stores
+    #[command(subcommand)]
+    Store(StoreCommand),
     /// Launch the example stacks on two simulated sites
     Demo(DemoArgs),
     /// Run a simulated Proxmox VE site
@@ -216,6 +223,9 @@ pub(crate) struct DestroyArgs {
     /// Do not ask
     #[arg(long, short = 'y')]
     pub(crate) yes: bool,
+    /// Only start it; `rapidlaunch serve` carries it out
+    #[arg(long)]
+    pub(crate) detach: bool,
 }
 
 /// `drift`
@@ -286,6 +296,34 @@ pub(crate) enum StackCommand {
         /// The stack
         #[arg(value_name = "STACK")]
         name: StackName,
+    },
+}
+
+/// `store …`
+#[derive(Debug, Subcommand)]
+pub(crate) enum StoreCommand {
+    /// Copy a store to an empty place, and compare every row
+    Copy {
+        /// Data directory or postgres:// URL to copy; no server may work on it
+        #[arg(value_name = "FROM")]
+        from: String,
+        /// Data directory or postgres:// URL to fill
+        #[arg(value_name = "TO")]
+        to: String,
+    },
+    /// Look for contradictions, and list the rows that cannot be read
+    Check,
+    /// Print one row as it is stored
+    Row {
+        /// The table
+        #[arg(value_name = "TABLE")]
+        table: String,
+        /// The row's key, as `store check` prints it
+        #[arg(value_name = "ROW")]
+        key: String,
+        /// Print the bytes of this column alone
+        #[arg(long, value_name = "NAME")]
+        column: Option<String>,
     },
 }
 

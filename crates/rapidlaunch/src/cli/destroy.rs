@@ -21,7 +21,13 @@ pub(crate) async fn run(global: &Global, args: &DestroyArgs, out: &Out) -> Resul
     let mut results = Vec::new();
     let mut worst = None;
     for name in &subject.stacks {
-        if let Some(id) = data.unfinished(name).await? {
+        let unfinished = data.unfinished(name).await?;
+        if let Some(id) = unfinished.filter(|_| args.detach) {
+            out.say(&format!("Stack {name} has the unfinished operation {id}; nothing else was started."));
+            results.push(serde_json::json!({ "stack": name, "operation": { "id": id.to_string(), "state": "running" } }));
+            continue;
+        }
+        if let Some(id) = unfinished {
             out.say(&format!("Stack {name} has the unfinished operation {id}: cancelling it first."));
             operate::cancel_and_wait(&data, &subject.manifest.sites, id, out).await?;
         }
@@ -34,6 +40,12 @@ pub(crate) async fn run(global: &Global, args: &DestroyArgs, out: &Out) -> Resul
                 return Err(CommandError::input("not destroyed: the answer was no; nothing was touched"));
             }
             let id = operate::start(&data, &planned, "destroy").await?;
+            if args.detach {
+                out.say(&format!("Operation {id} is accepted; `rapidlaunch serve` carries it out."));
+                result["operation"] = serde_json::json!({ "id": id.to_string(), "state": "running" });
+                results.push(result);
+                continue;
+            }
             let ending = operate::run(&data, &planned.sites, id, out).await?;
             worst = said(&ending, id, out);
             result["operation"] =

@@ -15,6 +15,7 @@ mod serve;
 mod sim;
 mod site;
 mod stack;
+mod store;
 pub(crate) mod validate;
 mod verify;
 
@@ -36,6 +37,7 @@ pub(crate) async fn run(cli: Cli, out: &Out) -> Result<(), CommandError> {
         Command::Site(command) => site::run(&global, &command, out).await,
         Command::Guest(command) => guest::run(&global, &command, out).await,
         Command::Stack(command) => stack::run(&global, &command, out).await,
+        Command::Store(command) => store::run(&global, &command, out).await,
         Command::Demo(args) => demo::run(&global, &args, out).await,
         Command::Serve(args) => serve::run(&global, &args, out).await,
         Command::Sim(args) => sim::run(&args, out).await,

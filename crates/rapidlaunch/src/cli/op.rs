@@ -11,7 +11,7 @@ use crate::error::{CommandError, ErrorKind};
 use crate::out::Out;
 use crate::render;
 use crate::render::style::Style;
-use crate::work::data::{Data, dir};
+use crate::work::data::Data;
 use crate::work::operate;
 use crate::work::runner::{self, journal_error};
 
@@ -109,9 +109,8 @@ async fn cancel(global: &Global, op: &OpRef, out: &Out) -> Result<(), CommandErr
     if !Data::is_open(&record) {
         return Err(CommandError::input(format!("operation {id} is {} already", record.status.state.as_str())));
     }
-    if data.is_looking() {
+    if let Some(file) = data.cancel_file(id).filter(|_| data.is_looking()) {
         // Another process runs it; it looks for this file and obeys.
-        let file = dir(global)?.join(format!("cancel-{id}"));
         std::fs::write(&file, b"")
             .map_err(|error| CommandError::failed("the wish to cancel cannot be left").because(error))?;
         out.say(&format!("Asked the process that runs operation {id} to cancel it."));

@@ -10,7 +10,7 @@ use serde_json::json;
 use super::sites::SimulatedSite;
 use crate::cli::args::Global;
 use crate::error::CommandError;
-use crate::work::data;
+use crate::work::place;
 
 /// The example whose site `fra1` and stack `shop` the demo uses.
 const SHOP: &str = include_str!("../../../../examples/shop.yaml");
@@ -27,7 +27,7 @@ pub(super) struct Folder {
 impl Folder {
     /// Opens the folder below the data directory and takes its lock.
     pub(super) fn open(global: &Global, fresh: bool) -> Result<Self, CommandError> {
-        let dir = data::dir(global)?.join("demo");
+        let dir = place::directory(global)?.join("demo");
         let failed = |error: std::io::Error| {
             CommandError::failed(format!("the demo's folder {} cannot be used", dir.display())).because(error)
         };

@@ -1,4 +1,4 @@
-//! The data directory: found, opened, and held by one process at a time.
+//! The store a command works on, opened: a data directory is held by one process at a time, a database is shared.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -6,11 +6,12 @@ use std::sync::Arc;
 use rl_engine::{Journal, OperationId, OperationQuery, OperationRecord, OperationState, SystemClock};
 use rl_model::{Site, SiteName, StackName, TlsTrust, TokenSource};
 use rl_planner::parse::Known;
-use rl_store::{Store, StoreError};
+use rl_store::{Place, Store, StoreError};
 
 use crate::cli::args::Global;
 use crate::env;
 use crate::error::CommandError;
+use crate::work::place;
 use crate::work::runner::journal_error;
 
 /// Operations looked through for one that a person names by the beginning or end of its id.
@@ -18,35 +19,28 @@ const OPERATIONS_SEARCHED_MAX: usize = 1_000;
 
 /// An open data directory.
 pub(crate) struct Data {
-    /// The directory.
-    pub(crate) dir: PathBuf,
+    /// The directory, where it is one.
+    pub(crate) dir: Option<PathBuf>,
     /// The store in it.
     pub(crate) store: Store,
 }
 
 impl Data {
-    /// Opens the data directory for this process alone.
+    /// Opens the store: a data directory for this process alone, a database beside whoever else uses it.
     pub(crate) async fn open(global: &Global) -> Result<Self, CommandError> {
-        Self::open_dir(&dir(global)?).await
+        let place = place::of(global)?;
+        let store = Store::at(&place, Arc::new(SystemClock::new())).await.map_err(store_error)?;
+        Ok(Self { dir: directory(&place), store })
     }
 
-    /// Opens the data directory, or only looks into it while another process holds it.
+    /// Opens the store, or only looks into the data directory while another process holds it.
     pub(crate) async fn look(global: &Global) -> Result<Self, CommandError> {
-        let dir = dir(global)?;
-        match Store::open(&dir, Arc::new(SystemClock::new())).await {
-            Ok(store) => Ok(Self { dir, store }),
-            Err(StoreError::Held { .. }) => {
-                let store = Store::look(&dir, Arc::new(SystemClock::new())).await.map_err(store_error)?;
-                Ok(Self { dir, store })
-            }
-            Err(error) => Err(store_error(error)),
-        }
-    }
-
-    /// Opens a given data directory for this process alone.
-    pub(crate) async fn open_dir(dir: &Path) -> Result<Self, CommandError> {
-        let store = Store::open(dir, Arc::new(SystemClock::new())).await.map_err(store_error)?;
-        Ok(Self { dir: dir.to_owned(), store })
+        let place = place::of(global)?;
+        let opened = match Store::at(&place, Arc::new(SystemClock::new())).await {
+            Err(StoreError::Held { dir, .. }) => Store::look(&dir, Arc::new(SystemClock::new())).await,
+            opened => opened,
+        };
+        Ok(Self { dir: directory(&place), store: opened.map_err(store_error)? })
     }
 
     /// The journal.
@@ -101,9 +95,9 @@ impl Data {
         self.store.is_looking()
     }
 
-    /// Where another process leaves its wish to cancel an operation that this one runs.
-    pub(crate) fn cancel_file(&self, id: OperationId) -> PathBuf {
-        self.dir.join(format!("cancel-{id}"))
+    /// Where another process leaves its wish to cancel an operation that this one runs. A database takes the wish itself.
+    pub(crate) fn cancel_file(&self, id: OperationId) -> Option<PathBuf> {
+        self.dir.as_ref().map(|dir| dir.join(format!("cancel-{id}")))
     }
 
     /// Whether an operation is still to be settled.
@@ -112,13 +106,11 @@ impl Data {
     }
 }
 
-/// The data directory by option, variable or default.
-pub(crate) fn dir(global: &Global) -> Result<PathBuf, CommandError> {
-    let dir = global.data.clone().filter(|dir| !dir.as_os_str().is_empty()).or_else(env::state_dir);
-    dir.ok_or_else(|| {
-        CommandError::input("there is no place for the data directory: neither HOME nor XDG_STATE_HOME is set")
-            .hinted("name one with --data DIR")
-    })
+/// The directory of a place, where it is one.
+fn directory(place: &Place) -> Option<PathBuf> {
+    match place {
+        Place::Directory(dir) => Some(dir.clone()),
+    }
 }
 
 /// A site with absolute paths, so that it can be used from any directory later.

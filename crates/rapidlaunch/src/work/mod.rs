@@ -5,6 +5,7 @@ pub(crate) mod connect;
 pub(crate) mod data;
 pub(crate) mod inputs;
 pub(crate) mod operate;
+pub(crate) mod place;
 pub(crate) mod planning;
 pub(crate) mod registry;
 pub(crate) mod runner;

@@ -38,7 +38,7 @@ pub(crate) struct Run<'a> {
     /// The operation to be settled; others that are unfinished go on beside it.
     pub(crate) operation: OperationId,
     /// Where another process may ask for cancellation.
-    pub(crate) cancel_file: PathBuf,
+    pub(crate) cancel_file: Option<PathBuf>,
     /// Who acts.
     pub(crate) actor: String,
     /// Shows progress.
@@ -144,11 +144,9 @@ async fn settled(run: &Run<'_>) -> Result<Option<OperationRecord>, CommandError>
 
 /// Another process cannot write to the store while this one holds it; it leaves a file with the operation's id instead.
 async fn obey_cancel_request(run: &Run<'_>) -> Result<(), CommandError> {
-    if !run.cancel_file.exists() {
-        return Ok(());
-    }
+    let Some(file) = run.cancel_file.as_ref().filter(|file| file.exists()) else { return Ok(()) };
     run.journal.request_cancel(run.operation, run.actor.clone(), now()).await.map_err(journal_error)?;
-    let _ = std::fs::remove_file(&run.cancel_file);
+    let _ = std::fs::remove_file(file);
     Ok(())
 }
 

@@ -72,7 +72,6 @@ pub(crate) async fn run(server: Server, shutdown: CancellationToken) -> Result<(
 async fn chores(data: Arc<Data>, sites: Arc<LiveSites>, lines: Lines) {
     let look = async {
         loop {
-            tokio::time::sleep(LOOK).await;
             let looked = async {
                 sites.refresh().await?;
                 obey_cancel_requests(&data).await
@@ -81,6 +80,7 @@ async fn chores(data: Arc<Data>, sites: Arc<LiveSites>, lines: Lines) {
                 tracing::warn!(error = error.text(false), "the store cannot be read; looking again");
                 tokio::time::sleep(STORE_PAUSE).await;
             }
+            tokio::time::sleep(LOOK).await;
         }
     };
     tokio::join!(look, follow(&data, lines));
@@ -131,7 +131,7 @@ async fn new_events(journal: &dyn Journal, after: &mut u64) -> Result<Vec<Event>
 
 /// A process that cannot write to the store while this one holds it leaves a file with the operation's id instead.
 async fn obey_cancel_requests(data: &Data) -> Result<(), CommandError> {
-    let Ok(entries) = std::fs::read_dir(&data.dir) else { return Ok(()) };
+    let Some(entries) = data.dir.as_ref().and_then(|dir| std::fs::read_dir(dir).ok()) else { return Ok(()) };
     for entry in entries.flatten() {
         let name = entry.file_name();
         let wish = name.to_str().and_then(|name| name.strip_prefix("cancel-")?.parse::<OperationId>().ok());

@@ -1,0 +1,94 @@
+//! Row 6: the wall clock jumps.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use crate::harness::{Allow, World, farm};
+use crate::launch::each_once;
+use crate::process::{Process, READY};
+use crate::report::{Outcome, row, size};
+use crate::shim::Shim;
+use crate::worker::{Acknowledged, Place, Settings, guests};
+
+const HOUR: i64 = 3_600;
+const TEN_YEARS: i64 = 10 * 365 * 24 * HOUR;
+
+#[test]
+fn row_06_the_wall_clock_jumps() {
+    let how = "a preloaded library moves the wall clock of a worker under load, and of `serve`, by an hour and by ten years, forth and back, while calls fail now and then";
+    row("06", "clock jumps of 1 h and 10 years, both ways", how, || {
+        let world = World::with(|config| {
+            config.time_scale = 10_000.0;
+            config.worker_limit = 64;
+        });
+        let shim = match Shim::build(&world) {
+            Ok(shim) => shim,
+            Err(why) => {
+                world.finish();
+                return Outcome::Skipped(why);
+            }
+        };
+        let jobs = under_load(&world, &shim);
+        launching(&shim, &world);
+        Outcome::Pass(format!("{} jumps, {jobs} jobs: none lost or doubled, no lease ended early, no wait stood still", size(1, 4) * 8 + 4))
+    });
+}
+
+fn jumps() -> Vec<i64> {
+    [HOUR, 0, -HOUR, 0, TEN_YEARS, 0, -TEN_YEARS, 0].repeat(size(1, 4))
+}
+
+/// Jobs are submitted, fail, wait and are run again while the clock jumps.
+fn under_load(world: &World, shim: &Shim) -> usize {
+    let guests = guests(world, 32);
+    let mut settings = Settings::new(world, Place::Dir(world.data.clone()), &guests);
+    settings.rate = 100;
+    settings.jobs = jumps().len() * 40;
+    settings.until_idle = true;
+    world.faults(json!([{ "when": { "method": "PUT", "path": "/nodes/*/lxc/*/config", "probability": 0.1 },
+        "action": { "do": "refuse", "status": 500, "message": "can't lock file - got timeout" } }]));
+    let mut command = settings.command();
+    shim.preload(&mut command);
+    let mut worker = Process::start("worker", command);
+    worker.wait_line("ready", READY);
+    for jump in jumps() {
+        shim.jump(jump);
+        std::thread::sleep(Duration::from_millis(400));
+    }
+    // Waits that were begun in another time must not last longer for it.
+    worker.wait_line("idle", Duration::from_secs(60));
+    worker.wait_end(Duration::from_secs(20));
+    assert_eq!(worker.figures()["leases_lost"], 0, "{:?}", worker.lines().last());
+    let mut heard = Acknowledged::default();
+    heard.hear(&worker);
+    assert_eq!(heard.refused, Vec::<String>::new());
+    heard.check(world, "mark");
+    world.sim.clear_faults();
+    heard.marks.len()
+}
+
+/// A launch through the binary while the clock jumps.
+fn launching(shim: &Shim, world: &World) {
+    shim.jump(0);
+    for guest in world.state()["guests"].as_object().unwrap().keys() {
+        world.delete_guest(guest.parse().unwrap());
+    }
+    std::fs::remove_dir_all(&world.data).unwrap();
+    let id = world.detach(&world.write_farm(&farm(6)));
+    let mut command = world.command(&["serve", "--output", "json"]);
+    shim.preload(&mut command);
+    let mut server = Process::start("serve", command);
+    server.wait_line("\"ready\"", READY);
+    let began = Instant::now();
+    for jump in [HOUR, -HOUR, TEN_YEARS, 0] {
+        shim.jump(jump);
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert_eq!(world.settled(&mut server, &id, Duration::from_secs(30)).as_deref(), Some("done"));
+    assert!(began.elapsed() < Duration::from_secs(30));
+    server.end(Duration::from_secs(20));
+    each_once(world, 6);
+    world.run(&["verify", "farm"]).expect(0);
+    world.finish_with(Allow::default());
+}
