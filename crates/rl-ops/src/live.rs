@@ -4,12 +4,12 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rl_engine::{Envelope, StepCx, StepError, fail_point};
+use rl_engine::{Envelope, PriorAttempt, StepCx, StepError, fail_point};
 use rl_model::{NodeName, Upid, Vmid, VolumeId};
 use rl_pve::{PveError, TaskEnd};
 use serde::{Deserialize, Serialize};
 
-use crate::fault::{BUSY_WAIT, LOST_WAIT, classify, full_text, may_have_happened};
+use crate::fault::{BUSY_WAIT, LOST_WAIT, classify, full_text, look_error, may_have_happened};
 use crate::gate::{Gate, Pass};
 use crate::site::SiteApi;
 
@@ -125,6 +125,33 @@ pub(crate) async fn follow(cx: &StepCx, api: &SiteApi, upid: &Upid, label: &str)
         cx.note(format!("{label}: Proxmox ended the task with {count} warnings; its log is under {upid}")).await?;
     }
     Ok(end)
+}
+
+/// Waits until nothing that an interrupted run of a step has started is under way any more: its task, or, where the answer
+/// with the task's id was lost, any task of these types about the same guest. What a task does shows before it ends (a
+/// container runs before its start has succeeded), so the state of the guest says nothing while one runs.
+pub(crate) async fn follow_earlier(
+    cx: &StepCx,
+    api: &SiteApi,
+    earlier: &PriorAttempt,
+    kinds: &[&str],
+    label: &str,
+) -> Result<Option<TaskEnd>, StepError> {
+    match earlier {
+        PriorAttempt::None => Ok(None),
+        PriorAttempt::Submitted { ext_ref, .. } => match ext_ref.parse::<Upid>() {
+            Ok(upid) => follow(cx, api, &upid, label).await.map(Some),
+            Err(_) => Ok(None),
+        },
+        PriorAttempt::Intent { value, .. } => {
+            let Announced { node, vmid, .. } = value.read()?;
+            while let Some(upid) = api.running_task(&node, vmid, kinds).await.map_err(look_error)? {
+                // It may be a stranger's task: it is watched, but never stopped.
+                watch_only(cx, api, &upid, label).await?;
+            }
+            Ok(None)
+        }
+    }
 }
 
 /// Waits for room at a gate, unless the operation is cancelled meanwhile.

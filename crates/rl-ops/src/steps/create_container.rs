@@ -18,7 +18,7 @@ use super::{GuestReceipt, destroy, leased_vmid};
 use crate::context::Ctx;
 use crate::fault::{BUSY_WAIT, LOCKED_WAIT, classify};
 use crate::identity::{Found, Ours, find, foreign};
-use crate::live::{Announced, NotDone, call, enter, follow, task_error, watch_only};
+use crate::live::{Announced, NotDone, call, enter, follow, follow_earlier, task_error, watch_only};
 use crate::payload::Target;
 use crate::site::SiteApi;
 
@@ -92,9 +92,7 @@ impl Step for CreateContainer {
             return Ok(());
         }
         let api = &cx.context::<Ctx>().site(&self.target.site)?;
-        if let Some(upid) = cx.done_so_far().ext_ref().and_then(|text| text.parse::<Upid>().ok()) {
-            follow(cx, api, &upid, "create").await?;
-        }
+        follow_earlier(cx, api, &cx.done_so_far(), MAKING, "create").await?;
         let vmid = leased_vmid(cx, &self.target).await?;
         if matches!(find(api, &self.target, vmid).await?, Found::Absent) {
             return self.will_not_come(cx, api, vmid);

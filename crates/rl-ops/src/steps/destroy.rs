@@ -8,17 +8,22 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use rl_engine::{OpClass, Receipt, Step, StepCx, StepError};
-use rl_model::{FieldKey, Upid, Vmid};
+use rl_model::{FieldKey, Vmid};
 use rl_pve::api::lxc::ConfigPatch;
 use rl_pve::{CallClass, ErrorKind, TaskEnd};
 
-use super::{create_container, leased_vmid, nothing, shut_down};
+use super::{create_container, leased_vmid, nothing, shut_down, start};
 use crate::context::Ctx;
 use crate::fault::{BUSY_WAIT, LOCKED_WAIT, look_error};
 use crate::identity::{Found, Ours, find, foreign};
-use crate::live::{Announced, NotDone, call, follow, run_task, task_error, watch_only};
+use crate::live::{Announced, NotDone, call, follow_earlier, run_task, task_error, watch_only};
 use crate::payload::Target;
 use crate::site::SiteApi;
+
+/// Tasks that destroy a container.
+const DESTROYING: &[&str] = &["vzdestroy"];
+/// Tasks of all calls by which a container is removed while undoing.
+const REMOVING: &[&str] = &["vzshutdown", "vzstop", "vzdestroy"];
 
 /// See the module.
 pub struct Destroy {
@@ -38,9 +43,7 @@ impl Step for Destroy {
 
     async fn ensure(&self, cx: &StepCx) -> Result<Receipt, StepError> {
         let api = &cx.context::<Ctx>().site(&self.target.site)?;
-        if let Some(upid) = cx.prior().ext_ref().and_then(|text| text.parse::<Upid>().ok()) {
-            follow(cx, api, &upid, "destroy").await?;
-        }
+        follow_earlier(cx, api, cx.prior(), DESTROYING, "destroy").await?;
         let vmid = leased_vmid(cx, &self.target).await?;
         destroy(cx, api, &self.target, vmid).await?;
         Ok(nothing())
@@ -93,6 +96,7 @@ async fn stop_first(cx: &StepCx, api: &SiteApi, target: &Target, ours: &Ours, la
 
 /// Removes a guest of ours, running or not; one that is not there, or not ours, is left alone. For undoing.
 pub(crate) async fn remove_ours(cx: &StepCx, api: &SiteApi, target: &Target, vmid: Vmid) -> Result<(), StepError> {
+    follow_earlier(cx, api, cx.prior(), REMOVING, "remove").await?;
     let ours = match find(api, target, vmid).await? {
         Found::Ours(ours) => ours,
         // It may be ours, half made. Its task has been followed or was never ours; wait until the stamp shows.
@@ -105,7 +109,7 @@ pub(crate) async fn remove_ours(cx: &StepCx, api: &SiteApi, target: &Target, vmi
         Found::Absent | Found::Foreign { .. } => return Ok(()),
     };
     // A start that is under way would make the destroy fail later.
-    if let Some(upid) = api.running_task(&ours.node, vmid, &["vzstart"]).await.map_err(look_error)? {
+    if let Some(upid) = api.running_task(&ours.node, vmid, start::STARTING).await.map_err(look_error)? {
         watch_only(cx, api, &upid, "start").await?;
     }
     shut_down::stop_ours(cx, api, target, vmid).await?;

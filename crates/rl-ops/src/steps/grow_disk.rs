@@ -2,15 +2,18 @@
 
 use async_trait::async_trait;
 use rl_engine::{OpClass, Receipt, Step, StepCx, StepError};
-use rl_model::{DiskSize, FieldKey, Upid};
+use rl_model::{DiskSize, FieldKey};
 use rl_pve::CallClass;
 
 use super::{GuestReceipt, leased_vmid};
 use crate::context::Ctx;
 use crate::fault::BUSY_WAIT;
 use crate::identity::{Ours, must_find};
-use crate::live::{Announced, follow, run_task, task_error};
+use crate::live::{Announced, follow_earlier, run_task, task_error};
 use crate::payload::Target;
+
+/// Tasks that grow a disk.
+const GROWING: &[&str] = &["resize"];
 
 /// See the module.
 pub struct GrowDisk {
@@ -46,9 +49,7 @@ impl Step for GrowDisk {
 
     async fn ensure(&self, cx: &StepCx) -> Result<Receipt, StepError> {
         let api = &cx.context::<Ctx>().site(&self.target.site)?;
-        if let Some(upid) = cx.prior().ext_ref().and_then(|text| text.parse::<Upid>().ok()) {
-            follow(cx, api, &upid, &self.name).await?;
-        }
+        follow_earlier(cx, api, cx.prior(), GROWING, &self.name).await?;
         let vmid = leased_vmid(cx, &self.target).await?;
         let ours = must_find(api, &self.target, vmid).await?;
         let receipt = |changed| GuestReceipt { node: ours.node.clone(), vmid, changed }.envelope();

@@ -3,15 +3,18 @@
 
 use async_trait::async_trait;
 use rl_engine::{OpClass, PriorAttempt, Receipt, Step, StepCx, StepError};
-use rl_model::{GuestStatus, NodeName, Upid};
+use rl_model::{GuestStatus, NodeName};
 use rl_pve::CallClass;
 
 use super::{GuestReceipt, leased_vmid};
 use crate::context::Ctx;
 use crate::fault::{BUSY_WAIT, look_error};
 use crate::identity::must_find;
-use crate::live::{Announced, follow, run_task, task_error};
+use crate::live::{Announced, follow_earlier, run_task, task_error};
 use crate::payload::Target;
+
+/// Tasks that move a container.
+const MOVING: &[&str] = &["vzmigrate"];
 
 /// See the module.
 pub struct MoveNode {
@@ -32,27 +35,23 @@ impl Step for MoveNode {
     }
 
     async fn ensure(&self, cx: &StepCx) -> Result<Receipt, StepError> {
-        self.move_to(cx, &self.to, cx.prior().ext_ref()).await
+        self.move_to(cx, &self.to).await
     }
 
     async fn undo(&self, cx: &StepCx) -> Result<(), StepError> {
         if matches!(cx.done_so_far(), PriorAttempt::None) {
             return Ok(());
         }
-        if let Some(upid) = cx.done_so_far().ext_ref().and_then(|text| text.parse::<Upid>().ok()) {
-            let api = cx.context::<Ctx>().site(&self.target.site)?;
-            follow(cx, &api, &upid, "move").await?;
-        }
-        self.move_to(cx, &self.target.node, cx.prior().ext_ref()).await.map(drop)
+        let api = cx.context::<Ctx>().site(&self.target.site)?;
+        follow_earlier(cx, &api, &cx.done_so_far(), MOVING, "move").await?;
+        self.move_to(cx, &self.target.node).await.map(drop)
     }
 }
 
 impl MoveNode {
-    async fn move_to(&self, cx: &StepCx, to: &NodeName, prior: Option<&str>) -> Result<Receipt, StepError> {
+    async fn move_to(&self, cx: &StepCx, to: &NodeName) -> Result<Receipt, StepError> {
         let api = &cx.context::<Ctx>().site(&self.target.site)?;
-        if let Some(upid) = prior.and_then(|text| text.parse::<Upid>().ok()) {
-            follow(cx, api, &upid, "move").await?;
-        }
+        follow_earlier(cx, api, cx.prior(), MOVING, "move").await?;
         let vmid = leased_vmid(cx, &self.target).await?;
         let ours = must_find(api, &self.target, vmid).await?;
         let receipt = |changed| GuestReceipt { node: to.clone(), vmid, changed }.envelope();

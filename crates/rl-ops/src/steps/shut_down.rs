@@ -4,19 +4,22 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use rl_engine::{OpClass, Receipt, Step, StepCx, StepError};
-use rl_model::{GuestStatus, Upid, Vmid};
+use rl_model::{GuestStatus, Vmid};
 use rl_pve::{CallClass, ErrorKind, TaskEnd};
 
 use super::{GuestReceipt, leased_vmid, nothing};
 use crate::context::Ctx;
 use crate::fault::{BUSY_WAIT, classify, look_error};
 use crate::identity::{Found, Ours, find, foreign, gone};
-use crate::live::{Announced, NotDone, follow, run_task, task_error};
+use crate::live::{Announced, NotDone, follow_earlier, run_task, task_error};
 use crate::payload::Target;
 use crate::site::SiteApi;
 
 /// How long a container may take to shut down before Proxmox stops it.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(60);
+
+/// Tasks that end a container's run.
+pub(crate) const STOPPING: &[&str] = &["vzshutdown", "vzstop"];
 
 /// See the module.
 pub struct ShutDown {
@@ -38,9 +41,7 @@ impl Step for ShutDown {
 
     async fn ensure(&self, cx: &StepCx) -> Result<Receipt, StepError> {
         let api = &cx.context::<Ctx>().site(&self.target.site)?;
-        if let Some(upid) = cx.prior().ext_ref().and_then(|text| text.parse::<Upid>().ok()) {
-            follow(cx, api, &upid, "shutdown").await?;
-        }
+        follow_earlier(cx, api, cx.prior(), STOPPING, "shutdown").await?;
         let vmid = leased_vmid(cx, &self.target).await?;
         match find(api, &self.target, vmid).await? {
             Found::Ours(ours) => shut_down(cx, api, &self.target, &ours).await?.envelope(),

@@ -2,7 +2,6 @@
 
 use async_trait::async_trait;
 use rl_engine::{OpClass, PriorAttempt, Receipt, Step, StepCx, StepError};
-use rl_model::Upid;
 use rl_pve::CallClass;
 use rl_pve::api::lxc::SnapshotName;
 
@@ -10,7 +9,7 @@ use super::{leased_vmid, nothing};
 use crate::context::Ctx;
 use crate::fault::{BUSY_WAIT, look_error};
 use crate::identity::must_find;
-use crate::live::{Announced, follow, run_task, task_error};
+use crate::live::{Announced, follow_earlier, run_task, task_error};
 use crate::payload::Target;
 
 /// What is done with the snapshot.
@@ -23,6 +22,9 @@ pub enum SnapshotAct {
     /// Return to it.
     Rollback,
 }
+
+/// Tasks about snapshots.
+const SNAPSHOTTING: &[&str] = &["vzsnapshot", "vzdelsnapshot", "vzrollback"];
 
 /// See the module.
 pub struct Snapshot {
@@ -55,12 +57,11 @@ impl Step for Snapshot {
 
     async fn ensure(&self, cx: &StepCx) -> Result<Receipt, StepError> {
         let api = &cx.context::<Ctx>().site(&self.target.site)?;
-        if let Some(upid) = cx.prior().ext_ref().and_then(|text| text.parse::<Upid>().ok()) {
-            let end = follow(cx, api, &upid, self.name()).await?;
-            if self.act == SnapshotAct::Rollback {
-                task_error(&end, self.name())?;
-                return Ok(nothing());
-            }
+        if let Some(end) = follow_earlier(cx, api, cx.prior(), SNAPSHOTTING, self.name()).await?
+            && self.act == SnapshotAct::Rollback
+        {
+            task_error(&end, self.name())?;
+            return Ok(nothing());
         }
         let vmid = leased_vmid(cx, &self.target).await?;
         let node = must_find(api, &self.target, vmid).await?.node;

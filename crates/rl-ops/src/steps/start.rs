@@ -5,16 +5,20 @@
 
 use async_trait::async_trait;
 use rl_engine::{OpClass, PriorAttempt, Receipt, Step, StepCx, StepError};
-use rl_model::{GuestStatus, NodeName, Upid, Vmid};
+use rl_model::{GuestStatus, NodeName, Vmid};
 use rl_pve::{CallClass, ErrorKind, TaskEnd};
 
+use super::shut_down::STOPPING;
 use super::{GuestReceipt, create_container, leased_vmid};
 use crate::context::Ctx;
 use crate::fault::{BUSY_WAIT, classify, look_error};
 use crate::identity::must_find;
-use crate::live::{Announced, NotDone, enter, follow, run_task, task_error};
+use crate::live::{Announced, NotDone, enter, follow, follow_earlier, run_task, task_error};
 use crate::payload::Target;
 use crate::site::SiteApi;
+
+/// Tasks that start a container.
+pub(crate) const STARTING: &[&str] = &["vzstart"];
 
 /// See the module.
 pub struct Start {
@@ -36,9 +40,7 @@ impl Step for Start {
 
     async fn ensure(&self, cx: &StepCx) -> Result<Receipt, StepError> {
         let api = &cx.context::<Ctx>().site(&self.target.site)?;
-        if let Some(upid) = cx.prior().ext_ref().and_then(|text| text.parse::<Upid>().ok()) {
-            follow(cx, api, &upid, "start").await?;
-        }
+        follow_earlier(cx, api, cx.prior(), STARTING, "start").await?;
         let made: Option<GuestReceipt> = cx.receipt(create_container::NAME)?;
         let (node, vmid) = match made {
             Some(made) => (made.node, made.vmid),
@@ -59,6 +61,8 @@ impl Step for Start {
             return Ok(());
         }
         let api = &cx.context::<Ctx>().site(&self.target.site)?;
+        follow_earlier(cx, api, &cx.done_so_far(), STARTING, "start").await?;
+        follow_earlier(cx, api, cx.prior(), STOPPING, "stop").await?;
         let vmid = leased_vmid(cx, &self.target).await?;
         super::shut_down::stop_ours(cx, api, &self.target, vmid).await
     }
@@ -78,7 +82,7 @@ impl Start {
         if runs {
             return Ok(true);
         }
-        match api.running_task(node, vmid, &["vzstart"]).await.map_err(look_error)? {
+        match api.running_task(node, vmid, STARTING).await.map_err(look_error)? {
             Some(upid) => {
                 follow(cx, api, &upid, "start").await?;
                 self.runs(api, node, vmid).await

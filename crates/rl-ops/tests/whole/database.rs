@@ -6,9 +6,9 @@ use std::time::Duration;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use rl_engine::{
-    JobId, JobRecord, Journal, JournalError, MemoryJournal, OperationId, OperationRecord, StepRecord, UnixMs,
+    Clock, JobId, JobRecord, Journal, JournalError, MemoryJournal, OperationId, OperationRecord, SimClock, StepRecord,
+    UnixMs,
 };
-use tokio::time::Instant;
 
 use crate::broken::Broken;
 use crate::rules::START_MS;
@@ -19,10 +19,9 @@ pub(crate) type Replay = Box<dyn Fn(MemoryJournal) -> BoxFuture<'static, ()> + S
 /// See the module.
 pub(crate) struct Database {
     journal: Mutex<MemoryJournal>,
-    /// Several servers share it, so that its own clock counts; else the clock of the one server does.
-    pub(crate) shared: bool,
+    shared: bool,
     pub(crate) broken: Broken,
-    origin: Instant,
+    clock: SimClock,
     down: Mutex<bool>,
     /// All writes; kept only where the last of them are to be lost.
     log: Mutex<Vec<Replay>>,
@@ -30,18 +29,20 @@ pub(crate) struct Database {
 
 impl Database {
     pub(crate) fn new(shared: bool, broken: Broken) -> Arc<Self> {
+        let clock = SimClock::auto(UnixMs(START_MS));
         Arc::new(Self {
-            journal: Mutex::new(Self::empty(shared)),
+            journal: Mutex::new(Self::empty(shared, &clock)),
             shared,
             broken,
-            origin: Instant::now(),
+            clock,
             down: Mutex::default(),
             log: Mutex::default(),
         })
     }
 
-    fn empty(shared: bool) -> MemoryJournal {
-        if shared { MemoryJournal::shared() } else { MemoryJournal::new() }
+    /// A database that several servers share has a clock of its own; one that belongs to a single server has none.
+    fn empty(shared: bool, clock: &SimClock) -> MemoryJournal {
+        if shared { MemoryJournal::shared_with_clock(Arc::new(clock.clone())) } else { MemoryJournal::new() }
     }
 
     pub(crate) fn journal(&self) -> MemoryJournal {
@@ -50,12 +51,12 @@ impl Database {
 
     /// The true time.
     pub(crate) fn now(&self) -> UnixMs {
-        UnixMs(START_MS) + self.origin.elapsed()
+        self.clock.now()
     }
 
     /// Time since the beginning.
     pub(crate) fn elapsed(&self) -> Duration {
-        self.origin.elapsed()
+        self.clock.steady()
     }
 
     /// It refuses every write from now on, or takes them again.
@@ -64,7 +65,7 @@ impl Database {
     }
 
     pub(crate) fn refusal(&self) -> Option<JournalError> {
-        let refuse = || JournalError::Store { doing: "reaching the database", source: "it is down".into() };
+        let refuse = || JournalError::Unavailable { doing: "writing", source: "it is down".into() };
         self.down.lock().unwrap().then(refuse)
     }
 
@@ -79,7 +80,7 @@ impl Database {
         let mut log = self.log.lock().unwrap();
         let kept = log.len().saturating_sub(count);
         log.truncate(kept);
-        let journal = Self::empty(self.shared);
+        let journal = Self::empty(self.shared, &self.clock);
         for write in log.iter() {
             write(journal.clone()).now_or_never().unwrap();
         }

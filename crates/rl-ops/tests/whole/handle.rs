@@ -30,20 +30,6 @@ pub(crate) struct Handle {
     rng: Mutex<SmallRng>,
 }
 
-/// How far the clocks of a server and of the database are apart.
-#[derive(Clone, Copy)]
-struct Apart(i64);
-
-impl Apart {
-    fn to_database(self, at: UnixMs) -> UnixMs {
-        UnixMs(at.0.saturating_add_signed(self.0))
-    }
-
-    fn to_server(self, at: UnixMs) -> UnixMs {
-        UnixMs(at.0.saturating_add_signed(-self.0))
-    }
-}
-
 impl Handle {
     pub(crate) fn new(
         database: &Arc<Database>,
@@ -59,12 +45,6 @@ impl Handle {
             server,
             rng: Mutex::new(SmallRng::seed_from_u64(seed)),
         })
-    }
-
-    /// A shared database goes by its own clock; one that belongs to a single server has no other than the server's.
-    fn apart(&self, now: UnixMs) -> Apart {
-        let skew = i128::from(self.database.now().0) - i128::from(now.0);
-        Apart(if self.database.shared { i64::try_from(skew).unwrap() } else { 0 })
     }
 
     /// The way to the database and back takes a moment.
@@ -147,17 +127,9 @@ impl Handle {
     }
 }
 
-fn later(finish: &Finish, apart: Apart) -> Finish {
-    match finish.clone() {
-        Finish::Retry { not_before, reason } => Finish::Retry { not_before: apart.to_database(not_before), reason },
-        other => other,
-    }
-}
-
 #[async_trait]
 impl Journal for Handle {
     async fn submit(&self, spec: OperationSpec, now: UnixMs) -> Result<Submitted, JournalError> {
-        let now = self.apart(now).to_database(now);
         let write: Write<_> = Box::new(move |journal, _| {
             let spec = spec.clone();
             async move { journal.submit(spec, now).await }.boxed()
@@ -167,9 +139,6 @@ impl Journal for Handle {
 
     async fn register(&self, owner: OwnerId, request: RegisterRequest, now: UnixMs) -> Result<Recovered, JournalError> {
         let sent = self.database.elapsed();
-        let apart = self.apart(now);
-        let lease_until = apart.to_database(request.lease_until);
-        let (request, now) = (RegisterRequest { lease_until, ..request }, apart.to_database(now));
         let write: Write<_> = Box::new(move |journal, _| {
             let request = request.clone();
             async move { journal.register(owner, request, now).await }.boxed()
@@ -182,37 +151,22 @@ impl Journal for Handle {
     }
 
     async fn unregister(&self, owner: OwnerId, now: UnixMs) -> Result<(), JournalError> {
-        let now = self.apart(now).to_database(now);
         let write: Write<_> = Box::new(move |journal, _| async move { journal.unregister(owner, now).await }.boxed());
         self.write("unregister", None, write, |_, _| {}).await
     }
 
     async fn claim(&self, request: ClaimRequest, now: UnixMs) -> Result<Claims, JournalError> {
-        let apart = self.apart(now);
-        let now = apart.to_database(now);
         let owner = request.owner;
         let write: Write<_> = Box::new(move |journal, _| {
             let request = request.clone();
             async move { journal.claim(request, now).await }.boxed()
         });
         let claimed = self.write("claim", None, write, Rules::claimed).await;
-        let mut claims = claimed.inspect_err(|error| self.gone(owner, error))?;
-        claims.next_due = claims.next_due.map(|due| apart.to_server(due));
-        for claimed in &mut claims.jobs {
-            let status = &mut claimed.job.status;
-            status.deadline_at = status.deadline_at.map(|at| apart.to_server(at));
-            status.not_before = status.not_before.map(|at| apart.to_server(at));
-            for step in &mut claimed.steps {
-                step.at = apart.to_server(step.at);
-            }
-        }
-        Ok(claims)
+        claimed.inspect_err(|error| self.gone(owner, error))
     }
 
     async fn heartbeat(&self, owner: OwnerId, lease_until: UnixMs, now: UnixMs) -> Result<Beat, JournalError> {
         let sent = self.database.elapsed();
-        let apart = self.apart(now);
-        let (lease_until, now) = (apart.to_database(lease_until), apart.to_database(now));
         let write: Write<_> =
             Box::new(move |journal, _| async move { journal.heartbeat(owner, lease_until, now).await }.boxed());
         let result = self.write("heartbeat", None, write, |_, _| {}).await;
@@ -233,7 +187,6 @@ impl Journal for Handle {
         if self.skips_intents() {
             return Ok(Self::unwritten(holder, step, Some(value), StepState::Intent, now));
         }
-        let now = self.apart(now).to_database(now);
         let write: Write<_> = Box::new(move |journal, holder| {
             let (step, value) = (step.clone(), value.clone());
             async move { journal.intent(holder.unwrap(), step, value, now).await }.boxed()
@@ -251,7 +204,6 @@ impl Journal for Handle {
         if self.skips_intents() {
             return Ok(Self::unwritten(holder, step, None, StepState::Submitted, now));
         }
-        let now = self.apart(now).to_database(now);
         let write: Write<_> = Box::new(move |journal, holder| {
             let (step, ext_ref) = (step.clone(), ext_ref.clone());
             async move { journal.submitted(holder.unwrap(), step, ext_ref, now).await }.boxed()
@@ -263,7 +215,6 @@ impl Journal for Handle {
         if self.skips_intents() {
             return Ok(Self::unwritten(holder, step, None, StepState::Withdrawn, now));
         }
-        let now = self.apart(now).to_database(now);
         let write: Write<_> = Box::new(move |journal, holder| {
             let step = step.clone();
             async move { journal.withdraw(holder.unwrap(), step, now).await }.boxed()
@@ -279,9 +230,6 @@ impl Journal for Handle {
         finish: Option<Finish>,
         now: UnixMs,
     ) -> Result<StepRecord, JournalError> {
-        let apart = self.apart(now);
-        let now = apart.to_database(now);
-        let finish = finish.map(|finish| later(&finish, apart));
         let lets_go = finish.is_some();
         let write: Write<_> = Box::new(move |journal, holder| {
             let (step, receipt, finish) = (step.clone(), receipt.clone(), finish.clone());
@@ -296,7 +244,6 @@ impl Journal for Handle {
     }
 
     async fn turn(&self, holder: Holder, why: Unwind, reason: String, now: UnixMs) -> Result<(), JournalError> {
-        let now = self.apart(now).to_database(now);
         let write: Write<_> = Box::new(move |journal, holder| {
             let reason = reason.clone();
             async move { journal.turn(holder.unwrap(), why, reason, now).await }.boxed()
@@ -305,8 +252,6 @@ impl Journal for Handle {
     }
 
     async fn finish(&self, holder: Holder, finish: Finish, now: UnixMs) -> Result<(), JournalError> {
-        let apart = self.apart(now);
-        let (now, finish) = (apart.to_database(now), later(&finish, apart));
         let write: Write<_> = Box::new(move |journal, holder| {
             let finish = finish.clone();
             async move { journal.finish(holder.unwrap(), finish, now).await }.boxed()
@@ -315,7 +260,6 @@ impl Journal for Handle {
     }
 
     async fn note(&self, holder: Holder, step: Option<String>, text: String, now: UnixMs) -> Result<(), JournalError> {
-        let now = self.apart(now).to_database(now);
         let write: Write<_> = Box::new(move |journal, holder| {
             let (step, text) = (step.clone(), text.clone());
             async move { journal.note(holder.unwrap(), step, text, now).await }.boxed()
@@ -323,8 +267,15 @@ impl Journal for Handle {
         self.write("note", Some(holder), write, |_, _| {}).await
     }
 
+    async fn notice(&self, holder: Holder, notice: Notice, now: UnixMs) -> Result<(), JournalError> {
+        let write: Write<_> = Box::new(move |journal, holder| {
+            let notice = notice.clone();
+            async move { journal.notice(holder.unwrap(), notice, now).await }.boxed()
+        });
+        self.write("notice", Some(holder), write, |_, _| {}).await
+    }
+
     async fn request_cancel(&self, operation: OperationId, by: String, now: UnixMs) -> Result<(), JournalError> {
-        let now = self.apart(now).to_database(now);
         let write: Write<_> = Box::new(move |journal, _| {
             let by = by.clone();
             async move { journal.request_cancel(operation, by, now).await }.boxed()
@@ -333,7 +284,6 @@ impl Journal for Handle {
     }
 
     async fn retry(&self, operation: OperationId, by: String, now: UnixMs) -> Result<usize, JournalError> {
-        let now = self.apart(now).to_database(now);
         let write: Write<_> = Box::new(move |journal, _| {
             let by = by.clone();
             async move { journal.retry(operation, by, now).await }.boxed()
@@ -370,8 +320,29 @@ impl Journal for Handle {
         self.database.journal().unfinished(subject).await
     }
 
-    async fn prune(&self, before: UnixMs, limit: usize) -> Result<usize, JournalError> {
-        self.database.journal().prune(before, limit).await
+    async fn prune(&self, before: UnixMs, limit: usize, now: UnixMs) -> Result<usize, JournalError> {
+        self.database.journal().prune(before, limit, now).await
+    }
+
+    async fn put_schedule(&self, spec: ScheduleSpec, now: UnixMs) -> Result<Option<UnixMs>, JournalError> {
+        self.database.journal().put_schedule(spec, now).await
+    }
+
+    async fn remove_schedule(&self, name: ScheduleName) -> Result<(), JournalError> {
+        self.database.journal().remove_schedule(name).await
+    }
+
+    async fn pause_schedule(&self, name: ScheduleName, paused: bool, now: UnixMs) -> Result<(), JournalError> {
+        self.database.journal().pause_schedule(name, paused, now).await
+    }
+
+    async fn schedules(&self) -> Result<Vec<ScheduleRecord>, JournalError> {
+        self.database.journal().schedules().await
+    }
+
+    async fn fire_schedules(&self, ids: Ids, now: UnixMs) -> Result<Fired, JournalError> {
+        self.life.point().await;
+        self.database.journal().fire_schedules(ids, now).await
     }
 
     fn subscribe(&self) -> watch::Receiver<Signal> {

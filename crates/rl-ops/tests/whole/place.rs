@@ -25,7 +25,6 @@ where
 
 /// See the module.
 pub(crate) struct Place {
-    pub(crate) number: usize,
     pub(crate) sim: MemorySim,
     pub(crate) site: Site,
 }
@@ -41,7 +40,7 @@ impl Place {
         let site = declared(number, &sim);
         let (rules, name) = (Arc::clone(rules), site.name.clone());
         sim.on_effect(move |effect| rules.effect(&name, effect));
-        Arc::new(Self { number, sim, site })
+        Arc::new(Self { sim, site })
     }
 
     /// Which node an endpoint names.

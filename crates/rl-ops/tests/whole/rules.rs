@@ -72,7 +72,6 @@ struct Trace {
 /// What an accepted job is about.
 #[derive(Debug, Clone)]
 pub(crate) struct Known {
-    pub(crate) operation: OperationId,
     pub(crate) guest: GuestId,
     pub(crate) site: SiteName,
     pub(crate) finished: bool,
@@ -143,7 +142,7 @@ impl Rules {
         let mut state = self.state();
         state.accepted.insert(id, u32::try_from(jobs.len()).unwrap());
         for (job, guest, site) in jobs {
-            state.jobs.insert(job, Known { operation: id, guest, site, finished: false, creates: 0 });
+            state.jobs.insert(job, Known { guest, site, finished: false, creates: 0 });
         }
     }
 
