@@ -32,8 +32,8 @@ pub use faults::{Action, Fault, FaultState, Loss, When};
 pub use ledger::{Effect, Ledger};
 pub use memory::{MemorySim, RunningTask};
 pub use seed::{
-    SeedAcl, SeedBridge, SeedError, SeedGroup, SeedGuest, SeedKind, SeedNode, SeedPool, SeedRole, SeedState,
-    SeedStorage, SeedToken, SeedUser, SizedNode,
+    SeedAcl, SeedBridge, SeedError, SeedFirewall, SeedGroup, SeedGuest, SeedKind, SeedNode, SeedPool, SeedRole,
+    SeedState, SeedStorage, SeedToken, SeedUser, SizedNode,
 };
 pub use sim::{Sim, SimConfig, SimError};
 pub use site::RecordedAnswer;

@@ -7,7 +7,7 @@ use crate::api::format;
 use crate::api::schema::{Kind, Param, Schema};
 
 const UNKNOWN: &str = "property is not defined in schema and the schema does not allow additional properties";
-const MISSING: &str = "property is missing and it is not optional";
+pub(crate) const MISSING: &str = "property is missing and it is not optional";
 
 /// Checks all parameters; lists given as arrays become text. Errors come per parameter.
 pub(crate) fn check_args(schema: &Schema, args: &mut Args) -> Result<(), BTreeMap<String, String>> {

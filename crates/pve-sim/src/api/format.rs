@@ -3,6 +3,7 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use crate::api::propstr;
+use crate::world::firewall;
 
 const CONTENT_TYPES: &[&str] = &["images", "rootdir", "vztmpl", "iso", "backup", "snippets", "import", "none"];
 
@@ -24,6 +25,7 @@ pub(crate) fn check(format: &str, value: &str, path: &str) -> Result<(), String>
     check_id(format, value)
         .or_else(|| check_network(format, value))
         .or_else(|| check_other(format, value))
+        .or_else(|| firewall::check_format(format, value))
         .unwrap_or(Ok(()))
 }
 
@@ -179,7 +181,8 @@ fn is_tag(value: &str) -> bool {
         && value.chars().all(|c| c.is_ascii_alphanumeric() || "_-+.".contains(c))
 }
 
-fn is_iface(value: &str) -> bool {
+/// Letters, digits and `_.:-`, a letter first.
+pub(crate) fn is_iface(value: &str) -> bool {
     value.len() > 1
         && value.starts_with(|c: char| c.is_ascii_alphabetic())
         && value.chars().all(|c| c.is_ascii_alphanumeric() || "_.:-".contains(c))

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use crate::api::call::Arg;
-use crate::api::check::check_object;
+use crate::api::check::{MISSING, check_object};
 use crate::api::error::ApiError;
 use crate::api::schema::{Kind, Schema};
 
@@ -19,6 +19,7 @@ const TABLES: &[(&str, &str)] = &[
     ),
     ("ha", "shutdown_policy:s{freeze|failover|conditional|migrate}"),
     ("migration", "network?:s@CIDR type:s^{secure|insecure}"),
+    ("log_ratelimit", r"burst?:i[0..] enable:b^ rate?:s~[1-9][0-9]*\/(second|minute|hour|day)"),
     ("replication", "network?:s@CIDR type:s^{secure|insecure}"),
     ("next-id", "lower?:i upper?:i"),
     (
@@ -91,7 +92,9 @@ impl PropError {
         match self {
             Self::Syntax(why) => format!("{why}\n"),
             Self::Keys(errors) => {
-                let lines: String = errors.iter().map(|(key, why)| format!("{key}: {why}\n")).collect();
+                // Perl's order is random; wrong values stand before missing keys here.
+                let (missing, wrong): (Vec<_>, Vec<_>) = errors.iter().partition(|(_, why)| *why == MISSING);
+                let lines: String = wrong.iter().chain(&missing).map(|(key, why)| format!("{key}: {why}\n")).collect();
                 format!("format error\n{lines}")
             }
         }

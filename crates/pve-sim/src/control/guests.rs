@@ -146,5 +146,6 @@ pub(crate) fn state(site: &Arc<Site>) -> Value {
         "volumes": volumes,
         "pools": world.pools.keys().collect::<Vec<_>>(),
         "quorum": !world.quorum_lost,
+        "firewall": world.firewall.state(site.now()),
     })
 }

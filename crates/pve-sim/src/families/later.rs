@@ -15,22 +15,7 @@ const ZONE: &str = "advertise-subnets?:b bridge?:s bridge-disable-mac-learning?:
     vxlan-port?:i[1..65536] zone:s@pve-sdn-zone-id";
 
 pub(super) fn endpoints() -> Vec<Endpoint> {
-    let change = "/vms/{vmid} VM.Config.Network";
     vec![
-        post(
-            "/nodes/{node}/lxc/{vmid}/firewall/aliases",
-            change,
-            &[r"node vmid cidr:s@IPorCIDR comment?:s name:s<64>2~[A-Za-z][A-Za-z0-9\-\_]+"],
-            not_simulated,
-        )
-        .local(),
-        post(
-            "/nodes/{node}/lxc/{vmid}/firewall/ipset",
-            change,
-            &[r"node vmid comment?:s digest?:s<64 name:s<64>2~[A-Za-z][A-Za-z0-9\-\_]+ rename?:s<64>2~[A-Za-z][A-Za-z0-9\-\_]+"],
-            not_simulated,
-        )
-        .local(),
         post("/cluster/sdn/zones", "/sdn/zones SDN.Allocate", &[ZONE], not_simulated),
         get("/cluster/sdn/zones", "all", &["pending?:b running?:b type?:s{evpn|faucet|qinq|simple|vlan|vxlan}"], empty)
             .returns("array"),
@@ -44,5 +29,5 @@ fn empty(_call: &Call) -> ReplyResult {
 }
 
 fn not_simulated(_call: &Call) -> ReplyResult {
-    Err(ApiError::status(501, "this simulator does not change firewall sets and SDN objects"))
+    Err(ApiError::status(501, "this simulator does not change SDN objects"))
 }

@@ -67,7 +67,7 @@ fn list(call: &Call) -> ReplyResult {
 
 fn root(call: &Call) -> ReplyResult {
     call.site.world().guest(GuestKind::Qemu, call.node(), call.vmid())?;
-    Ok(index("subdir", &["config", "status"]).into())
+    Ok(index("subdir", &["config", "firewall", "status"]).into())
 }
 
 fn config(call: &Call) -> ReplyResult {

@@ -29,6 +29,7 @@ impl SeedState {
         for seed in &self.guests {
             self.add_guest(&mut world, seed, now)?;
         }
+        self.add_firewall(&mut world, now)?;
         Ok(world)
     }
 

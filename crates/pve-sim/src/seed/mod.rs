@@ -1,12 +1,14 @@
 //! The state a site starts from, as a JSON file gives it.
 
 mod build;
+mod firewall;
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 pub(crate) use build::insert_guest;
+pub use firewall::SeedFirewall;
 
 /// Everything a site starts with. Unknown keys are errors; what is left out gets a default or is empty.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -44,6 +46,9 @@ pub struct SeedState {
     /// Guests that are there already, ours or a stranger's.
     #[serde(default)]
     pub guests: Vec<SeedGuest>,
+    /// Firewall files that are there already.
+    #[serde(default)]
+    pub firewall: SeedFirewall,
 }
 
 /// A node.
@@ -362,6 +367,7 @@ impl SeedState {
             }],
             acl: Vec::new(),
             guests: Vec::new(),
+            firewall: SeedFirewall::default(),
         }
     }
 

@@ -119,7 +119,7 @@ impl World {
     pub(crate) fn remove_guest(&mut self, vmid: u32) -> Option<Guest> {
         self.had_statistics.insert(vmid);
         self.access.guest_pool.remove(&vmid);
-        self.firewall.guests.remove(&vmid);
+        self.firewall.remove_guest(vmid);
         self.access.acl.remove(&format!("/vms/{vmid}"));
         self.guests.remove(&vmid)
     }

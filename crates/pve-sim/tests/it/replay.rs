@@ -31,6 +31,7 @@ const FAMILIES: &[&str] = &[
     "lxc-destroy",
     "lxc-lock",
     "lxc-move",
+    "firewall",
 ];
 /// Scenarios that run at once; most of their time is waiting.
 const AT_ONCE: usize = 12;

@@ -184,6 +184,7 @@ async fn run(ctx: TaskCtx, plan: Plan) -> Result<(), String> {
 
 fn finish(ctx: &TaskCtx, world: &mut World, plan: &Plan, mounts: &BTreeMap<String, String>) {
     world.touch(plan.target, ctx.site.clock.now_precise());
+    world.firewall.clone_guest(plan.source, plan.target);
     if let Some(guest) = world.guests.get_mut(&plan.target) {
         guest.config.keys.remove("lock");
         guest.config.keys.extend(mounts.clone());
