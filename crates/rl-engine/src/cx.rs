@@ -70,6 +70,7 @@ impl StepCx {
         let prior = PriorAttempt::of(
             job.record(&key.name, key.direction).filter(|step| step.state != StepState::Done).as_ref(),
         );
+        job.hear(&key.name, "it began");
         Self { job, key, prior }
     }
 
@@ -131,26 +132,29 @@ impl StepCx {
 
     /// Announces an outside call. On disk when it returns; call only after that.
     pub async fn intent(&self, value: Envelope) -> Result<(), StepError> {
-        let write = self.job.journal.intent(self.job.holder, self.key.clone(), value, self.now());
-        self.recorded(write.await)
+        let job = &self.job;
+        let write = || job.journal.intent(job.holder, self.key.clone(), value.clone(), self.now());
+        self.recorded(job.write(write).await)
     }
 
     /// Records what the outside answered. On disk when it returns.
     pub async fn submitted(&self, ext_ref: impl Into<String> + Send) -> Result<(), StepError> {
-        let write = self.job.journal.submitted(self.job.holder, self.key.clone(), ext_ref.into(), self.now());
-        self.recorded(write.await)
+        let (job, ext_ref) = (&self.job, ext_ref.into());
+        let write = || job.journal.submitted(job.holder, self.key.clone(), ext_ref.clone(), self.now());
+        self.recorded(job.write(write).await)
     }
 
     /// Records that the announced call was certainly not carried out (refused, never sent), so that no later run has to look
     /// for it and the job's lock domains are free while it backs off.
     pub async fn withdraw(&self) -> Result<(), StepError> {
-        let write = self.job.journal.withdraw(self.job.holder, self.key.clone(), self.now());
-        self.recorded(write.await)
+        let job = &self.job;
+        self.recorded(job.write(|| job.journal.withdraw(job.holder, self.key.clone(), self.now())).await)
     }
 
     fn recorded(&self, result: Result<StepRecord, JournalError>) -> Result<(), StepError> {
         match result {
             Ok(record) => {
+                self.job.hear(&self.key.name, &format!("{:?} {}", record.state, record.attempt));
                 self.job.remember(record);
                 Ok(())
             }
@@ -160,22 +164,37 @@ impl StepCx {
 
     /// Tells how far the step is. In memory only; says nothing to the journal.
     pub fn progress(&self, text: impl Into<String>, fraction: Option<f32>) {
-        let progress = Progress { step: self.key.name.clone(), text: text.into(), fraction };
+        let text = text.into();
+        self.job.hear(&self.key.name, &format!("{text} {}", fraction.unwrap_or_default()));
+        let progress = Progress { step: self.key.name.clone(), text, fraction, stalled: false };
         self.job.progress.set(self.job.spec.id, progress);
     }
 
     /// Writes an event that a person reads. On disk when it returns.
     pub async fn note(&self, text: impl Into<String> + Send) -> Result<(), StepError> {
-        let write = self.job.journal.note(self.job.holder, Some(self.key.name.clone()), text.into(), self.now());
-        write.await.map_err(|error| self.job.step_error(error))
+        let (job, text) = (&self.job, text.into());
+        let write = || job.journal.note(job.holder, Some(self.key.name.clone()), text.clone(), self.now());
+        job.write(write).await.map_err(|error| self.job.step_error(error))
     }
 
-    /// Asks leave for an outside call that takes at most `timeout`: the lease must outlast it, and the operation must not be cancelled.
+    /// Asks leave for an outside call that takes at most `timeout`: it must end before the lease does, or be announced with
+    /// [`StepCx::intent`]; and the operation must not be cancelled. On a job taken over from a server that is gone, no call is allowed
+    /// before the last one of that server must have ended; the step may look meanwhile.
     pub fn may_call(&self, timeout: Duration) -> Result<(), StepError> {
+        let record = self.job.record(&self.key.name, self.key.direction);
+        self.allowed(timeout, record.is_some_and(|record| record.state == StepState::Intent))
+    }
+
+    /// As [`StepCx::may_call`], for a call that is announced next.
+    pub fn may_announce(&self, timeout: Duration) -> Result<(), StepError> {
+        self.allowed(timeout, true)
+    }
+
+    fn allowed(&self, timeout: Duration, announced: bool) -> Result<(), StepError> {
         if self.is_cancelled() {
             return Err(StepError::Cancelled);
         }
-        self.job.lease.may_call(self.job.clock.steady(), timeout)
+        self.job.may_call(timeout, announced)
     }
 
     /// Whether the operation was cancelled. Never while undoing, which is what a cancellation asks for.

@@ -15,6 +15,8 @@ pub struct Progress {
     pub text: String,
     /// Part done, 0 to 1, where that is known.
     pub fraction: Option<f32>,
+    /// Nothing was heard of the step for a while.
+    pub stalled: bool,
 }
 
 /// The progress of every running job of an engine; at most one entry per running job.
@@ -46,6 +48,16 @@ impl ProgressBoard {
 
     pub(crate) fn set(&self, job: JobId, progress: Progress) {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner).insert(job, progress);
+        self.version.send_modify(|version| *version += 1);
+    }
+
+    /// Marks what is known of a job as stalled or moving.
+    pub(crate) fn mark(&self, job: JobId, step: &str, stalled: bool) {
+        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        let silent =
+            || Progress { step: step.to_owned(), text: "nothing was heard of it".to_owned(), fraction: None, stalled };
+        entries.entry(job).or_insert_with(silent).stalled = stalled;
+        drop(entries);
         self.version.send_modify(|version| *version += 1);
     }
 

@@ -34,6 +34,17 @@ pub enum StepError {
         /// Why.
         reason: String,
     },
+    /// What is named does not answer; as [`StepError::Retry`]. After several such failures in a row every job whose
+    /// [`JobSpec::node`](crate::JobSpec::node) or [`JobSpec::site`](crate::JobSpec::site) is `target` waits until a probe gets through.
+    #[error("{reason}; trying again")]
+    Unreachable {
+        /// The node or site, named as in the job.
+        target: String,
+        /// The least time to wait.
+        after: Duration,
+        /// Why.
+        reason: String,
+    },
     /// A person must act. The step has looked: nothing of it is under way outside.
     #[error("{reason}")]
     Blocked {
@@ -60,6 +71,11 @@ impl StepError {
     /// See [`StepError::Retry`].
     pub fn retry(after: Duration, reason: impl Into<String>) -> Self {
         StepError::Retry { after, reason: reason.into() }
+    }
+
+    /// See [`StepError::Unreachable`].
+    pub fn unreachable(target: impl Into<String>, after: Duration, reason: impl Into<String>) -> Self {
+        StepError::Unreachable { target: target.into(), after, reason: reason.into() }
     }
 
     /// See [`StepError::Blocked`].

@@ -74,7 +74,7 @@ pub(crate) async fn call<T>(
     send: impl Future<Output = Result<T, PveError>> + Send,
     reference: impl FnOnce(&T) -> String,
 ) -> Result<T, NotDone> {
-    cx.may_call(limit)?;
+    cx.may_announce(limit)?;
     cx.intent(announced.envelope()?).await?;
     fail_point!("ops.call.before");
     cx.may_call(limit)?;

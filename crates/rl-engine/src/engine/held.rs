@@ -1,15 +1,19 @@
 //! A claimed job in the hands of this process.
 use std::any::Any;
 use std::collections::HashMap;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
 
+use rand::SeedableRng;
+use rand::rngs::StdRng;
 use tokio_util::sync::CancellationToken;
 
 use super::lease::Lease;
+use super::{EngineStats, backoff};
 use crate::envelope::Envelope;
 use crate::id::JobId;
-use crate::journal::{Holder, Journal, JournalError};
+use crate::journal::{Holder, Journal, JournalError, Notice};
 use crate::progress::ProgressBoard;
 use crate::record::{Direction, JobStatus, OperationInfo, StepRecord, StepState};
 use crate::spec::JobSpec;
@@ -35,11 +39,102 @@ pub(crate) struct HeldJob {
     pub(crate) broken: OnceLock<JournalError>,
     /// A step was finished since the claim.
     pub(crate) progressed: AtomicBool,
+    pub(crate) stats: Arc<EngineStats>,
+    /// Longest call a new holder waits for.
+    pub(crate) takeover_grace: Duration,
+    /// Steady time before which a call of an earlier owner may still be under way.
+    pub(crate) calls_from: Option<Duration>,
+    pub(crate) heard: Mutex<Heard>,
+    pub(crate) jitter_seed: u64,
 }
+
+/// What was last heard of the running step.
+#[derive(Debug, Default)]
+pub(crate) struct Heard {
+    pub(crate) step: String,
+    pub(crate) last: String,
+    /// Steady time.
+    pub(crate) at: Duration,
+    /// It was told that nothing is heard any more.
+    pub(crate) stalled: bool,
+}
+
+/// First wait before a write is sent again to a store that could not be reached; doubles up to [`AGAIN_MAX`].
+const AGAIN_FIRST: Duration = Duration::from_millis(100);
+/// Longest such wait: several fit into what is left of a lease.
+const AGAIN_MAX: Duration = Duration::from_secs(2);
 
 impl HeldJob {
     pub(crate) fn id(&self) -> JobId {
         self.spec.id
+    }
+
+    /// Writes to the journal. While the store cannot be reached the write is sent again until the lease is over: nothing of it was kept.
+    pub(crate) async fn write<T, F>(&self, mut send: impl FnMut() -> F) -> Result<T, JournalError>
+    where
+        F: Future<Output = Result<T, JournalError>>,
+    {
+        let mut failures = 0;
+        loop {
+            match send().await {
+                Err(error) if error.is_unavailable() => {
+                    if self.lease.is_over(self.clock.steady()) {
+                        return Err(JournalError::LeaseLost { job: self.id() });
+                    }
+                    failures += 1;
+                    let mut rng = StdRng::seed_from_u64(self.jitter_seed.wrapping_add(u64::from(failures)));
+                    let wait = backoff::wait(AGAIN_FIRST, failures, AGAIN_FIRST, AGAIN_MAX, &mut rng);
+                    self.clock.sleep(wait).await;
+                }
+                Err(error) if error.is_lease_lost() => {
+                    self.stats.late_writes.fetch_add(1, Ordering::Relaxed);
+                    return Err(error);
+                }
+                answer => return answer,
+            }
+        }
+    }
+
+    /// Whether a call of at most `timeout` may be made now.
+    pub(crate) fn may_call(&self, timeout: Duration, announced: bool) -> Result<(), StepError> {
+        let steady = self.clock.steady();
+        let earlier = self.calls_from.filter(|_| !self.progressed.load(Ordering::SeqCst));
+        if let Some(until) = earlier.filter(|until| steady < *until) {
+            let reason =
+                "a call of a server that is gone may still be under way; looking again when it must have ended";
+            return Err(StepError::retry(until - steady, reason));
+        }
+        self.lease.may_call(steady, timeout, announced.then_some(self.takeover_grace))
+    }
+
+    /// Notes that something was heard of a step.
+    pub(crate) fn hear(&self, step: &str, text: &str) {
+        let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        if heard.step != step || heard.last != text {
+            heard.at = self.clock.steady();
+            step.clone_into(&mut heard.step);
+            text.clone_into(&mut heard.last);
+        }
+    }
+
+    /// What is to be told if a step has not been heard of for `limit`, or is heard of again.
+    pub(crate) fn watch(&self, limit: Duration) -> Option<Notice> {
+        let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        if heard.step.is_empty() {
+            return None;
+        }
+        let quiet = self.clock.steady().saturating_sub(heard.at);
+        match (heard.stalled, quiet >= limit) {
+            (false, true) => {
+                heard.stalled = true;
+                Some(Notice::Stalled { step: heard.step.clone(), quiet, last: heard.last.clone() })
+            }
+            (true, false) => {
+                heard.stalled = false;
+                Some(Notice::Moving { step: heard.step.clone() })
+            }
+            _ => None,
+        }
     }
 
     pub(crate) fn record(&self, name: &str, direction: Direction) -> Option<StepRecord> {

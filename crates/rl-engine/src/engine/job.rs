@@ -13,7 +13,7 @@ use super::held::HeldJob;
 use super::{Engine, EngineConfig, EngineStats, backoff};
 use crate::cx::StepCx;
 use crate::envelope::Envelope;
-use crate::journal::{Finish, JournalError, StepKey};
+use crate::journal::{Finish, JournalError, Notice, StepKey};
 use crate::record::{Direction, StepState, Unwind};
 use crate::registry::{Registry, Steps};
 use crate::spec::OnFailure;
@@ -65,12 +65,21 @@ impl Driver {
                 None => self.forward(&steps).await?,
             };
             let Some((why, reason)) = turned else { return Ok(()) };
-            self.job.journal.turn(self.job.holder, why, reason, self.job.clock.now()).await?;
+            self.turn(why, reason).await?;
         } else if self.job.status.crashes > self.config.crashes_max {
             let reason = format!("undoing it was interrupted {} times in a row", self.job.status.crashes);
             return self.finish(Finish::Stuck { reason }).await;
         }
         self.backward(&steps).await
+    }
+
+    async fn turn(&self, why: Unwind, reason: String) -> Result<(), JournalError> {
+        let job = &self.job;
+        if reason.contains(&self.deadline_passed()) {
+            let allowed = job.spec.deadline.unwrap_or(self.config.deadline_default);
+            job.write(|| job.journal.notice(job.holder, Notice::Deadline { allowed }, job.clock.now())).await?;
+        }
+        job.write(|| job.journal.turn(job.holder, why, reason.clone(), job.clock.now())).await
     }
 
     /// Reasons to turn round before any step.
@@ -129,31 +138,47 @@ impl Driver {
                 Unwind::Cancelled,
                 format!("the operation was cancelled during {} ({other})", step.name()),
             )),
-            StepError::Cancelled => self.retry(step, Duration::ZERO, "it took itself for cancelled".to_owned()).await,
+            StepError::Cancelled => {
+                self.retry(step, Duration::ZERO, "it took itself for cancelled".to_owned(), None).await
+            }
             StepError::Blocked { reason, hint } => {
                 self.let_go(Finish::Blocked { reason: format!("{}: {reason}", step.name()), hint, unknown: None }).await
             }
-            StepError::Retry { after, reason } => self.retry(step, after, reason).await,
+            StepError::Retry { after, reason } => self.retry(step, after, reason, None).await,
+            StepError::Unreachable { target, after, reason } => self.retry(step, after, reason, Some(target)).await,
         }
     }
 
     /// Another attempt later, or the end of patience.
-    async fn retry(&self, step: &Arc<dyn Step>, after: Duration, reason: String) -> Result<Next, JournalError> {
+    async fn retry(
+        &self,
+        step: &Arc<dyn Step>,
+        after: Duration,
+        reason: String,
+        unreachable: Option<String>,
+    ) -> Result<Next, JournalError> {
         let failures = self.failures() + 1;
         if failures >= self.job.spec.max_attempts {
             let reason = format!("{}: given up after {failures} attempts: {reason}", step.name());
             return Ok(Next::Turn(Unwind::Failed, reason));
         }
-        self.let_go(self.later(step, after, failures, &reason)).await
+        self.let_go(self.later(step, after, failures, &reason, unreachable)).await
     }
 
-    fn later(&self, step: &Arc<dyn Step>, after: Duration, failures: u32, reason: &str) -> Finish {
+    fn later(
+        &self,
+        step: &Arc<dyn Step>,
+        after: Duration,
+        failures: u32,
+        reason: &str,
+        unreachable: Option<String>,
+    ) -> Finish {
         let mut rng = StdRng::seed_from_u64(self.jitter_seed);
         let wait = backoff::wait(after, failures, self.config.backoff_base, self.config.backoff_cap, &mut rng);
         Finish::Retry {
             not_before: self.job.clock.now() + wait,
             reason: format!("{}: {reason}", step.name()),
-            unreachable: None,
+            unreachable,
         }
     }
 
@@ -208,21 +233,22 @@ impl Driver {
             StepError::Blocked { reason, hint } => {
                 Finish::Blocked { reason: format!("undoing {name}: {reason}"), hint, unknown: None }
             }
-            StepError::Cancelled => self.undo_later(step, Duration::ZERO, "it took itself for cancelled"),
-            StepError::Retry { after, reason } => self.undo_later(step, after, &reason),
+            StepError::Cancelled => self.undo_later(step, Duration::ZERO, "it took itself for cancelled", None),
+            StepError::Retry { after, reason } => self.undo_later(step, after, &reason, None),
+            StepError::Unreachable { target, after, reason } => self.undo_later(step, after, &reason, Some(target)),
         };
         self.finish(finish).await?;
         Ok(false)
     }
 
-    fn undo_later(&self, step: &Arc<dyn Step>, after: Duration, reason: &str) -> Finish {
+    fn undo_later(&self, step: &Arc<dyn Step>, after: Duration, reason: &str, unreachable: Option<String>) -> Finish {
         // Failures before the turn do not count against the way back.
         let failures = if self.job.status.unwind.is_some() { self.failures() + 1 } else { 1 };
         if failures >= self.job.spec.max_attempts {
             let reason = format!("undoing {}: given up after {failures} attempts: {reason}", step.name());
             return Finish::Stuck { reason };
         }
-        self.later(step, after, failures, reason)
+        self.later(step, after, failures, reason, unreachable)
     }
 
     /// Runs a step, but not beyond the job's deadline.
@@ -257,15 +283,17 @@ impl Driver {
     }
 
     async fn outcome(&self, key: StepKey, receipt: Receipt, finish: Option<Finish>) -> Result<(), JournalError> {
-        let journal = &self.job.journal;
-        let record = journal.outcome(self.job.holder, key, receipt, finish, self.job.clock.now()).await?;
+        let job = &self.job;
+        let write = || job.journal.outcome(job.holder, key.clone(), receipt.clone(), finish.clone(), job.clock.now());
+        let record = job.write(write).await?;
         self.job.remember(record);
         self.job.progressed.store(true, Ordering::SeqCst);
         Ok(())
     }
 
     async fn finish(&self, finish: Finish) -> Result<(), JournalError> {
-        self.job.journal.finish(self.job.holder, finish, self.job.clock.now()).await
+        let job = &self.job;
+        job.write(|| job.journal.finish(job.holder, finish.clone(), job.clock.now())).await
     }
 
     async fn let_go(&self, finish: Finish) -> Result<Next, JournalError> {

@@ -1,5 +1,6 @@
 //! The engine: claims jobs, runs their steps, records what came of them.
 mod backoff;
+mod chores;
 pub(crate) mod held;
 mod job;
 mod lease;
@@ -26,11 +27,13 @@ pub struct EngineConfig {
     pub running_max: usize,
     /// Most jobs asked for in one claim: one transaction, and its answer is held in memory.
     pub claim_max: usize,
-    /// How long a lease lasts without a heartbeat. Must exceed the longest outside call.
+    /// How long a lease lasts without a heartbeat: after this a server that is gone is noticed, and its jobs are taken over. Calls
+    /// may start in the first two thirds of it.
     pub lease_ttl: Duration,
-    /// Time between heartbeats; several fit into a lease, so that one late beat costs nothing.
+    /// Time between heartbeats; two fit into the part of a lease in which calls may start, so that one late beat costs nothing.
     pub heartbeat: Duration,
-    /// How long a job of an owner whose lease ran out rests before another acts on it: the longest outside call.
+    /// How long after the end of a lease an announced call of its owner may be under way: at least the longest outside call. A job
+    /// that was taken over looks at once, and calls nothing before this has passed.
     pub takeover_grace: Duration,
     /// How long running calls may go on after a shutdown was asked for.
     pub drain: Duration,
@@ -60,9 +63,9 @@ impl EngineConfig {
         Self {
             running_max: 10_000,
             claim_max: 256,
-            lease_ttl: Duration::from_secs(120),
-            heartbeat: Duration::from_secs(20),
-            takeover_grace: Duration::from_secs(60),
+            lease_ttl: Duration::from_secs(15),
+            heartbeat: Duration::from_secs(5),
+            takeover_grace: Duration::from_secs(180),
             drain: Duration::from_secs(10),
             backoff_base: Duration::from_millis(500),
             backoff_cap: Duration::from_secs(60),
@@ -105,6 +108,8 @@ pub enum EngineError {
 pub struct EngineStats {
     claimed: AtomicU64,
     leases_lost: AtomicU64,
+    late_writes: AtomicU64,
+    outages: AtomicU64,
     panics: AtomicU64,
 }
 
@@ -117,6 +122,16 @@ impl EngineStats {
     /// Jobs that went to another holder while they ran here.
     pub fn leases_lost(&self) -> u64 {
         self.leases_lost.load(Ordering::Relaxed)
+    }
+
+    /// Writes that were refused because the job was somebody else's by then.
+    pub fn late_writes(&self) -> u64 {
+        self.late_writes.load(Ordering::Relaxed)
+    }
+
+    /// Times the journal could not be reached any more.
+    pub fn outages(&self) -> u64 {
+        self.outages.load(Ordering::Relaxed)
     }
 
     /// Steps that panicked.
@@ -185,8 +200,8 @@ impl Engine {
     /// Runs until `shutdown` or until the journal fails. On shutdown calls under way may end within the drain time; whatever
     /// still runs then is given back and goes on with the next run. Dropping the future is as good as a crash: nothing is lost.
     pub async fn run(&self, shutdown: CancellationToken) -> Result<(), EngineError> {
-        if self.config.heartbeat * 2 > self.config.lease_ttl {
-            return Err(EngineError::Config("two heartbeats must fit into a lease"));
+        if self.config.heartbeat * 3 > self.config.lease_ttl {
+            return Err(EngineError::Config("two heartbeats must fit into two thirds of a lease"));
         }
         if self.config.running_max == 0 || self.config.claim_max == 0 {
             return Err(EngineError::Config("at least one job must be allowed to run"));

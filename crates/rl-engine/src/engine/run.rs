@@ -4,15 +4,17 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use rand::SeedableRng;
+use rand::rngs::StdRng;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::held::HeldJob;
 use super::lease::Lease;
-use super::{Engine, EngineError, job};
+use super::{Engine, EngineError, backoff, chores, job};
 use crate::id::{JobId, OperationId, OwnerId};
-use crate::journal::{ClaimRequest, Claimed, Finish, JournalError, RegisterRequest, Signal};
+use crate::journal::{ClaimRequest, Claimed, Finish, Holder, JournalError, Notice, RegisterRequest, Signal};
 use crate::record::OperationInfo;
 use crate::time::UnixMs;
 
@@ -22,6 +24,13 @@ const SLEEP_MAX: Duration = Duration::from_secs(60);
 const DRAIN_QUIET: Duration = Duration::from_secs(1);
 /// How often the drain looks whether the rest only follows tasks.
 const DRAIN_LOOK: Duration = Duration::from_millis(20);
+
+/// First wait before a journal that cannot be reached is tried again; doubles up to [`REACH_MAX`].
+const REACH_FIRST: Duration = Duration::from_millis(100);
+/// Longest such wait: work goes on soon after the journal is back.
+const REACH_MAX: Duration = Duration::from_secs(3);
+/// Most notices about stalled steps at one heartbeat: they must not hold the next one up.
+const TOLD_MAX: usize = 64;
 
 /// What a job's task ends with: the job, and an error only when the journal failed.
 type Ended = (JobId, Result<(), JournalError>);
@@ -35,23 +44,47 @@ struct Run<'a> {
     operations: HashMap<OperationId, Weak<OperationInfo>>,
     next_due: Option<UnixMs>,
     beat_at: Duration,
+    outage: Outage,
+    /// Jobs that could not be given back because the journal could not be reached.
+    unreturned: Vec<Holder>,
+    _chores: JoinSet<()>,
 }
 
 pub(super) async fn run(engine: &Engine, shutdown: CancellationToken) -> Result<(), EngineError> {
     loop {
-        let mut run = Run::register(engine).await.map_err(EngineError::Journal)?;
+        let Some(run) = registered(engine, &shutdown).await else { return Ok(()) };
+        let mut run = run.map_err(EngineError::Journal)?;
         engine.registered.send_replace(true);
         match run.serve(&shutdown).await {
             Ok(()) => return run.drain().await.map_err(EngineError::Journal),
             Err(JournalError::OwnerLost { owner }) => {
                 run.lease.lose();
-                engine.stats.leases_lost.fetch_add(run.held.len() as u64, Ordering::Relaxed);
-                tracing::warn!(%owner, jobs = run.held.len(), "this engine was taken for dead; its jobs were handed on and it starts anew");
+                let lost = run.held.len() + run.unreturned.len();
+                engine.stats.leases_lost.fetch_add(lost as u64, Ordering::Relaxed);
+                tracing::warn!(%owner, jobs = lost, "this engine was taken for dead; its jobs were handed on and it starts anew");
             }
             Err(error) => {
                 run.lease.lose();
                 return Err(EngineError::Journal(error));
             }
+        }
+    }
+}
+
+/// Registers a new owner, as soon as the journal can be reached; `None` when the engine is to end before that.
+async fn registered<'a>(engine: &'a Engine, shutdown: &CancellationToken) -> Option<Result<Run<'a>, JournalError>> {
+    let mut outage = Outage::default();
+    loop {
+        match Run::register(engine).await {
+            Err(error) if error.is_unavailable() => {
+                let wait = outage.again(engine, &error);
+                tokio::select! {
+                    biased;
+                    () = shutdown.cancelled() => return None,
+                    () = engine.clock.sleep(wait) => {}
+                }
+            }
+            run => return Some(run),
         }
     }
 }
@@ -78,6 +111,9 @@ impl<'a> Run<'a> {
             operations: HashMap::new(),
             next_due: None,
             beat_at: steady + engine.config.heartbeat,
+            outage: Outage::default(),
+            unreturned: Vec::new(),
+            _chores: chores::start(engine),
         })
     }
 
@@ -90,9 +126,9 @@ impl<'a> Run<'a> {
             if self.engine.clock.steady() >= self.beat_at {
                 self.beat().await?;
             }
-            if claim && self.room() > 0 {
+            if claim && self.room() > 0 && !self.outage.is_on() {
                 claim = self.claim().await?;
-                if claim {
+                if claim && !self.outage.is_on() {
                     continue;
                 }
             }
@@ -103,7 +139,7 @@ impl<'a> Run<'a> {
                 now = changed(&mut signal) => {
                     let now = now?;
                     claim |= now.work != seen.work;
-                    if now.cancels != seen.cancels {
+                    if now.cancels != seen.cancels && !self.outage.is_on() {
                         self.beat().await?;
                     }
                     seen = now;
@@ -137,7 +173,9 @@ impl<'a> Run<'a> {
         let clock = &self.engine.clock;
         let beat = self.beat_at.saturating_sub(clock.steady());
         let due = match self.next_due {
-            Some(due) if self.room() > 0 => due.since(clock.now()).max(Duration::from_millis(1)),
+            Some(due) if self.room() > 0 && !self.outage.is_on() => {
+                due.since(clock.now()).max(Duration::from_millis(1))
+            }
             _ => SLEEP_MAX,
         };
         beat.min(due).min(SLEEP_MAX)
@@ -156,7 +194,13 @@ impl<'a> Run<'a> {
             sites: config.sites.clone(),
             foreign_grace: config.foreign_grace,
         };
-        let claims = self.engine.journal.claim(request, self.engine.clock.now()).await?;
+        let claims = match self.engine.journal.claim(request, self.engine.clock.now()).await {
+            Err(error) if error.is_unavailable() => {
+                self.is_out(&error);
+                return Ok(true);
+            }
+            claims => claims?,
+        };
         self.next_due = claims.next_due;
         let full = claims.jobs.len() == limit;
         for claimed in claims.jobs {
@@ -169,6 +213,11 @@ impl<'a> Run<'a> {
         self.engine.stats.claimed.fetch_add(1, Ordering::Relaxed);
         let operation = match self.operation(claimed.job.operation).await {
             Err(JournalError::Undecodable { what, .. }) => return self.park(&claimed, &what).await,
+            Err(error) if error.is_unavailable() => {
+                self.is_out(&error);
+                self.unreturned.push(claimed.holder);
+                return Ok(());
+            }
             operation => operation?,
         };
         let cancel = CancellationToken::new();
@@ -176,6 +225,9 @@ impl<'a> Run<'a> {
             cancel.cancel();
         }
         let Claimed { holder, job, steps } = claimed;
+        let clock = &self.engine.clock;
+        let wait = job.status.not_before.map(|until| until.since(clock.now())).filter(|wait| !wait.is_zero());
+        let calls_from = wait.map(|wait| clock.steady() + wait);
         let held = HeldJob {
             journal: Arc::clone(&self.engine.journal),
             clock: Arc::clone(&self.engine.clock),
@@ -191,6 +243,11 @@ impl<'a> Run<'a> {
             records: Default::default(),
             broken: Default::default(),
             progressed: Default::default(),
+            stats: Arc::clone(&self.engine.stats),
+            takeover_grace: self.engine.config.takeover_grace,
+            calls_from,
+            heard: Default::default(),
+            jitter_seed: self.engine.ids.random(),
         };
         for step in steps {
             held.remember(step);
@@ -202,13 +259,30 @@ impl<'a> Run<'a> {
     }
 
     /// The operation's own row cannot be read, so its jobs wait for a release that can.
-    async fn park(&self, claimed: &Claimed, what: &str) -> Result<(), JournalError> {
+    async fn park(&mut self, claimed: &Claimed, what: &str) -> Result<(), JournalError> {
         let reason = format!("needs at least a release that can read its {what}; this one cannot");
-        let parked = self.engine.journal.finish(claimed.holder, Finish::Parked { reason }, self.engine.clock.now());
-        match parked.await {
-            Err(error) if !error.is_lease_lost() => Err(error),
-            _ => Ok(()),
+        self.let_go(claimed.holder, Finish::Parked { reason }).await.map(|_| ())
+    }
+
+    /// Lets go of a job here; answers whether it was still ours. One that cannot be let go of now is given back when the journal can
+    /// be reached again.
+    async fn let_go(&mut self, holder: Holder, finish: Finish) -> Result<bool, JournalError> {
+        match self.engine.journal.finish(holder, finish, self.engine.clock.now()).await {
+            Ok(()) => Ok(true),
+            Err(error) if error.is_lease_lost() => Ok(false),
+            Err(error) if error.is_unavailable() => {
+                self.is_out(&error);
+                self.unreturned.push(holder);
+                Ok(true)
+            }
+            Err(error) => Err(error),
         }
+    }
+
+    /// The journal cannot be reached: nothing is claimed until a heartbeat gets through, which is tried again and again.
+    fn is_out(&mut self, error: &JournalError) {
+        let wait = self.outage.again(self.engine, error);
+        self.beat_at = self.engine.clock.steady() + wait;
     }
 
     /// The operation's fixed part, shared by all of its running jobs.
@@ -229,7 +303,7 @@ impl<'a> Run<'a> {
             Ok((id, result)) => {
                 self.engine.progress.clear(id);
                 match (self.held.remove(&id), result) {
-                    (Some(job), Err(error)) if error.is_lease_lost() => self.give_back(&job).await,
+                    (Some(job), Err(error)) if error.is_lease_lost() => self.give_back(job.holder).await,
                     (_, result) => result,
                 }
             }
@@ -240,29 +314,55 @@ impl<'a> Run<'a> {
 
     /// A holder stopped because it saw its lease at an end. If the journal agrees, the job is somebody else's by now; if not, only the
     /// heartbeat was late (the process was stopped for a while), and the job is given back so that it is claimed anew.
-    async fn give_back(&self, job: &HeldJob) -> Result<(), JournalError> {
-        match self.engine.journal.finish(job.holder, Finish::Release, self.engine.clock.now()).await {
-            Err(error) if error.is_lease_lost() => {
-                self.engine.stats.leases_lost.fetch_add(1, Ordering::Relaxed);
-                tracing::warn!(job = %job.id(), "the lease of a running job was lost; its holder stopped");
-                Ok(())
-            }
-            given_back => given_back,
+    async fn give_back(&mut self, holder: Holder) -> Result<(), JournalError> {
+        if !self.let_go(holder, Finish::Release).await? {
+            self.engine.stats.leases_lost.fetch_add(1, Ordering::Relaxed);
+            tracing::warn!(job = %holder.job, "the lease of a running job was lost; its holder stopped");
         }
+        Ok(())
     }
 
     /// Extends the lease and passes cancellations on.
     async fn beat(&mut self) -> Result<(), JournalError> {
         let (now, steady) = (self.engine.clock.now(), self.engine.clock.steady());
         self.beat_at = steady + self.engine.config.heartbeat;
-        let beat = self.engine.journal.heartbeat(self.owner, now + self.engine.config.lease_ttl, now).await?;
+        let until = now + self.engine.config.lease_ttl;
+        let beat = match self.engine.journal.heartbeat(self.owner, until, now).await {
+            Err(error) if error.is_unavailable() => {
+                self.is_out(&error);
+                return Ok(());
+            }
+            beat => beat?,
+        };
         self.lease.acknowledge(steady);
+        self.outage.end();
         for id in beat.cancelled {
             if let Some(job) = self.held.get(&id) {
                 job.cancel.cancel();
             }
         }
+        for holder in std::mem::take(&mut self.unreturned) {
+            self.give_back(holder).await?;
+        }
+        self.watch().await;
         Ok(())
+    }
+
+    /// Tells of steps that have not been heard of for long, and of those that are heard of again.
+    async fn watch(&self) {
+        let limit = self.engine.config.stall_after;
+        let told = self.held.values().filter_map(|job| Some((job, job.watch(limit)?))).take(TOLD_MAX);
+        let told = told.map(|(job, notice)| async move {
+            match &notice {
+                Notice::Stalled { step, .. } => self.engine.progress.mark(job.id(), step, true),
+                Notice::Moving { step } => self.engine.progress.mark(job.id(), step, false),
+                Notice::Deadline { .. } => {}
+            }
+            if let Err(error) = self.engine.journal.notice(job.holder, notice, self.engine.clock.now()).await {
+                tracing::debug!(job = %job.id(), error = &error as &dyn std::error::Error, "a notice could not be written");
+            }
+        });
+        futures::future::join_all(told).await;
     }
 
     /// Calls under way are worth waiting for; at first also jobs that may be about to record something.
@@ -285,12 +385,43 @@ impl<'a> Run<'a> {
         self.tasks.shutdown().await;
         for (id, job) in std::mem::take(&mut self.held) {
             self.engine.progress.clear(id);
-            match self.engine.journal.finish(job.holder, Finish::Release, clock.now()).await {
-                Err(error) if !error.is_lease_lost() => return Err(error),
-                _ => {}
-            }
+            self.let_go(job.holder, Finish::Release).await?;
         }
-        self.engine.journal.unregister(self.owner, clock.now()).await
+        match self.engine.journal.unregister(self.owner, clock.now()).await {
+            // Nobody knows that this engine has ended, so its jobs are taken over when its lease has run out.
+            Err(error) if error.is_unavailable() => Ok(()),
+            ended => ended,
+        }
+    }
+}
+
+/// A time in which the journal cannot be reached.
+#[derive(Debug, Default)]
+struct Outage {
+    failures: u32,
+}
+
+impl Outage {
+    fn is_on(&self) -> bool {
+        self.failures > 0
+    }
+
+    /// Notes a failure; answers how long to wait before the next try.
+    fn again(&mut self, engine: &Engine, error: &JournalError) -> Duration {
+        if self.failures == 0 {
+            engine.stats.outages.fetch_add(1, Ordering::Relaxed);
+            let error = error as &dyn std::error::Error;
+            tracing::warn!(error, "the journal cannot be reached; no call is started once the lease is over");
+        }
+        self.failures = self.failures.saturating_add(1);
+        let mut rng = StdRng::seed_from_u64(engine.ids.random());
+        backoff::wait(REACH_FIRST, self.failures, REACH_FIRST, REACH_MAX, &mut rng)
+    }
+
+    fn end(&mut self) {
+        if std::mem::take(&mut self.failures) > 0 {
+            tracing::info!("the journal can be reached again");
+        }
     }
 }
 
