@@ -37,21 +37,23 @@ pub(crate) async fn run(global: &Global, args: &ServeArgs, out: &Out) -> Result<
     serve::run(server, shutdown).await
 }
 
-/// The engine's settings for a lease of this length.
+/// Shortest lease: heartbeats every third of a second still reach a database far away.
+const LEASE_SHORTEST: Duration = Duration::from_secs(2);
+/// A call that may be repeated takes two answers at the most, with a rest between.
+const CALLS_GRACE: f64 = 2.4;
+
+/// The engine's settings for a lease of this length. Calls may outlast it: they are announced, and a new holder waits for them.
 fn config(lease: Option<Duration>, pace: Pace) -> Result<EngineConfig, CommandError> {
     let mut config = EngineConfig::standard();
     let Some(lease) = lease else { return Ok(config) };
-    let call = call_limit(CallClass::Create, pace);
-    let shortest = call + call / 3;
-    if lease < shortest {
-        return Err(CommandError::input(format!(
-            "a lease of {lease:?} is too short: a call to a site may take {call:?}, and none is begun that the lease might not outlast"
-        ))
-        .hinted(format!("give --lease at least {}s", shortest.as_secs_f64().ceil())));
+    if lease < LEASE_SHORTEST {
+        return Err(CommandError::input(format!("a lease of {lease:?} is too short for a database that is far away"))
+            .hinted(format!("give --lease at least {}s", LEASE_SHORTEST.as_secs())));
     }
     config.lease_ttl = lease;
     config.heartbeat = lease / BEATS_PER_LEASE;
-    config.takeover_grace = config.takeover_grace.min(call);
+    let calls = call_limit(CallClass::Create, pace).mul_f64(CALLS_GRACE);
+    config.takeover_grace = config.takeover_grace.min(calls);
     Ok(config)
 }
 
@@ -75,12 +77,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_lease_outlasts_the_longest_call() {
+    fn a_lease_may_be_short_and_calls_long() {
         let standard = config(None, Pace::REAL).unwrap();
-        assert_eq!(standard.lease_ttl, Duration::from_secs(120));
-        let refused = config(Some(Duration::from_secs(99)), Pace::REAL).unwrap_err();
-        assert!(refused.text(false).contains("give --lease at least 100s"), "{}", refused.text(false));
+        let longest = call_limit(CallClass::Create, Pace::REAL).mul_f64(CALLS_GRACE);
+        assert!(standard.lease_ttl < Duration::from_secs(20) && standard.takeover_grace >= longest);
+        let refused = config(Some(Duration::from_secs(1)), Pace::REAL).unwrap_err();
+        assert!(refused.text(false).contains("give --lease at least 2s"), "{}", refused.text(false));
         let short = config(Some(Duration::from_secs(3)), Pace::times(100.0)).unwrap();
-        assert_eq!((short.heartbeat, short.takeover_grace), (Duration::from_millis(500), Duration::from_secs(2)));
+        assert_eq!((short.heartbeat, short.takeover_grace), (Duration::from_millis(500), Duration::from_millis(4_800)));
     }
 }
