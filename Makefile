@@ -4,13 +4,14 @@ SHELL := /bin/bash
 CARGO_TARGET_DIR ?= $(CURDIR)/target
 export CARGO_TARGET_DIR
 
-.PHONY: help demo test lint bench dist soak setup
+.PHONY: help demo test lint bench dist soak faults setup
 help:
 	@echo "make demo    launch containers on two simulated sites, with live progress and a proof"
 	@echo "make test    all tests"
 	@echo "make lint    formatting, clippy with warnings as errors, licences and banned dependencies"
 	@echo "make bench   one JSON line per figure"
 	@echo "make dist    the static binary and the Debian package, in target/dist-out"
+	@echo "make faults  the fault suite on real processes in its full sizes, as a table (ROWS='07 12' picks rows)"
 	@echo "make soak    the engine's simulation over SEEDS=N seeds (default 10000)"
 
 demo:
@@ -42,3 +43,7 @@ SEEDS ?= 10000
 soak:
 	@scripts/setup build test
 	RAPIDLAUNCH_SOAK_SEEDS=$(SEEDS) cargo nextest run --release -p rl-engine -E 'test(simulation)'
+
+faults:
+	@scripts/setup build test
+	@scripts/faults $(ROWS)

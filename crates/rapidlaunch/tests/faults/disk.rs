@@ -149,7 +149,11 @@ fn all_made(world: &World, worker: &Process, accepted: usize) {
         if open == 0 {
             return;
         }
-        assert!(began.elapsed() < Duration::from_secs(30), "{open} of {} accepted jobs do not go on while the disk is full", marks.len());
+        assert!(
+            began.elapsed() < Duration::from_secs(30),
+            "{open} of {} accepted jobs do not go on while the disk is full",
+            marks.len()
+        );
         std::thread::sleep(Duration::from_millis(100));
     }
 }
@@ -232,4 +236,3 @@ fn server_ends(shim: &Shim) {
     crate::launch::each_once(&world, 4);
     world.finish();
 }
-

@@ -46,6 +46,8 @@ fn row_13_one_key_many_submits() {
             assert_eq!(made, 1, "one key, several effects");
         }
         world.finish_with(Allow { copies: true, volumes: true, ..Allow::default() });
-        Outcome::Pass(format!("{rounds} keys, {answers} answers after the last restart alone: one operation and one effect for each key"))
+        Outcome::Pass(format!(
+            "{rounds} keys, {answers} answers after the last restart alone: one operation and one effect for each key"
+        ))
     });
 }

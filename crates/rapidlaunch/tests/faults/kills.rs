@@ -123,7 +123,9 @@ const FEW: [(&str, Workflow); 7] = [
 fn row_01_killed_at_every_fail_point() {
     let how = "`apply --detach`, then `serve` with `RAPIDLAUNCH_FAILPOINT` at each point of the sources, for a create, an update and a destroy; started again";
     row("01", "kill -9 at every fail-point", how, || {
-        let all = ALL.iter().flat_map(|point| [Workflow::Create, Workflow::Update, Workflow::Destroy].map(|flow| (*point, flow)));
+        let all = ALL
+            .iter()
+            .flat_map(|point| [Workflow::Create, Workflow::Update, Workflow::Destroy].map(|flow| (*point, flow)));
         let runs: Vec<(&str, Workflow)> = if full() { all.collect() } else { FEW.to_vec() };
         let (mut kills, mut longest) = (0, Duration::ZERO);
         for (point, workflow) in &runs {

@@ -74,7 +74,8 @@ fn last_state(server: &Process, id: &str) -> Option<String> {
     let lines = server.lines();
     lines.iter().rev().find_map(|line| {
         let event: Value = serde_json::from_str(line).ok()?;
-        (event["event"] == "operation.state" && event["operation"] == id).then(|| event["body"]["state"].as_str().map(str::to_owned))?
+        (event["event"] == "operation.state" && event["operation"] == id)
+            .then(|| event["body"]["state"].as_str().map(str::to_owned))?
     })
 }
 

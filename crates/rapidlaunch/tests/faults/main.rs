@@ -4,14 +4,17 @@
 //! `RAPIDLAUNCH_FAULTS_TABLE` for the folder that the rows' lines are written to.
 #![allow(clippy::unwrap_used, clippy::print_stderr)]
 
+mod clocks;
+mod database;
+mod disk;
 #[allow(dead_code, unused_imports, reason = "shared with the other integration tests, which use the rest")]
 #[path = "../it/harness/mod.rs"]
 mod harness;
-mod clocks;
-mod disk;
 mod keys;
 mod kills;
+mod lab;
 mod launch;
+mod network;
 mod poison;
 mod process;
 mod proxy;
@@ -22,3 +25,4 @@ mod sites;
 mod storm;
 mod versions;
 mod worker;
+mod zombies;

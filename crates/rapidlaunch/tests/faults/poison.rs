@@ -78,7 +78,9 @@ fn database(world: &World) -> rusqlite::Connection {
 
 /// Overwrites what a job carries.
 fn garble(world: &World, operation: &str) {
-    let changed = database(world).execute("update job_spec set spec = 'no JSON at all' where operation = ?1", [operation]).unwrap();
+    let changed = database(world)
+        .execute("update job_spec set spec = 'no JSON at all' where operation = ?1", [operation])
+        .unwrap();
     assert_eq!(changed, 1);
 }
 

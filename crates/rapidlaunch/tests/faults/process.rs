@@ -128,7 +128,8 @@ impl Process {
     /// The figures in its last line of JSON.
     pub(crate) fn figures(&self) -> Value {
         let lines = self.lines();
-        let found = lines.iter().rev().find_map(|line| serde_json::from_str::<Value>(line.trim_start_matches("stats ")).ok());
+        let found =
+            lines.iter().rev().find_map(|line| serde_json::from_str::<Value>(line.trim_start_matches("stats ")).ok());
         found.unwrap_or_default()
     }
 

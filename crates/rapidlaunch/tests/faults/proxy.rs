@@ -32,7 +32,12 @@ pub(crate) struct Proxy {
 impl Proxy {
     /// A proxy before a server.
     pub(crate) fn before(server: SocketAddr) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        Self::at("127.0.0.1:0", server)
+    }
+
+    /// The same on another address.
+    pub(crate) fn at(address: &str, server: SocketAddr) -> Self {
+        let listener = TcpListener::bind(address).unwrap();
         let address = listener.local_addr().unwrap();
         let switches = Arc::new(Switches::default());
         let shared = Arc::clone(&switches);
@@ -81,7 +86,10 @@ fn requests(mut client: TcpStream, mut server: TcpStream, switches: &Switches) {
         }
         let commit = bytes[..count].windows(COMMIT.len()).any(|window| window.eq_ignore_ascii_case(COMMIT));
         let cut = commit
-            && switches.cut_commits.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok();
+            && switches
+                .cut_commits
+                .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1))
+                .is_ok();
         if cut {
             // The client loses its connection; the server has the commit and does not know.
             switches.cuts.fetch_add(1, Ordering::SeqCst);

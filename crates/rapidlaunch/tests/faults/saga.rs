@@ -14,18 +14,23 @@ const PATIENT: Duration = Duration::from_secs(150);
 
 /// Every call that makes, starts, or writes, and a way to fail for good.
 fn failures() -> Vec<(&'static str, Value)> {
-    let fail = |method: &str, path: &str, text: &str, done: bool| {
-        json!([{ "when": { "method": method, "path": path }, "action": { "do": "fail-task", "text": text, "done": done } }])
-    };
-    let refuse = |method: &str, path: &str, status: u16, message: &str| {
-        json!([{ "when": { "method": method, "path": path }, "action": { "do": "refuse", "status": status, "message": message } }])
-    };
+    let fail = |method: &str, path: &str, text: &str, done: bool| json!([{ "when": { "method": method, "path": path }, "action": { "do": "fail-task", "text": text, "done": done } }]);
+    let refuse = |method: &str, path: &str, status: u16, message: &str| json!([{ "when": { "method": method, "path": path }, "action": { "do": "refuse", "status": status, "message": message } }]);
     vec![
-        ("create fails, nothing is there", fail("POST", "/nodes/*/lxc", "command 'mkfs.ext4' failed: exit code 1", false)),
-        ("create fails, the container is there", fail("POST", "/nodes/*/lxc", "command 'mkfs.ext4' failed: exit code 1", true)),
+        (
+            "create fails, nothing is there",
+            fail("POST", "/nodes/*/lxc", "command 'mkfs.ext4' failed: exit code 1", false),
+        ),
+        (
+            "create fails, the container is there",
+            fail("POST", "/nodes/*/lxc", "command 'mkfs.ext4' failed: exit code 1", true),
+        ),
         ("create is refused", refuse("POST", "/nodes/*/lxc", 400, "Parameter verification failed.")),
         ("start fails", fail("POST", "/nodes/*/lxc/*/status/start", "startup for container failed", false)),
-        ("start is refused", refuse("POST", "/nodes/*/lxc/*/status/start", 403, "Permission check failed (/vms, VM.PowerMgmt)")),
+        (
+            "start is refused",
+            refuse("POST", "/nodes/*/lxc/*/status/start", 403, "Permission check failed (/vms, VM.PowerMgmt)"),
+        ),
     ]
 }
 
@@ -33,7 +38,7 @@ fn failures() -> Vec<(&'static str, Value)> {
 fn row_18_fails_at_each_step() {
     let how = "`apply --detach` and `serve` against a site on which one step fails for good: create, start, each refused, failing with and without a trace; the proofs of rl-ops fail, repeat and undo each step of every kind of job";
     row("18", "saga: fail at each step, undo", how, || {
-        let mut undone = Vec::new();
+        let (mut undone, mut came_through) = (Vec::new(), Vec::new());
         for (what, faults) in failures() {
             eprintln!("{what}");
             let world = World::new();
@@ -49,6 +54,9 @@ fn row_18_fails_at_each_step() {
                 let site = world.state();
                 assert_eq!(site["guests"], json!({}), "{what}");
                 undone.push(what);
+            } else if state == "done" {
+                // The container was there after all: looked at, and taken as made.
+                came_through.push(what);
             } else {
                 // What a person must mend first is not undone behind their back, and goes on when it is mended.
                 assert_eq!(state, "blocked", "{what}");
@@ -58,7 +66,12 @@ fn row_18_fails_at_each_step() {
             world.finish_with(Allow { made_again: true, ..Allow::default() });
         }
         assert!(undone.len() >= 3, "only {undone:?} were undone");
-        Outcome::Pass(format!("{} failures, {} undone to the initial state, the others waited for a person and went on; 0 orphans", failures().len(), undone.len()))
+        Outcome::Pass(format!(
+            "{} failures: {} undone to the initial state, {} found done after all, the others waited for a person and went on; 0 orphans",
+            failures().len(),
+            undone.len(),
+            came_through.len()
+        ))
     });
 }
 
@@ -75,19 +88,24 @@ fn row_19_cancelled_at_each_moment() {
             }
         }
         assert!(cancelled > 2, "nothing was cancelled");
-        Outcome::Pass(format!("{} moments: {cancelled} cancelled and undone, {done} too late and done; no task ran on, 0 orphans", steps.len()))
+        Outcome::Pass(format!(
+            "{} moments: {cancelled} cancelled and undone, {done} too late and done; no task ran on, 0 orphans",
+            steps.len()
+        ))
     });
 }
 
 /// Cancels when the site was called so often; whether that came in time.
 fn cancel_after(calls: u64) -> bool {
-    let world = World::with(|config| config.time_scale = 20.0);
+    let world = World::with(|config| config.time_scale = 5.0);
     let files = world.write_farm(&farm(3));
     let id = world.detach(&files);
     let before = world.sim.ledger().calls_total;
     let mut server = world.serve_with(&[], &[]);
     server.wait_line("\"ready\"", READY);
-    while world.sim.ledger().calls_total < before + calls && !server.lines().iter().any(|line| line.contains("\"done\"")) {
+    while world.sim.ledger().calls_total < before + calls
+        && !server.lines().iter().any(|line| line.contains("\"done\""))
+    {
         std::thread::sleep(Duration::from_millis(1));
     }
     let asked = world.run(&["op", "cancel", &id]);

@@ -35,9 +35,7 @@ fn row_09_answers_of_the_site_are_lost() {
 fn answers_lost(seed: u64, containers: usize) -> u64 {
     let world = World::with(|config| config.seed = seed);
     let id = world.detach(&world.write_farm(&farm(containers)));
-    let lose = |action: &str, how: &str, method: &str, path: &str| {
-        json!({ "when": { "method": method, "path": path, "probability": 0.2 }, "action": { "do": action, "how": how } })
-    };
+    let lose = |action: &str, how: &str, method: &str, path: &str| json!({ "when": { "method": method, "path": path, "probability": 0.2 }, "action": { "do": action, "how": how } });
     let create = "/nodes/*/lxc";
     let faults = [
         lose("lose-answer", "close", "POST", create),
@@ -67,7 +65,8 @@ fn partition(containers: usize, requests: bool, answers: bool, lasts: Duration) 
     let url = format!("https://127.0.0.1:{}", proxy.port());
     let site = world.write("proxied.yaml", &site(&[url], world.sim.fingerprint(), &token));
     let stack = world.write("farm.yaml", &farm(containers).yaml());
-    let files = [site, stack].into_iter().flat_map(|file| ["-f".to_owned(), file.display().to_string()]).collect::<Vec<_>>();
+    let files =
+        [site, stack].into_iter().flat_map(|file| ["-f".to_owned(), file.display().to_string()]).collect::<Vec<_>>();
     let id = world.detach(&files);
     let mut server = world.serve(&["--lease", "5s"]);
     world.until("a container is made", || world.creates() > 0);
@@ -137,13 +136,19 @@ fn worker_killed() {
     let world = World::new();
     let files = world.write_farm(&farm(5));
     let id = world.detach(&files);
-    world.faults(json!([{ "when": { "method": "POST", "path": "/nodes/*/lxc", "nth": 1 }, "action": { "do": "kill-task" } }]));
+    world.faults(
+        json!([{ "when": { "method": "POST", "path": "/nodes/*/lxc", "nth": 1 }, "action": { "do": "kill-task" } }]),
+    );
     let mut server = world.serve(&[]);
     let state = world.settled(&mut server, &id, PATIENT).unwrap();
     server.end(SETTLED);
     let counts: Vec<Value> =
         world.shown(&id)["jobs"].as_array().unwrap().iter().map(|job| job["state"].clone()).collect();
-    assert_eq!(counts.iter().filter(|state| **state == "done").count(), if state == "done" { 5 } else { 4 }, "{counts:?}");
+    assert_eq!(
+        counts.iter().filter(|state| **state == "done").count(),
+        if state == "done" { 5 } else { 4 },
+        "{counts:?}"
+    );
     if state == "blocked" {
         help(&world, &id);
     }
@@ -157,7 +162,9 @@ fn task_hangs() {
     let world = World::new();
     let files = world.write_farm(&farm(3));
     let id = world.detach(&files);
-    world.faults(json!([{ "when": { "method": "POST", "path": "/nodes/*/lxc", "nth": 1 }, "action": { "do": "hang-task" } }]));
+    world.faults(
+        json!([{ "when": { "method": "POST", "path": "/nodes/*/lxc", "nth": 1 }, "action": { "do": "hang-task" } }]),
+    );
     let mut server = world.serve(&[]);
     world.until("a task hangs", || world.struck(0) > 0);
     std::thread::sleep(Duration::from_millis(300));

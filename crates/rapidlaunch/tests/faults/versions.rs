@@ -27,7 +27,10 @@ fn row_17_upgrade_and_downgrade() {
         let mut own = Acknowledged::default();
         wait_all(&world, &worker, jobs, &mut own);
         let ledger = world.sim.ledger();
-        assert!(!ledger.by_description_line.keys().any(|line| line.starts_with("new")), "a job was run that this release does not know");
+        assert!(
+            !ledger.by_description_line.keys().any(|line| line.starts_with("new")),
+            "a job was run that this release does not know"
+        );
         worker.end(Duration::from_secs(20));
         heard.hear(&worker);
         // The older one submits once more and is gone; the newer one runs both.
@@ -39,7 +42,10 @@ fn row_17_upgrade_and_downgrade() {
         }
         newer_schema(&world);
         world.finish_with(Allow { copies: true, volumes: true, unfinished: true, ..Allow::default() });
-        Outcome::Pass(format!("{} jobs of two versions: newer ones parked, run after the upgrade; older ones lifted; a newer schema is refused and left as it was", heard.marks.len()))
+        Outcome::Pass(format!(
+            "{} jobs of two versions: newer ones parked, run after the upgrade; older ones lifted; a newer schema is refused and left as it was",
+            heard.marks.len()
+        ))
     });
 }
 

@@ -16,8 +16,9 @@ use async_trait::async_trait;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use rl_engine::{
-    Clock, Engine, EngineConfig, Envelope, Ids, JobKind, JobSpec, Journal, LockDomain, OnFailure, OpClass, OperationQuery,
-    OperationSpec, OperationState, PayloadError, Receipt, Registry, Step, StepCx, StepError, SystemClock,
+    Clock, Engine, EngineConfig, Envelope, Ids, JobKind, JobSpec, Journal, LockDomain, OnFailure, OpClass,
+    OperationQuery, OperationSpec, OperationState, PayloadError, Receipt, Registry, Step, StepCx, StepError,
+    SystemClock,
 };
 use rl_store::Store;
 use serde::{Deserialize, Serialize};
@@ -128,7 +129,9 @@ impl Settings {
 pub(crate) fn guests(world: &World, count: u64) -> Vec<(String, u64)> {
     for vmid in 0..count {
         let config = json!({ "hostname": format!("g{vmid}"), "memory": "64" });
-        world.put_guest(json!({ "vmid": 9000 + vmid, "type": "lxc", "config": config, "running": true, "replace": false }));
+        world.put_guest(
+            json!({ "vmid": 9000 + vmid, "type": "lxc", "config": config, "running": true, "replace": false }),
+        );
     }
     let state = world.state();
     let node = |vmid: u64| state["guests"][vmid.to_string()]["node"].as_str().unwrap().to_owned();
@@ -154,7 +157,7 @@ impl Acknowledged {
             match words.as_slice() {
                 ["ack", operation, marks @ ..] => {
                     self.operations.insert((*operation).to_owned());
-                    self.marks.extend(marks.iter().map(|mark| (*mark).to_owned()));
+                    self.marks.extend(marks.iter().filter(|mark| !mark.is_empty()).map(|mark| (*mark).to_owned()));
                 }
                 ["refused", rest @ ..] => self.refused.push(rest.join(" ")),
                 _ => {}
@@ -166,9 +169,17 @@ impl Acknowledged {
     #[track_caller]
     pub(crate) fn check(&self, world: &World, tag: &str) {
         let ledger = world.sim.ledger();
-        let made = |mark: &str| ledger.by_description_line.get(mark).and_then(|kinds| kinds.get("config")).copied().unwrap_or(0);
+        let made = |mark: &str| {
+            ledger.by_description_line.get(mark).and_then(|kinds| kinds.get("config")).copied().unwrap_or(0)
+        };
         let lost: Vec<&String> = self.marks.iter().filter(|mark| made(mark) == 0).collect();
-        assert!(lost.is_empty(), "{} of {} acknowledged marks were never made: {:?}", lost.len(), self.marks.len(), &lost[..lost.len().min(5)]);
+        assert!(
+            lost.is_empty(),
+            "{} of {} acknowledged marks were never made: {:?}",
+            lost.len(),
+            self.marks.len(),
+            &lost[..lost.len().min(5)]
+        );
         let double: Vec<(&String, u64)> = ledger
             .by_description_line
             .iter()
@@ -258,7 +269,8 @@ impl Step for Mark {
         cx.intent(Envelope::new("mark", 1, json!(self.name))).await?;
         outside.writes.lock().unwrap().push(began.elapsed().as_micros() as u32);
         cx.may_call(limit)?;
-        let put = outside.http.put(outside.url(self.guest)).form(&[("description", self.name.as_str()), ("digest", digest)]);
+        let put =
+            outside.http.put(outside.url(self.guest)).form(&[("description", self.name.as_str()), ("digest", digest)]);
         match outside.answer(put).await {
             Ok(_) => {}
             Err(Fault::Refused(text)) => {
@@ -398,7 +410,8 @@ async fn submit(store: &Store, settings: &Settings) {
             let count = settings.jobs_per_operation.min(settings.jobs - sent);
             let names: Vec<String> = (sent..sent + count).map(|at| format!("{}-{at}", settings.tag)).collect();
             let guest = |at: usize| (sent + at) % settings.guests.len();
-            let jobs = names.iter().enumerate().map(|(at, name)| mark_job(&ids, name, guest(at), settings.version)).collect();
+            let jobs =
+                names.iter().enumerate().map(|(at, name)| mark_job(&ids, name, guest(at), settings.version)).collect();
             let spec = operation(&ids, &settings.tag, settings.key.clone(), jobs);
             sent += count;
             under_way.push(submit_one(store, spec, names));
@@ -441,7 +454,11 @@ async fn submit_one(store: &Store, spec: OperationSpec, names: Vec<String>) {
 
 /// Waits until no operation is unfinished.
 async fn idle(journal: &dyn Journal) {
-    let query = || OperationQuery { states: vec![OperationState::Running, OperationState::Blocked], limit: 1, ..Default::default() };
+    let query = || OperationQuery {
+        states: vec![OperationState::Running, OperationState::Blocked],
+        limit: 1,
+        ..Default::default()
+    };
     while !journal.operations(query()).await.is_ok_and(|open| open.is_empty()) {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
@@ -471,10 +488,16 @@ async fn work(settings: Settings) {
     };
     let journal = store.journal();
     let http = reqwest::Client::builder().tls_danger_accept_invalid_certs(true).build().unwrap();
-    let outside = Arc::new(Outside { http, settings: settings.clone(), writes: Mutex::default(), waiting: Default::default() });
+    let outside =
+        Arc::new(Outside { http, settings: settings.clone(), writes: Mutex::default(), waiting: Default::default() });
     let context = Arc::clone(&outside);
-    let engine =
-        Engine::new(Arc::clone(&journal), registry(settings.knows), context, Arc::new(SystemClock::new()), config(&settings));
+    let engine = Engine::new(
+        Arc::clone(&journal),
+        registry(settings.knows),
+        context,
+        Arc::new(SystemClock::new()),
+        config(&settings),
+    );
     let stats = engine.stats();
     let shutdown = CancellationToken::new();
     let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()).unwrap();

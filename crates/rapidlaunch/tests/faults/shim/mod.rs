@@ -17,7 +17,8 @@ impl Shim {
     pub(crate) fn build(world: &World) -> Result<Self, String> {
         let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/faults/shim/shim.c");
         let library = world.path("shim.so");
-        let built = Command::new("cc").args(["-shared", "-fPIC", "-O1", "-o"]).arg(&library).arg(source).arg("-ldl").output();
+        let built =
+            Command::new("cc").args(["-shared", "-fPIC", "-O1", "-o"]).arg(&library).arg(source).arg("-ldl").output();
         match built {
             Ok(done) if done.status.success() => {}
             Ok(done) => panic!("the shim does not compile: {}", String::from_utf8_lossy(&done.stderr)),
