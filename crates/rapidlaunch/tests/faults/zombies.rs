@@ -1,0 +1,85 @@
+//! Rows 7 and 24: servers that are stopped for longer than their lease, alone or together with the database.
+
+use std::time::Duration;
+
+use pg_lab::Options;
+use rustix::process::Signal;
+
+use crate::lab::{LEASE_MS, Lab, acks, made, until};
+use crate::report::{Outcome, row, size};
+use crate::worker::Settings;
+
+#[test]
+fn row_07_a_stopped_server_comes_back() {
+    let how = "two workers share a PostgreSQL; one is stopped (SIGSTOP) beyond its lease of 3 s while the other goes on, then continued (SIGCONT)";
+    row("07", "zombie: SIGSTOP beyond the lease, then CONT", how, || {
+        let mut lab = match Lab::open(&Options::default()) {
+            Ok(lab) => lab,
+            Err(why) => return Outcome::Skipped(why),
+        };
+        let rounds = size(2, 200);
+        let settings = Settings { rate: 100, jobs: 1_000_000, hold_ms: 100, ..lab.settings("za") };
+        let other = Settings { tag: "zb".to_owned(), ..settings.clone() };
+        let workers = [settings.start(), other.start()];
+        let mut lost = 0;
+        for round in 0..rounds {
+            let (zombie, healthy) = (&workers[round % 2], &workers[(round + 1) % 2]);
+            std::thread::sleep(Duration::from_millis(300 + (round as u64 * 37) % 200));
+            zombie.signal(Signal::STOP);
+            let before = (acks(healthy), made(&lab.world, "z"));
+            std::thread::sleep(Duration::from_millis(LEASE_MS + LEASE_MS / 3 + 700));
+            let after = (acks(healthy), made(&lab.world, "z"));
+            assert!(after.0 > before.0 && after.1 > before.1, "the other server does not go on: {before:?} {after:?}");
+            zombie.signal(Signal::CONT);
+        }
+        std::thread::sleep(Duration::from_millis(500));
+        let mut workers = workers;
+        for worker in &mut workers {
+            lost += worker.end(Duration::from_secs(60))["leases_lost"].as_u64().unwrap();
+        }
+        let took = lab.settle(&[&workers[0], &workers[1]], "z", &settings);
+        assert!(lost > 0, "no lease was lost, so nothing was shown");
+        let jobs = lab.heard.marks.len();
+        lab.close();
+        Outcome::Pass(format!(
+            "{rounds} rounds, {lost} leases lost and told, {jobs} jobs acknowledged: 0 lost, 0 doubled; all done {:.1} s after the last",
+            took.as_secs_f64()
+        ))
+    });
+}
+
+#[test]
+fn row_24_everything_is_stopped() {
+    let how = "two workers and every process of PostgreSQL are stopped (SIGSTOP) and continued, as when the machine below is paused";
+    row("24", "the machine is paused for a minute", how, || {
+        let mut lab = match Lab::open(&Options::default()) {
+            Ok(lab) => lab,
+            Err(why) => return Outcome::Skipped(why),
+        };
+        let settings = Settings { rate: 100, jobs: 1_000_000, hold_ms: 100, ..lab.settings("pa") };
+        let other = Settings { tag: "pb".to_owned(), ..settings.clone() };
+        let mut workers = [settings.start(), other.start()];
+        let pause = Duration::from_secs(size(8, 60));
+        std::thread::sleep(Duration::from_secs(1));
+        workers.iter().for_each(|worker| worker.signal(Signal::STOP));
+        lab.pg.signal(Signal::STOP).unwrap();
+        std::thread::sleep(pause);
+        lab.pg.signal(Signal::CONT).unwrap();
+        workers.iter().for_each(|worker| worker.signal(Signal::CONT));
+        let before: Vec<usize> = workers.iter().map(acks).collect();
+        let back = until("both go on", Duration::from_secs(30), || {
+            workers.iter().zip(&before).all(|(worker, acked)| acks(worker) > acked + 3)
+        });
+        std::thread::sleep(Duration::from_secs(1));
+        let ends = workers.each_mut().map(|worker| worker.end(Duration::from_secs(60)));
+        let lost: u64 = ends.iter().map(|figures| figures["leases_lost"].as_u64().unwrap()).sum();
+        lab.settle(&[&workers[0], &workers[1]], "p", &settings);
+        let jobs = lab.heard.marks.len();
+        lab.close();
+        Outcome::Pass(format!(
+            "{} s of pause, both at work again after {:.1} s, {lost} leases lost and told, {jobs} jobs acknowledged: 0 lost, 0 doubled",
+            pause.as_secs(),
+            back.as_secs_f64()
+        ))
+    });
+}
