@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::str::FromStr;
 
 use ipnet::IpNet;
 
-use crate::{BridgeName, GuestKind, MacAddr, NicSlot, NodeName, Vmid};
+use crate::{BridgeName, GuestKind, MacAddr, NicSlot, NodeName, ParseError, Vmid};
 
 use super::{
     AliasName, DatacenterOptions, FirewallRule, GroupName, GuestOptions, IpSetName, MacroName, NodeOptions, SetEntry,
@@ -19,6 +20,17 @@ pub const RULES_MAX: usize = 20_000;
 pub struct Alias {
     /// The network; a single address has the full prefix.
     pub net: IpNet,
+}
+
+impl FromStr for Alias {
+    type Err = ParseError;
+
+    fn from_str(text: &str) -> Result<Self, ParseError> {
+        let address = text.parse::<IpAddr>().map(IpNet::from);
+        let net = address.or_else(|_| text.parse::<IpNet>());
+        let net = net.map_err(|_| ParseError::new("alias", text, "write an address or address/prefix"))?;
+        Ok(Self { net: net.trunc() })
+    }
 }
 
 /// An IP set.

@@ -2,6 +2,7 @@
 
 pub mod access;
 pub mod cluster;
+pub mod firewall;
 pub mod lxc;
 mod lxc_create;
 mod lxc_patch;

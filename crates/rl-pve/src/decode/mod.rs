@@ -1,6 +1,7 @@
 //! From answers to `rl_model` types. Nothing here can fail: what makes no sense is left out and told as unread.
 
 mod config;
+pub mod firewall;
 mod resources;
 
 use std::collections::BTreeMap;

@@ -19,6 +19,16 @@ const SIMPLE: &[(Method, &str, &[&str], &str)] = &[
     (Method::Get, "/nodes/{node}/lxc/{vmid}/status/current", &["VM.Audit"], "read the state of guests"),
     (Method::Get, "/nodes/{node}/lxc/{vmid}/snapshot", &["VM.Audit"], "list snapshots"),
     (Method::Get, "/nodes/{node}/qemu/{vmid}/config", &["VM.Audit"], "read configurations"),
+    (Method::Get, "/nodes/{node}/lxc/{vmid}/firewall/options", &["VM.Audit"], "read the firewall of guests"),
+    (Method::Get, "/nodes/{node}/lxc/{vmid}/firewall/rules", &["VM.Audit"], "read the firewall of guests"),
+    (Method::Get, "/nodes/{node}/lxc/{vmid}/firewall/ipset", &["VM.Audit"], "read the firewall of guests"),
+    (Method::Get, "/nodes/{node}/lxc/{vmid}/firewall/ipset/{name}", &["VM.Audit"], "read the firewall of guests"),
+    (Method::Get, "/nodes/{node}/lxc/{vmid}/firewall/aliases", &["VM.Audit"], "read the firewall of guests"),
+    (Method::Get, "/nodes/{node}/qemu/{vmid}/firewall/options", &["VM.Audit"], "read the firewall of guests"),
+    (Method::Get, "/nodes/{node}/qemu/{vmid}/firewall/rules", &["VM.Audit"], "read the firewall of guests"),
+    (Method::Get, "/nodes/{node}/qemu/{vmid}/firewall/ipset", &["VM.Audit"], "read the firewall of guests"),
+    (Method::Get, "/nodes/{node}/qemu/{vmid}/firewall/ipset/{name}", &["VM.Audit"], "read the firewall of guests"),
+    (Method::Get, "/nodes/{node}/qemu/{vmid}/firewall/aliases", &["VM.Audit"], "read the firewall of guests"),
     (Method::Post, "/nodes/{node}/lxc/{vmid}/status/start", &["VM.PowerMgmt"], "start guests"),
     (Method::Post, "/nodes/{node}/lxc/{vmid}/status/shutdown", &["VM.PowerMgmt"], "shut guests down"),
     (Method::Post, "/nodes/{node}/lxc/{vmid}/status/stop", &["VM.PowerMgmt"], "stop guests"),
@@ -49,6 +59,17 @@ pub(super) fn collect(facts: &Facts<'_>, needs: &mut Needs) {
         (Method::Put, "/nodes/{node}/lxc/{vmid}/resize") => resize(facts, needs),
         (Method::Post, "/nodes/{node}/lxc/{vmid}/move_volume") => move_volume(facts, needs),
         (Method::Get, "/cluster/status") => needs.add(vec!["/".into()], &["Sys.Audit"], "read the cluster's state"),
+        (
+            Method::Get,
+            "/cluster/firewall/options"
+            | "/cluster/firewall/groups/{group}"
+            | "/cluster/firewall/ipset"
+            | "/cluster/firewall/ipset/{name}"
+            | "/cluster/firewall/aliases",
+        ) => needs.add(vec!["/".into()], &["Sys.Audit"], "read the datacenter's firewall"),
+        (Method::Get, "/nodes/{node}/firewall/options") => {
+            needs.add(vec![format!("/nodes/{}", facts.arg("node"))], &["Sys.Audit"], "read the node's firewall");
+        }
         (Method::Get, "/nodes/{node}/status") => {
             needs.add(vec![format!("/nodes/{}", facts.arg("node"))], &["Sys.Audit"], "read the node's state");
         }

@@ -4,7 +4,7 @@ use rl_model::*;
 use rl_pve::api::lxc::{self, CloneTo, ConfigPatch, ConfigView, Destroy, DiskKey, Migrate};
 use rl_pve::api::storage::Content;
 use rl_pve::api::tasks::{TaskQuery, TaskSource};
-use rl_pve::api::{access, cluster, network, nodes, pools, qemu, storage, tasks, version};
+use rl_pve::api::{access, cluster, firewall, network, nodes, pools, qemu, storage, tasks, version};
 use rl_pve::wire::RawConfig;
 use rl_pve::{Method, Param, PveError, Request};
 use serde::de::DeserializeOwned;
@@ -282,7 +282,31 @@ fn site() -> Vec<Built> {
     ]
 }
 
+fn firewalls() -> Vec<Built> {
+    let (node, vmid, set) = (node(), vmid(), p("trusted"));
+    let mut all = vec![
+        built(firewall::datacenter_options()),
+        built(firewall::groups()),
+        built(firewall::group(&p("web"))),
+        built(firewall::ip_sets()),
+        built(firewall::ip_set(&set)),
+        built(firewall::aliases()),
+        built(firewall::macros()),
+        built(firewall::node_options(&node)),
+    ];
+    for kind in [GuestKind::Container, GuestKind::Vm] {
+        all.extend([
+            built(firewall::guest_options(kind, &node, vmid)),
+            built(firewall::guest_rules(kind, &node, vmid)),
+            built(firewall::guest_ip_sets(kind, &node, vmid)),
+            built(firewall::guest_ip_set(kind, &node, vmid, &set)),
+            built(firewall::guest_aliases(kind, &node, vmid)),
+        ]);
+    }
+    all
+}
+
 /// Every request the crate can build, with every parameter it can have.
 pub(crate) fn every_request() -> Vec<Built> {
-    containers().into_iter().chain(site()).collect()
+    containers().into_iter().chain(site()).chain(firewalls()).collect()
 }
