@@ -82,6 +82,9 @@ pub(crate) enum Command {
     /// List guests and act on one
     #[command(subcommand)]
     Guest(GuestCommand),
+    /// Explain what a site's firewall does
+    #[command(subcommand)]
+    Firewall(crate::cli::firewall::FirewallCommand),
     /// List stored stacks
     #[command(subcommand)]
     Stack(StackCommand),

@@ -47,7 +47,7 @@ pub(crate) async fn run(global: &Global, command: &GuestCommand, out: &Out) -> R
 }
 
 /// A guest by its name, or by stack and name.
-async fn find(data: &Data, guest: &GuestRef) -> Result<GuestRecord, CommandError> {
+pub(crate) async fn find(data: &Data, guest: &GuestRef) -> Result<GuestRecord, CommandError> {
     let (stack, name) = match guest.guest.split_once('/') {
         Some((stack, name)) => (Some(stack), name),
         None => (None, guest.guest.as_str()),

@@ -7,7 +7,8 @@ pub(crate) mod completion;
 mod demo;
 mod destroy;
 mod drift;
-mod guest;
+pub(crate) mod firewall;
+pub(crate) mod guest;
 mod op;
 mod plan;
 pub(crate) mod schema;
@@ -35,6 +36,7 @@ pub(crate) async fn run(cli: Cli, out: &Out) -> Result<(), CommandError> {
         Command::Drift(args) => drift::run(&global, &args, out).await,
         Command::Op(command) => op::run(&global, &command, out).await,
         Command::Site(command) => site::run(&global, &command, out).await,
+        Command::Firewall(command) => firewall::run(&global, &command, out).await,
         Command::Guest(command) => guest::run(&global, &command, out).await,
         Command::Stack(command) => stack::run(&global, &command, out).await,
         Command::Store(command) => store::run(&global, &command, out).await,

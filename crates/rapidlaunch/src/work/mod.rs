@@ -3,6 +3,7 @@
 pub(crate) mod assume;
 pub(crate) mod connect;
 pub(crate) mod data;
+pub(crate) mod firewall;
 pub(crate) mod inputs;
 pub(crate) mod operate;
 pub(crate) mod place;
