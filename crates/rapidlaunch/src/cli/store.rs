@@ -32,7 +32,8 @@ async fn copy(from: &Place, to: &Place, out: &Out) -> Result<(), CommandError> {
     if out.json() {
         out.print_json(&copied(from, to, &report));
     } else {
-        let rows = report.tables.iter().map(|table| vec![table.table.clone(), table.rows.to_string(), short(&table.checksum)]);
+        let rows =
+            report.tables.iter().map(|table| vec![table.table.clone(), table.rows.to_string(), short(&table.checksum)]);
         out.print(&table(&["table", "rows", "checksum"], rows.collect()));
     }
     out.say(&format!("Copied {rows} rows from {from} to {to}; every one was read back and is the same."));
@@ -53,9 +54,8 @@ fn teller(out: Out) -> impl Fn(&str, u64) + Send + 'static {
 
 fn copied(from: &Place, to: &Place, report: &CopyReport) -> Value {
     let tables = report.tables.iter();
-    let tables: Vec<Value> = tables
-        .map(|table| json!({ "table": table.table, "rows": table.rows, "checksum": table.checksum }))
-        .collect();
+    let tables: Vec<Value> =
+        tables.map(|table| json!({ "table": table.table, "rows": table.rows, "checksum": table.checksum })).collect();
     json!({ "from": from.to_string(), "to": to.to_string(), "tables": tables })
 }
 
@@ -70,7 +70,9 @@ fn copy_error(error: CopyError) -> CommandError {
         CopyError::Same { .. } | CopyError::NotEmpty { .. } | CopyError::NoPlace { .. } => {
             CommandError::input(error.to_string())
         }
-        CopyError::InUse { .. } | CopyError::Differs { .. } | CopyError::Stopped => CommandError::failed(error.to_string()),
+        CopyError::InUse { .. } | CopyError::Differs { .. } | CopyError::Stopped => {
+            CommandError::failed(error.to_string())
+        }
     }
 }
 
@@ -98,9 +100,10 @@ fn checked(place: &Place, report: &CheckReport) -> Value {
 fn text(place: &Place, report: &CheckReport) -> String {
     let mut text = String::new();
     if !report.findings.is_empty() {
-        let rows = report.findings.iter().map(|found| {
-            vec![found.level.to_string(), found.table.clone(), found.key.clone(), found.text.clone()]
-        });
+        let rows = report
+            .findings
+            .iter()
+            .map(|found| vec![found.level.to_string(), found.table.clone(), found.key.clone(), found.text.clone()]);
         text.push_str(&table(&["level", "table", "row", "what"], rows.collect()));
     }
     if report.left_out > 0 {
@@ -111,7 +114,9 @@ fn text(place: &Place, report: &CheckReport) -> String {
     let verdict = if report.is_sound() { "sound" } else { "not sound" };
     text.push_str(&format!("{place} is {verdict}: {rows} rows in {} tables", report.tables.len()));
     if waiting > 0 {
-        text.push_str(&format!(", {waiting} of which this release cannot read; `rapidlaunch store row TABLE ROW` shows one"));
+        text.push_str(&format!(
+            ", {waiting} of which this release cannot read; `rapidlaunch store row TABLE ROW` shows one"
+        ));
     }
     text.push_str(".\n");
     text

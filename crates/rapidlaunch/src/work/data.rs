@@ -9,7 +9,6 @@ use rl_planner::parse::Known;
 use rl_store::{Place, Store, StoreError};
 
 use crate::cli::args::Global;
-use crate::env;
 use crate::error::CommandError;
 use crate::work::place;
 use crate::work::runner::journal_error;

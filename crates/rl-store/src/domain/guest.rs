@@ -3,7 +3,7 @@ use rl_engine::{Lane, UnixMs};
 use rl_model::{GuestId, GuestName, NodeName, ResolvedGuest, SiteName, StackName, Vmid};
 
 use super::lease::{self, Holding};
-use super::rows::{all, first, open, seal};
+use super::rows::{all, first, listed, open, read_as, seal};
 use crate::error::{Conflict, StoreError};
 use crate::sql::{CellError, Sql, SqlRow, values};
 use crate::store::Store;
@@ -77,12 +77,12 @@ impl Store {
         self.db().read_with(move |db| of_stack(db, &stack)).await
     }
 
-    /// Every guest that is not removed, by stack and name.
+    /// Every guest that is not removed and can be read, by stack and name.
     pub async fn all_guests(&self) -> Result<Vec<GuestRecord>, StoreError> {
         self.db()
             .read_with(move |db| {
                 let sql = format!("select {COLUMNS} from guest where removed_at is null order by stack, name");
-                all(db, &sql, &[], "reading guests", read)?.into_iter().map(finish).collect()
+                listed(db, &sql, "reading guests", |row| finish(read_as(read(row))?))
             })
             .await
     }

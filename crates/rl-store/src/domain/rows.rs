@@ -1,4 +1,6 @@
 //! Small helpers over SQL, and envelopes in columns.
+use std::error::Error;
+
 use rl_engine::Envelope;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -19,6 +21,32 @@ pub(super) fn all<T>(
         .map(read)
         .collect::<Result<Vec<T>, CellError>>()
         .map_err(|error| StoreError::Undecodable { what: format!("row ({doing})"), source: Box::new(error) })
+}
+
+/// The rows of a listing, the first column of which names the row. One that cannot be read is left out, said in the log and
+/// found by a check: it must not keep the others from being listed. Not for decisions that need every row.
+pub(super) fn listed<T>(
+    db: &dyn Sql,
+    sql: &str,
+    doing: &'static str,
+    read: impl Fn(&SqlRow) -> Result<T, StoreError>,
+) -> Result<Vec<T>, StoreError> {
+    let rows = db.query(sql, &[], doing)?;
+    let readable = rows.iter().filter_map(|row| match read(row) {
+        Ok(value) => Some(value),
+        Err(error) => {
+            let row = row.text(0).unwrap_or("without a readable name");
+            let why = error.source().map(ToString::to_string);
+            tracing::error!(doing, row, why, "a stored row cannot be read and is left out; `store check` tells more");
+            None
+        }
+    });
+    Ok(readable.collect())
+}
+
+/// A row without its key, for [`listed`].
+pub(super) fn read_as<T>(row: Result<T, CellError>) -> Result<T, StoreError> {
+    row.map_err(|error| StoreError::Undecodable { what: "row".to_owned(), source: Box::new(error) })
 }
 
 /// The first row, if there is one.

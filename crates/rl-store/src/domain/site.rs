@@ -2,7 +2,7 @@
 use rl_engine::{Lane, UnixMs};
 use rl_model::{Site, SiteName};
 
-use super::rows::{all, first, open, seal};
+use super::rows::{first, listed, open, read_as, seal};
 use crate::error::StoreError;
 use crate::sql::values;
 use crate::store::Store;
@@ -48,13 +48,14 @@ impl Store {
             .await
     }
 
-    /// All sites by name.
+    /// All sites by name that can be read.
     pub async fn sites(&self) -> Result<Vec<SiteRecord>, StoreError> {
         self.db()
             .read_with(move |db| {
-                let sql = "select document, updated_at from site order by name";
-                let rows = all(db, sql, &[], "reading sites", |row| Ok((row.text(0)?.to_owned(), row.ms(1)?)))?;
-                rows.into_iter().map(read).collect()
+                let sql = "select name, document, updated_at from site order by name";
+                listed(db, sql, "reading sites", |row| {
+                    read(read_as(row.text(1).and_then(|text| Ok((text.to_owned(), row.ms(2)?))))?)
+                })
             })
             .await
     }

@@ -2,7 +2,7 @@
 use rl_engine::{Lane, OperationId, UnixMs};
 use rl_model::{ResolvedStack, StackName};
 
-use super::rows::{all, first, open, seal};
+use super::rows::{first, listed, open, read_as, seal};
 use crate::error::StoreError;
 use crate::sql::{CellError, Sql, SqlRow, values};
 use crate::store::Store;
@@ -111,12 +111,12 @@ impl Store {
         self.db().read_with(move |db| current_revision(db, &name)).await
     }
 
-    /// All stacks by name, also destroyed ones.
+    /// All stacks by name that can be read, also destroyed ones.
     pub async fn stacks(&self) -> Result<Vec<StackRecord>, StoreError> {
         self.db()
             .read_with(move |db| {
                 let sql = format!("select {COLUMNS} from stack order by name");
-                all(db, &sql, &[], "reading stacks", read)?.into_iter().map(finish).collect()
+                listed(db, &sql, "reading stacks", |row| finish(read_as(read(row))?))
             })
             .await
     }

@@ -116,3 +116,27 @@ async fn unreadable_operation_parks_its_jobs_and_stops_nothing_else() {
     assert_eq!(run(&store, &clock, whole_id).await, OperationState::Done);
     assert_eq!(store.journal().job(job).await.unwrap().unwrap().status.state, JobState::Parked);
 }
+
+#[tokio::test]
+async fn listings_leave_out_what_cannot_be_read_and_decisions_do_not() {
+    use crate::samples::{guest, name, start};
+    let home = crate::home::Home::directory();
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let ids = Ids::from_os(Arc::clone(&clock));
+    let store = home.open(Arc::clone(&clock)).await.unwrap();
+    for (stack, number) in [("mail", 1), ("shop", 2)] {
+        let start = start(&store, stack, 0, vec![guest("web", number)]);
+        store.start_operation(crate::samples::operation(&ids, stack, 1), Some(start)).await.unwrap();
+    }
+    home.change("update stack set resolved = 'torn' where name = ?1", "mail");
+    home.change("update guest set resolved = 'torn' where stack = ?1", "mail");
+    assert_eq!(
+        store.stacks().await.unwrap().iter().map(|stack| stack.name.clone()).collect::<Vec<_>>(),
+        [name("shop")]
+    );
+    assert_eq!(store.all_guests().await.unwrap().len(), 1);
+    // A plan made without the guest would make it a second time.
+    assert!(store.guests(&name("mail")).await.is_err() && store.leases(&name("mail"), &[], 0).await.is_err());
+    assert!(store.stack(&name("mail")).await.is_err());
+    assert_eq!(store.guests(&name("shop")).await.unwrap().len(), 1);
+}

@@ -66,6 +66,8 @@ impl World {
             let open = self.run(&["op", "ls", "--unfinished", "--output", "json"]).expect(0).json();
             assert_eq!(open["operations"], serde_json::json!([]), "operations are pending");
         }
+        let checked = self.run(&["store", "check", "--output", "json"]).expect(0).json();
+        assert_eq!(checked["findings"], serde_json::json!([]), "the store is not sound");
         let stamped = self.stamped();
         if !allow.copies {
             self.no_orphan(&stamped);

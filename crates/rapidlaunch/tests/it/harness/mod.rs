@@ -36,6 +36,8 @@ pub(crate) struct World {
     pub(crate) dir: TempDir,
     /// The data directory given to the binary.
     pub(crate) data: PathBuf,
+    /// The database given to the binary in its stead.
+    pub(crate) database: Option<String>,
     /// All that any run has said, to be searched for secrets.
     said: RefCell<Vec<String>>,
     finished: std::cell::Cell<bool>,
@@ -59,6 +61,7 @@ impl World {
         let dir = tempfile::tempdir().unwrap();
         let world = Self {
             data: dir.path().join("data"),
+            database: None,
             sim,
             runtime,
             dir,

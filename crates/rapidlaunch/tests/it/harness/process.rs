@@ -142,6 +142,9 @@ impl World {
         let mut command = Command::new(env!("CARGO_BIN_EXE_rapidlaunch"));
         command.args(args).env_clear().stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command.env("RAPIDLAUNCH_DATA", &self.data).env("RAPIDLAUNCH_PACE", SPEED.to_string());
+        if let Some(url) = &self.database {
+            command.env("RAPIDLAUNCH_DATABASE", url);
+        }
         command
             .env("HOME", self.folder())
             .env("USER", "tester")

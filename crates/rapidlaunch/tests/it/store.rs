@@ -1,0 +1,94 @@
+//! Stores as a whole: copied to another place in the middle of an apply, checked, looked into.
+
+use rl_engine::failpoints::VARIABLE;
+
+use crate::harness::{Run, World, farm};
+
+/// Containers of each apply.
+const CONTAINERS: usize = 12;
+
+/// A world whose apply was killed in the middle, and the files of its stack.
+fn killed_half_way() -> (World, Vec<String>) {
+    let world = World::new();
+    let files = world.write_farm(&farm(CONTAINERS));
+    let args: Vec<&str> = ["apply", "--yes"].into_iter().chain(files.iter().map(String::as_str)).collect();
+    let killed = world.run_with(&args, VARIABLE, "ops.call.after:7");
+    assert!(killed.killed(), "{killed:?}");
+    (world, files.to_vec())
+}
+
+#[track_caller]
+fn proven(run: &Run) {
+    let result = run.json();
+    let stack = &result["stacks"][0];
+    assert_eq!((&stack["ok"], &stack["proof"]["ok"]), (&true.into(), &true.into()), "{result:#}");
+    assert_eq!(stack["proof"]["items"].as_array().unwrap().len(), CONTAINERS);
+    assert!(stack["resumed"].is_string(), "the operation that was killed goes on");
+}
+
+fn text(path: &std::path::Path) -> &str {
+    path.to_str().unwrap()
+}
+
+#[test]
+fn an_apply_goes_on_in_a_copy_of_its_directory() {
+    let (mut world, files) = killed_half_way();
+    let moved = world.path("moved");
+    let copied = world.run(&["store", "copy", text(&world.data), text(&moved), "--output", "json"]).expect(0);
+    let tables = copied.json()["tables"].as_array().unwrap().clone();
+    assert!(tables.iter().any(|table| table["table"] == "job" && table["rows"] == CONTAINERS), "{tables:#?}");
+    assert!(copied.stderr.contains("every one was read back and is the same"), "{copied:?}");
+    world.data = moved;
+    proven(&world.apply(&files).expect(0));
+    world.finish();
+}
+
+#[test]
+fn a_copy_is_refused_where_it_would_do_harm() {
+    let (world, _) = killed_half_way();
+    let (data, other) = (world.data.clone(), world.path("other"));
+    let copy = |from: &std::path::Path, to: &std::path::Path| world.run(&["store", "copy", text(from), text(to)]);
+    let refused = copy(&data, &data).expect(2);
+    assert!(refused.stderr.contains("cannot be copied onto itself"), "{refused:?}");
+    let missing = copy(&world.path("nowhere"), &other).expect(1);
+    assert!(missing.stderr.contains("nowhere") && !world.path("nowhere").exists(), "{missing:?}");
+    copy(&data, &other).expect(0);
+    let full = copy(&data, &other).expect(2);
+    assert!(full.stderr.contains("is not empty"), "{full:?}");
+    world.finish_with(crate::harness::Allow { unfinished: true, ..Default::default() });
+}
+
+#[test]
+fn a_check_tells_what_is_wrong_and_shows_the_row() {
+    let (world, files) = killed_half_way();
+    world.apply(&files).expect(0);
+    let sound = world.run(&["store", "check"]).expect(0);
+    assert!(sound.stdout.contains("is sound: "), "{sound:?}");
+    let database = rusqlite::Connection::open(world.data.join("rapidlaunch.db")).unwrap();
+    database.execute("update site set document = cast(x'7bff' as text)", []).unwrap();
+    let torn = world.run(&["store", "check"]).expect(0);
+    assert!(torn.stdout.contains("quarantined  site   lab  document: its bytes are no text"), "{torn:?}");
+    assert!(torn.stdout.contains("1 of which this release cannot read"), "{torn:?}");
+    let row = world.run(&["store", "row", "site", "lab"]).expect(0);
+    assert!(row.stdout.contains("bytes 7bff"), "{row:?}");
+    let json = world.run(&["store", "row", "site", "lab", "--output", "json"]).expect(0).json();
+    assert_eq!(json["document"]["hex"], "7bff");
+    let name = world.run(&["store", "row", "site", "lab", "--column", "name"]).expect(0);
+    assert_eq!(name.stdout, "lab");
+    world.run(&["store", "row", "site", "nobody"]).expect(2);
+    let changed = database.execute("update operation set state = 'running'", []).unwrap();
+    assert!(changed > 0);
+    let broken = world.run(&["store", "check", "--output", "json"]).expect(1).json();
+    assert_eq!(broken["ok"], false, "{broken:#}");
+    let said = broken["findings"].as_array().unwrap();
+    assert!(
+        said.iter()
+            .any(|found| found["level"] == "fault" && found["text"] == "it is running, and its jobs make it done"),
+        "{said:#?}"
+    );
+    // The last change is taken back, so that the checks on the way out find the store as it was.
+    database.execute("update operation set state = 'done'", []).unwrap();
+    drop(database);
+    world.run_files(&["destroy", "--yes"], &files).expect(0);
+    world.finish();
+}
