@@ -6,9 +6,11 @@ use std::time::Duration;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use rl_engine::{
-    Clock, JobId, JobRecord, Journal, JournalError, MemoryJournal, OperationId, OperationRecord, SimClock, StepRecord,
-    UnixMs,
+    Clock, JobId, JobRecord, Journal, JournalError, MemoryJournal, OperationId, OperationRecord, Signal, SimClock,
+    StepRecord, UnixMs,
 };
+
+use tokio::sync::watch;
 
 use crate::broken::Broken;
 use crate::rules::START_MS;
@@ -23,6 +25,9 @@ pub(crate) struct Database {
     pub(crate) broken: Broken,
     clock: SimClock,
     down: Mutex<bool>,
+    /// Those who follow the journal, in order. Tokio wakes the waiters of one channel in random order; these each have their
+    /// own, so that two runs of a seed are the same.
+    followers: Mutex<Vec<watch::Sender<Signal>>>,
     /// All writes; kept only where the last of them are to be lost.
     log: Mutex<Vec<Replay>>,
 }
@@ -36,6 +41,7 @@ impl Database {
             broken,
             clock,
             down: Mutex::default(),
+            followers: Mutex::default(),
             log: Mutex::default(),
         })
     }
@@ -57,6 +63,24 @@ impl Database {
     /// Time since the beginning.
     pub(crate) fn elapsed(&self) -> Duration {
         self.clock.steady()
+    }
+
+    pub(crate) fn follow(&self) -> watch::Receiver<Signal> {
+        let now = *self.journal().subscribe().borrow();
+        let follower = watch::Sender::new(now);
+        let receiver = follower.subscribe();
+        self.followers.lock().unwrap().push(follower);
+        receiver
+    }
+
+    /// Tells followers what a write has changed.
+    pub(crate) fn tell(&self) {
+        let now = *self.journal().subscribe().borrow();
+        let mut followers = self.followers.lock().unwrap();
+        followers.retain(|follower| follower.receiver_count() > 0);
+        for follower in &*followers {
+            follower.send_if_modified(|seen| std::mem::replace(seen, now) != now);
+        }
     }
 
     /// It refuses every write from now on, or takes them again.

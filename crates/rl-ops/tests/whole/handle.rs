@@ -81,6 +81,7 @@ impl Handle {
             self.rules.written(holder, late, result.is_ok(), refused);
         }
         self.rules.nothing_lost();
+        self.database.tell();
         self.way().await;
         result
     }
@@ -346,7 +347,7 @@ impl Journal for Handle {
     }
 
     fn subscribe(&self) -> watch::Receiver<Signal> {
-        self.database.journal().subscribe()
+        self.database.follow()
     }
 }
 

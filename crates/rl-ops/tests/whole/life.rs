@@ -1,9 +1,9 @@
 //! What can happen to one run of a server's process: it dies, stands still, or is cut off from its database.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
-use tokio::sync::watch;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 /// One run of a server.
@@ -13,7 +13,9 @@ pub(crate) struct Life {
     crash_at: AtomicU64,
     passed: AtomicU64,
     died: CancellationToken,
-    state: watch::Sender<State>,
+    state: Mutex<State>,
+    /// Wakes those who wait in the order in which they began to; a watch channel would not.
+    changed: Notify,
 }
 
 /// What a server cannot do at the moment.
@@ -33,22 +35,24 @@ impl Life {
             crash_at: AtomicU64::new(crash_at),
             passed: AtomicU64::new(0),
             died: CancellationToken::new(),
-            state: watch::Sender::new(State::default()),
+            state: Mutex::default(),
+            changed: Notify::new(),
         })
     }
 
     pub(crate) fn change(&self, change: impl FnOnce(&mut State)) {
-        self.state.send_modify(change);
+        change(&mut self.state.lock().unwrap());
+        self.changed.notify_waiters();
     }
 
     /// Nothing goes wrong with it any more.
     pub(crate) fn mend(&self) {
         self.crash_at.store(0, Ordering::SeqCst);
-        self.state.send_replace(State::default());
+        self.change(|state| *state = State::default());
     }
 
     pub(crate) fn state(&self) -> State {
-        *self.state.borrow()
+        *self.state.lock().unwrap()
     }
 
     /// It dies now; whatever of it is left does nothing any more.
@@ -74,9 +78,14 @@ impl Life {
     }
 
     /// Waits until the process may do something; for ever when it is dead.
-    pub(crate) async fn wait(&self, may: impl FnMut(&State) -> bool) {
-        // The sender lives in this value, so the wait can only end by the state.
-        let _ = self.state.subscribe().wait_for(may).await;
+    pub(crate) async fn wait(&self, mut may: impl FnMut(&State) -> bool) {
+        loop {
+            let changed = self.changed.notified();
+            if may(&self.state()) {
+                break;
+            }
+            changed.await;
+        }
         if self.died.is_cancelled() {
             std::future::pending::<()>().await;
         }

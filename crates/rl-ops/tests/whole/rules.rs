@@ -1,7 +1,6 @@
 //! What must hold after every single event, and the trace of all events.
 
 use std::collections::BTreeMap;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::Duration;
 
@@ -39,7 +38,7 @@ pub(crate) struct Rules {
 
 #[derive(Default)]
 struct State {
-    trace: Trace,
+    trace: Vec<String>,
     violation: Option<String>,
     /// Accepted operations and how many jobs each has.
     accepted: BTreeMap<OperationId, u32>,
@@ -61,12 +60,6 @@ pub(crate) struct Counts {
     pub(crate) helped: u64,
     pub(crate) done: u64,
     pub(crate) not_done: u64,
-}
-
-#[derive(Default)]
-struct Trace {
-    hasher: DefaultHasher,
-    last: std::collections::VecDeque<String>,
 }
 
 /// What an accepted job is about.
@@ -105,9 +98,9 @@ impl Rules {
         self.state().counts
     }
 
-    /// Hash of every event so far.
-    pub(crate) fn hash(&self) -> u64 {
-        self.state().trace.hasher.finish()
+    /// Every event so far.
+    pub(crate) fn trace(&self) -> Vec<String> {
+        self.state().trace.clone()
     }
 
     /// Writes an event into the trace.
@@ -116,18 +109,14 @@ impl Rules {
         let mut state = self.state();
         state.counts.events += 1;
         let line = format!("{:>12.3} {text}", at.as_secs_f64());
-        line.hash(&mut state.trace.hasher);
-        if state.trace.last.len() == SHOWN {
-            state.trace.last.pop_front();
-        }
-        state.trace.last.push_back(line);
+        state.trace.push(line);
     }
 
     pub(crate) fn fail(&self, text: String) {
         let mut state = self.state();
         if state.violation.is_none() {
-            let last: Vec<&str> = state.trace.last.iter().map(String::as_str).collect();
-            let shown = format!("{text}\nThe last events:\n{}", last.join("\n"));
+            let last = state.trace.len().saturating_sub(SHOWN);
+            let shown = format!("{text}\nThe last events:\n{}", state.trace[last..].join("\n"));
             state.violation = Some(shown);
         }
         self.broken.cancel();

@@ -39,8 +39,8 @@ pub(crate) struct World {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Ended {
     pub(crate) violation: Option<String>,
-    /// Of every event.
-    pub(crate) hash: u64,
+    /// Every event, with its time.
+    pub(crate) trace: Vec<String>,
     pub(crate) counts: Counts,
 }
 
@@ -73,6 +73,7 @@ async fn live(seed: u64, broken: Broken) -> Ended {
     for number in 0..servers {
         engines.spawn(Server::new(number, &world, rng.random()).run());
     }
+    engines.spawn(Arc::clone(&world).database_trouble(rng.random()));
     let mut users = JoinSet::new();
     for number in 0..rng.random_range(1..=3) {
         users.spawn(User::new(number, &world, rng.random()).run());
@@ -81,6 +82,27 @@ async fn live(seed: u64, broken: Broken) -> Ended {
 }
 
 impl World {
+    /// The database refuses everybody now and then, until the world is calm.
+    async fn database_trouble(self: Arc<Self>, seed: u64) {
+        let mut rng = SmallRng::seed_from_u64(seed);
+        let trouble = async {
+            loop {
+                tokio::time::sleep(Duration::from_secs(rng.random_range(30..1_200))).await;
+                self.rules.event("the database is down".to_owned());
+                self.database.set_down(true);
+                tokio::time::sleep(Duration::from_millis(rng.random_range(100..200_000))).await;
+                self.database.set_down(false);
+            }
+        };
+        tokio::select! {
+            biased;
+            () = self.calm.cancelled() => {}
+            () = trouble => {}
+        }
+        self.database.set_down(false);
+        std::future::pending().await
+    }
+
     async fn last(self: Arc<Self>, mut users: JoinSet<()>, mut engines: JoinSet<()>) -> Ended {
         let all = async {
             while let Some(user) = users.join_next().await {
@@ -103,7 +125,7 @@ impl World {
             () = quiet => {}
         }
         self.places.iter().for_each(|place| place.sim.clear_faults());
-        Ended { violation: self.rules.violation(), hash: self.rules.hash(), counts: self.rules.counts() }
+        Ended { violation: self.rules.violation(), trace: self.rules.trace(), counts: self.rules.counts() }
     }
 
     /// Takes off locks that nobody will, as a person with `pct unlock` does.

@@ -1,5 +1,7 @@
 //! Seeds: many that must pass, two runs of one that must be the same, and broken systems that must be caught.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
+
 use crate::broken::Broken;
 use crate::run::{Ended, run};
 
@@ -58,17 +60,31 @@ fn simulation_part_3() {
     part(3);
 }
 
-/// The seed of `SIM_SEED`, alone.
+/// The seed of `SIM_SEED`, alone. `SIM_TRACE` names a file for all of its events.
 #[test]
 fn one_seed() {
-    passes(from_env("SIM_SEED").unwrap_or(1));
+    let seed = from_env("SIM_SEED").unwrap_or(1);
+    if let Some(file) = std::env::var_os("SIM_TRACE") {
+        std::fs::write(file, run(seed, Broken::Nothing).trace.join("\n")).unwrap();
+    }
+    passes(seed);
+}
+
+fn hash(trace: &[String]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    trace.hash(&mut hasher);
+    hasher.finish()
 }
 
 /// The same seed gives the same events, each at the same time.
 #[test]
 fn seed_gives_the_same_run() {
     for seed in 1..6 {
-        assert_eq!(run(seed, Broken::Nothing), run(seed, Broken::Nothing), "seed {seed}");
+        let (first, second) = (run(seed, Broken::Nothing), run(seed, Broken::Nothing));
+        let differ = first.trace.iter().zip(&second.trace).find(|(one, other)| one != other);
+        assert_eq!(differ, None, "seed {seed}");
+        assert_eq!(hash(&first.trace), hash(&second.trace), "seed {seed}");
+        assert_eq!(first.violation, second.violation, "seed {seed}");
     }
 }
 

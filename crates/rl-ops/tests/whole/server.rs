@@ -101,7 +101,6 @@ impl Server {
             () = self.trouble(life, clock, shutdown) => {}
         }
         life.mend();
-        self.world.database.set_down(false);
         std::future::pending().await
     }
 
@@ -109,15 +108,14 @@ impl Server {
         loop {
             clock.sleep(Duration::from_millis(self.rng.random_range(100..120_000))).await;
             let long = Duration::from_millis(self.rng.random_range(100..300_000));
-            let kind = self.rng.random_range(0..8);
+            let kind = self.rng.random_range(0..7);
             self.world.rules.event(format!("server {}: trouble {kind} for {long:?}", self.number));
             match kind {
                 0 | 1 => life.change(|state| state.stopped = true),
                 2 => life.change(|state| state.no_database = true),
                 3 => life.change(|state| state.no_sites = true),
-                4 => self.world.database.set_down(true),
-                5 | 6 => {
-                    let far = if kind == 5 { HOUR_MS } else { TEN_YEARS_MS };
+                4 | 5 => {
+                    let far = if kind == 4 { HOUR_MS } else { TEN_YEARS_MS };
                     let by = if self.rng.random_bool(0.5) { far } else { -far };
                     self.off_ms += by;
                     clock.jump(by);
@@ -129,9 +127,6 @@ impl Server {
                 }
             }
             clock.sleep(long).await;
-            if kind == 4 {
-                self.world.database.set_down(false);
-            }
             life.change(|state| *state = Default::default());
         }
     }

@@ -317,8 +317,8 @@ impl User {
         jobs.collect::<Vec<_>>().join("; ")
     }
 
-    /// Takes off what a killed worker has left, as the hint says, and sends the operation on.
-    async fn help(&mut self, id: OperationId, times: u32) {
+    /// Takes off what a killed worker has left, as the hint says, and sends the operation on; answers whether that was possible.
+    async fn help(&mut self, id: OperationId, times: u32) -> bool {
         tokio::time::sleep(Duration::from_secs(self.rng.random_range(10..300))).await;
         self.world.rules.count(|counts| counts.helped += 1);
         self.world.rules.event(format!("user {} helps {id}: {}", self.number, self.why(id)));
@@ -329,7 +329,7 @@ impl User {
         if times == HELP_MAX / 2 {
             let _ = self.journal.request_cancel(id, "user".to_owned(), now).await;
         }
-        let _ = self.journal.retry(id, "user".to_owned(), now).await;
+        self.journal.retry(id, "user".to_owned(), now).await.is_ok()
     }
 
     /// The world is as each job says it left it.
@@ -338,6 +338,10 @@ impl User {
         for (job, guest) in jobs.iter().zip(guests) {
             let done = job.status.state == JobState::Done;
             self.world.rules.count(|counts| if done { counts.done += 1 } else { counts.not_done += 1 });
+            if job.status.reason.as_ref().is_some_and(|reason| reason.contains("is locked")) {
+                // A killed worker has left its lock, and the job has said so: a person takes it off.
+                self.world.unlock(&self.place(guest)).await;
+            }
             if let Some(wrong) = self.wrong(job, guest).await {
                 let (key, state) = (&job.spec.key, job.status.state.as_str());
                 let reason = job.status.reason.clone().unwrap_or_default();
