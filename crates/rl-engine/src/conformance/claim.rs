@@ -3,7 +3,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use super::{Suite, key, known, payload};
-use crate::journal::{Claimed, Finish};
+use crate::journal::{ClaimRequest, Claimed, Finish};
 use crate::spec::LockDomain;
 use crate::state::{JobState, OperationState};
 use crate::time::UnixMs;
@@ -119,4 +119,64 @@ pub(super) async fn parks_what_it_does_not_know(mut suite: Suite) {
     suite.owner = suite.register(wider).await;
     assert_eq!(suite.job_state(new).await, JobState::Ready);
     assert_eq!(suite.job_state(other).await, JobState::Parked);
+}
+
+pub(super) async fn serves_its_own_sites_first(suite: Suite) {
+    let mut spec = suite.operation("shop", &["far", "near", "any"]);
+    spec.jobs[0].site = Some("fra1".to_owned());
+    spec.jobs[1].site = Some("ams1".to_owned());
+    suite.submit(spec).await;
+    let grace = Duration::from_secs(30);
+    let request = || ClaimRequest {
+        sites: vec!["ams1".to_owned()],
+        foreign_grace: grace,
+        ..suite.claim_request(suite.owner, 10)
+    };
+    let claims = suite.journal.claim(request(), suite.now()).await.unwrap();
+    let keys: Vec<&str> = claims.jobs.iter().map(|claimed| claimed.job.spec.key.as_str()).collect();
+    assert_eq!(keys, ["near", "any"]);
+    assert!(claims.next_due.is_some_and(|due| due <= suite.now() + grace), "it asks again for the other");
+    suite.clock.advance(grace - Duration::from_secs(1));
+    assert!(suite.journal.claim(request(), suite.now()).await.unwrap().jobs.is_empty());
+    suite.clock.advance(Duration::from_secs(1));
+    let late = suite.journal.claim(request(), suite.now()).await.unwrap().jobs;
+    assert_eq!(late.len(), 1, "its own servers did not take it");
+    assert_eq!(late[0].job.spec.site.as_deref(), Some("fra1"));
+}
+
+pub(super) async fn probes_a_node_that_does_not_answer(suite: Suite) {
+    let mut spec = suite.operation("shop", &["a", "b", "c", "d", "e", "f", "g", "h"]);
+    for job in &mut spec.jobs {
+        job.node = Some("fra1/pve1".to_owned());
+    }
+    let id = suite.submit(spec).await;
+    let first = suite.claim(6).await;
+    assert_eq!(first.len(), 6);
+    for claimed in &first {
+        let not_before = suite.now() + Duration::from_secs(600);
+        let unreachable = Some("fra1/pve1".to_owned());
+        let retry = Finish::Retry { not_before, reason: "no answer".to_owned(), unreachable };
+        suite.finish(claimed.holder, retry).await.unwrap();
+    }
+    let claims = suite.journal.claim(suite.claim_request(suite.owner, 10), suite.now()).await.unwrap();
+    assert!(claims.jobs.is_empty(), "the node's jobs wait");
+    let due = claims.next_due.expect("until a probe is due");
+    let waiting = suite.journal.jobs(id, 6, 2).await.unwrap();
+    for job in &waiting {
+        assert_eq!(job.status.state, JobState::Ready);
+        let reason = job.status.reason.as_deref().unwrap_or_default();
+        assert!(reason.contains("fra1/pve1 does not answer"), "{reason}");
+    }
+    suite.clock.advance(due.since(suite.now()));
+    let probe = suite.claim(10).await;
+    assert_eq!(probe.len(), 1, "one job tries it");
+    suite.journal.outcome(probe[0].holder, key("s"), payload(), None, suite.now()).await.unwrap();
+    assert_eq!(suite.claim(10).await.len(), 1, "it answered, so the other goes on");
+    let kinds: Vec<String> =
+        (suite.journal.events(crate::EventQuery { limit: 100, ..Default::default() }).await.unwrap())
+            .into_iter()
+            .map(|event| event.kind)
+            .filter(|kind| kind.starts_with("target."))
+            .collect();
+    assert_eq!(kinds, ["target.unreachable", "target.answers"]);
 }

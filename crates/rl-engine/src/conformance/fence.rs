@@ -2,7 +2,7 @@
 use super::{Suite, key, known, lease_lost, payload};
 use std::time::Duration;
 
-use crate::journal::{Claimed, Finish, Holder, JournalError};
+use crate::journal::{Claimed, Finish, Holder, JournalError, RegisterRequest};
 use crate::record::Unwind;
 use crate::state::JobState;
 
@@ -89,4 +89,44 @@ pub(super) async fn counts_deadlines_from_the_current_owner(mut suite: Suite) {
     suite.clock.advance(Duration::from_secs(12 * 3600));
     suite.journal.retry(id, "tester".to_owned(), suite.now()).await.unwrap();
     assert!(deadline(&suite.claim(10).await[0]) > suite.now());
+}
+
+pub(super) async fn remembers_calls_of_a_dead_owner(mut suite: Suite) {
+    let mut spec = suite.operation("shop", &["calling", "following", "resting"]);
+    for job in &mut spec.jobs {
+        job.deadline = Some(Duration::from_secs(86_400));
+    }
+    suite.submit(spec).await;
+    let claimed = suite.claim(10).await;
+    for claimed in &claimed[..2] {
+        suite.journal.intent(claimed.holder, key("s"), payload(), suite.now()).await.unwrap();
+    }
+    suite.journal.submitted(claimed[1].holder, key("s"), "UPID:1".to_owned(), suite.now()).await.unwrap();
+    suite.clock.advance(super::TTL * 2);
+    let owner = suite.ids.owner();
+    let grace = Duration::from_secs(180);
+    let request = RegisterRequest { lease_until: suite.now() + super::TTL, known: known(), takeover_grace: grace };
+    suite.journal.register(owner, request, suite.now()).await.unwrap();
+    suite.owner = owner;
+    let mut again = suite.claim(10).await;
+    again.sort_by_key(|claimed| claimed.job.seq);
+    let waits: Vec<_> = again.iter().map(|claimed| claimed.job.status.not_before).collect();
+    assert_eq!(again.len(), 3, "every job is handed on at once");
+    assert_eq!(waits[1..], [None, None], "what was answered, or never announced, holds nothing up");
+    if let Some(until) = waits[0] {
+        assert_eq!(until, suite.now() + grace, "a call that was not answered may still be under way");
+        // The new holder backs off, is claimed again, and still knows.
+        let retry = Finish::Retry {
+            not_before: suite.now() + Duration::from_secs(1),
+            reason: "look".to_owned(),
+            unreachable: None,
+        };
+        suite.finish(again[0].holder, retry).await.unwrap();
+        suite.clock.advance(grace - Duration::from_secs(1));
+        suite.journal.heartbeat(owner, suite.now() + super::TTL, suite.now()).await.unwrap();
+        assert!(suite.claim(10).await.is_empty());
+        suite.clock.advance(Duration::from_secs(1));
+        let calls = suite.claim(10).await;
+        assert_eq!((calls.len(), calls[0].job.status.not_before), (1, None), "now it must have ended");
+    }
 }

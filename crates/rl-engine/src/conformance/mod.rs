@@ -8,6 +8,8 @@ mod control;
 mod fence;
 mod finish;
 mod read;
+mod schedule;
+mod skew;
 mod step;
 mod submit;
 
@@ -34,25 +36,56 @@ const TTL: Duration = Duration::from_secs(60);
 /// The moment every case starts at.
 const START: UnixMs = UnixMs(1_700_000_000_000);
 
-/// Makes an empty journal; the second part is kept alive as long as the journal is used (a temporary directory).
-pub type Make<'a> =
-    dyn Fn() -> Pin<Box<dyn Future<Output = (Arc<dyn Journal>, Box<dyn std::any::Any + Send>)> + 'a>> + 'a;
+/// An empty journal under test; the second part is kept alive as long as it is used (a temporary directory).
+pub type Made = (Arc<dyn Journal>, Box<dyn std::any::Any + Send>);
+/// Makes an empty journal.
+pub type Make<'a> = dyn Fn() -> Pin<Box<dyn Future<Output = Made> + 'a>> + 'a;
+/// Makes an empty journal whose store takes its time from this clock.
+pub type MakeClocked<'a> = dyn Fn(SimClock) -> Pin<Box<dyn Future<Output = Made> + 'a>> + 'a;
 
 /// Runs every case on a journal of its own, and names each on standard error through tracing.
 ///
 /// # Panics
 /// When the journal does not do what a case expects.
 pub async fn run(make: &Make<'_>) {
-    let mut seed = 0;
-    macro_rules! cases {
-        ($($module:ident :: $case:ident),* $(,)?) => {$(
-            let (journal, _kept) = make().await;
+    run_all(&|_| make()).await;
+}
+
+/// As [`run`], for a store that has a clock of its own and is shared; also with callers whose clocks are wrong.
+///
+/// # Panics
+/// When the journal does not do what a case expects.
+pub async fn run_with_clock(make: &MakeClocked<'_>) {
+    run_all(make).await;
+    run_skewed(make).await;
+}
+
+macro_rules! cases {
+    ($make:expr; $($module:ident :: $case:ident),* $(,)?) => {
+        let mut seed = 0;
+        $(
+            let clock = SimClock::manual(START);
+            let (journal, _kept) = $make(clock.clone()).await;
             seed += 1;
             tracing::info!(case = concat!(stringify!($module), "::", stringify!($case)), "conformance");
-            $module::$case(Suite::new(journal, seed).await).await;
-        )*};
-    }
+            $module::$case(Suite::new(journal, clock, seed).await).await;
+        )*
+    };
+}
+
+async fn run_skewed(make: &MakeClocked<'_>) {
     cases!(
+        make;
+        skew::leases_end_by_the_stores_clock,
+        skew::waits_and_deadlines_are_told_in_the_callers_clock,
+        skew::nothing_is_deleted_early,
+        skew::schedules_start_once,
+    );
+}
+
+async fn run_all(make: &MakeClocked<'_>) {
+    cases!(
+        make;
         submit::stores_everything,
         submit::is_repeatable_by_id_and_by_key,
         submit::refuses_what_cannot_work_and_stores_nothing,
@@ -81,6 +114,17 @@ pub async fn run(make: &Make<'_>) {
         control::prunes_old_operations,
         read::pages_and_filters,
         read::numbers_events_in_order,
+        read::says_when_events_are_gone,
+        claim::serves_its_own_sites_first,
+        claim::probes_a_node_that_does_not_answer,
+        fence::remembers_calls_of_a_dead_owner,
+        step::tells_what_its_holder_saw,
+        submit::refuses_more_when_the_queue_is_long,
+        schedule::starts_when_due,
+        schedule::makes_up_for_missed_times_as_told,
+        schedule::waits_for_the_operation_before,
+        schedule::is_stopped_and_removed,
+        schedule::refuses_what_would_not_work,
     );
 }
 
@@ -105,8 +149,7 @@ fn known() -> KnownKinds {
 }
 
 impl Suite {
-    async fn new(journal: Arc<dyn Journal>, seed: u64) -> Suite {
-        let clock = SimClock::manual(START);
+    async fn new(journal: Arc<dyn Journal>, clock: SimClock, seed: u64) -> Suite {
         let ids = Ids::from_seed(Arc::new(clock.clone()), seed);
         let mut suite = Suite { journal, clock, owner: ids.owner(), ids };
         suite.owner = suite.register(known()).await;

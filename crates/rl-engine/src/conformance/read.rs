@@ -1,6 +1,8 @@
 //! Listings and events.
+use std::time::Duration;
+
 use super::{Suite, key, payload};
-use crate::journal::{EventQuery, Finish, OperationQuery};
+use crate::journal::{EventQuery, Finish, JournalError, OperationQuery};
 use crate::state::OperationState;
 
 pub(super) async fn pages_and_filters(suite: Suite) {
@@ -44,4 +46,27 @@ pub(super) async fn numbers_events_in_order(suite: Suite) {
     assert_eq!(rest, all[4..5]);
     let other = suite.ids.operation();
     assert!(read(EventQuery { operation: Some(other), limit: 100, ..Default::default() }).await.is_empty());
+}
+
+pub(super) async fn says_when_events_are_gone(suite: Suite) {
+    let read = async |query: EventQuery| suite.journal.events(query).await;
+    let (_, old) = suite.one_running().await;
+    let after_first = read(EventQuery { limit: 1, ..Default::default() }).await.unwrap()[0].seq;
+    suite.finish(old.holder, Finish::Done).await.unwrap();
+    let last = read(EventQuery { limit: 100, ..Default::default() }).await.unwrap().last().unwrap().seq;
+    suite.clock.advance(Duration::from_secs(3600));
+    let (kept, _) = suite.one_running().await;
+    suite.journal.prune(suite.now(), 10, suite.now()).await.unwrap();
+    let gone = read(EventQuery { after: after_first, limit: 100, ..Default::default() }).await;
+    let Err(JournalError::EventsGone { after, complete_after }) = gone else { panic!("{gone:?}") };
+    assert_eq!((after, complete_after), (after_first, last));
+    let rest = read(EventQuery { after: complete_after, limit: 100, ..Default::default() }).await.unwrap();
+    assert_eq!(rest.len(), 2, "nothing is missing from there on");
+    assert_eq!(
+        read(EventQuery { limit: 100, ..Default::default() }).await.unwrap(),
+        rest,
+        "who begins takes what there is"
+    );
+    let own = read(EventQuery { after: 1, operation: Some(kept), limit: 100 }).await.unwrap();
+    assert_eq!(own, rest, "a follower of one operation misses nothing of it");
 }

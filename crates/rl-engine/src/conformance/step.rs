@@ -1,7 +1,11 @@
 //! Recording steps.
-use super::{Suite, key, payload};
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::{Suite, key, lease_lost, payload};
 use crate::envelope::Envelope;
-use crate::journal::{Finish, JournalError};
+use crate::journal::{Finish, JournalError, Notice};
 use crate::record::{Direction, StepState};
 use crate::state::{JobState, OperationState};
 
@@ -43,4 +47,29 @@ pub(super) async fn keeps_unknown_fields_of_payloads(suite: Suite) {
     suite.submit(spec).await;
     let claimed = suite.claim(1).await.remove(0);
     assert_eq!(claimed.job.spec.payload, expected);
+}
+
+pub(super) async fn tells_what_its_holder_saw(suite: Suite) {
+    let (_, claimed) = suite.one_running().await;
+    let step = || "create".to_owned();
+    let notices = [
+        Notice::Stalled { step: step(), quiet: Duration::from_secs(600), last: "task runs".to_owned() },
+        Notice::Moving { step: step() },
+        Notice::Deadline { allowed: Duration::from_secs(60) },
+    ];
+    for notice in notices {
+        suite.journal.notice(claimed.holder, notice, suite.now()).await.unwrap();
+    }
+    let events = suite.journal.events(crate::EventQuery { limit: 100, ..Default::default() }).await.unwrap();
+    let told: Vec<_> = events[2..].iter().map(|event| (event.kind.as_str(), event.body.clone())).collect();
+    assert_eq!(
+        told,
+        [
+            ("step.stalled", json!({ "step": "create", "quiet_ms": 600_000, "last": "task runs" })),
+            ("step.moving", json!({ "step": "create" })),
+            ("job.deadline", json!({ "allowed_ms": 60_000 })),
+        ]
+    );
+    suite.finish(claimed.holder, Finish::Release).await.unwrap();
+    assert!(lease_lost(suite.journal.notice(claimed.holder, Notice::Moving { step: step() }, suite.now()).await));
 }

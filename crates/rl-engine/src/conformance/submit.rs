@@ -1,6 +1,8 @@
 //! Accepting operations.
+use std::time::Duration;
+
 use super::{Suite, payload};
-use crate::journal::JournalError;
+use crate::journal::{Finish, JournalError};
 use crate::spec::{JobSpec, LockDomain, SpecError};
 use crate::state::{JobState, OperationState};
 
@@ -82,4 +84,25 @@ pub(super) async fn ends_an_operation_without_jobs_at_once(suite: Suite) {
     assert_eq!(read.status.state, OperationState::Done);
     assert!(read.status.finished_at.is_some());
     assert!(suite.journal.unfinished("shop".to_owned()).await.unwrap().is_empty());
+}
+
+pub(super) async fn refuses_more_when_the_queue_is_long(suite: Suite) {
+    let keys: Vec<String> = (0..21_000).map(|number| format!("j{number}")).collect();
+    let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+    suite.submit(suite.operation("large", &keys)).await;
+    suite.submit(suite.operation("small", &["before anything was claimed"])).await;
+    suite.clock.advance(Duration::from_millis(200));
+    let quick = suite.claim(1).await.remove(0);
+    suite.submit(suite.operation("small", &["a short wait"])).await;
+    suite.clock.advance(Duration::from_millis(100));
+    suite.claim(1).await;
+    let refused = suite.journal.submit(suite.operation("small", &["too long"]), suite.now()).await;
+    let Err(JournalError::Full { retry_after, why }) = refused else { panic!("{refused:?}") };
+    assert!(retry_after.is_some_and(|after| after >= Duration::from_secs(1)), "{why}");
+    // What runs goes on as ever.
+    suite.journal.intent(quick.holder, super::key("s"), super::payload(), suite.now()).await.unwrap();
+    suite.finish(quick.holder, Finish::Done).await.unwrap();
+    // When nothing is claimed any more, nothing is known of the wait.
+    suite.clock.advance(Duration::from_secs(60));
+    suite.submit(suite.operation("small", &["later"])).await;
 }

@@ -16,3 +16,13 @@ async fn shared_memory_journal_conforms() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn shared_journal_with_a_clock_conforms_whatever_the_callers_clocks_show() {
+    conformance::run_with_clock(&|clock| {
+        Box::pin(async {
+            (Arc::new(MemoryJournal::shared_with_clock(Arc::new(clock))) as Arc<dyn Journal>, Box::new(()) as _)
+        })
+    })
+    .await;
+}

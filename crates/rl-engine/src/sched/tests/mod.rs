@@ -1,4 +1,6 @@
 //! The scheduler against a plain model: limits are never exceeded, and nothing that could run is left waiting.
+mod turns;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
