@@ -4,6 +4,7 @@
 mod client;
 mod contract;
 mod faults;
+mod firewall;
 mod replay;
 mod returns;
 mod shared;

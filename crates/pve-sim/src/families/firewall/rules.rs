@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::Rights;
 use super::level::{Level, change, check_digest, load};
-use crate::api::call::{Call, ReplyResult};
+use crate::api::call::{Arg, Call, ReplyResult};
 use crate::api::endpoint::{Endpoint, delete, get, post, put};
 use crate::api::error::{ApiError, ApiResult};
 use crate::api::format::split_list;
@@ -55,7 +55,8 @@ fn position(call: &Call, len: usize) -> ApiResult<usize> {
 /// Takes over what the call says about a rule.
 fn take_over(call: &Call, rule: &mut Rule) {
     for key in KEYS {
-        if let Some(value) = call.text(key) {
+        // A null in a JSON body leaves the key alone; an empty text deletes it.
+        if let Some(value) = call.args.0.get(*key).and_then(Arg::text) {
             rule.set(key, value);
         }
     }
@@ -68,7 +69,7 @@ fn add<L: Level>(call: &Call) -> ReplyResult {
         let mut rule = Rule::default();
         take_over(call, &mut rule);
         around.check(&mut rule, conf)?;
-        if !call.args.has("enable") {
+        if rule.get("enable").is_none() {
             rule.set("enable", "0");
         }
         L::rules_mut(call, conf)?.insert(0, rule);

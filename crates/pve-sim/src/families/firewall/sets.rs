@@ -8,7 +8,7 @@ use crate::api::call::{Call, ReplyResult};
 use crate::api::endpoint::{Endpoint, delete, get, post, put};
 use crate::api::error::{ApiError, ApiResult};
 use crate::world::firewall::{
-    Conf, Entry, IpSet, clean_cidr, entries_digest, is_zero_prefix, named_digest, show_entries, split_scope,
+    Conf, Entry, IpSet, clean_cidr, entries_digest, is_name, is_zero_prefix, named_digest, show_entries, split_scope,
 };
 
 const NAME: &str = r"name:s<64>2~[A-Za-z][A-Za-z0-9\-\_]+";
@@ -108,7 +108,7 @@ fn add_entry<L: Level>(call: &Call) -> ReplyResult {
         find(call, conf)?;
         let given = call.args.must("cidr");
         let alias = split_scope(given).1;
-        let cidr = if alias.starts_with(|c: char| c.is_ascii_alphabetic()) && !alias.contains([':', '/']) {
+        let cidr = if is_name(alias) {
             if around.names(conf).alias(given).is_none() {
                 return Err(ApiError::die(format!("no such alias '{alias}'")));
             }
