@@ -117,6 +117,15 @@ fn node_lost(containers: usize) {
     world.finish_with(allow);
 }
 
+/// Helps where the containers' making died; otherwise what was in the way is gone by now.
+#[track_caller]
+pub(crate) fn help_if_asked(world: &World, id: &str) {
+    if world.shown(id).to_string().contains("pct unlock") {
+        return help(world, id);
+    }
+    world.run(&["op", "retry", id]).expect(0);
+}
+
 /// Does what the hint of a blocked job asks for: takes away containers whose making died.
 #[track_caller]
 fn help(world: &World, id: &str) {

@@ -19,9 +19,9 @@ fn row_21_storm() {
         });
         let guests = guests(&world, 32);
         let mut settings = Settings::new(&world, Place::Dir(world.data.clone()), &guests);
-        settings.waiting = size(5_000, 100_000);
+        settings.waiting = size(4_000, 100_000);
         (settings.jobs, settings.rate, settings.hold_ms) = (size(200, 2_000), 100, 0);
-        settings.waits_ms = size(500, 5_000);
+        settings.waits_ms = size(5_000, 20_000);
         settings.until_idle = true;
         let began = Instant::now();
         let mut worker = settings.start();
@@ -40,7 +40,7 @@ fn row_21_storm() {
         let p99 = figures["write_p99_ms"].as_f64().unwrap();
         let most = figures["most_waiting"].as_u64().unwrap();
         assert!(peak <= MEMORY_MAX, "the process took {} MiB", peak >> 20);
-        assert!(most >= size(2_000, 10_000 - 100), "only {most} were under way at once");
+        assert!(most >= size(1_500, 9_000), "only {most} were under way at once");
         world.finish_with(Allow { copies: true, volumes: true, ..Allow::default() });
         Outcome::Pass(format!(
             "{} submits in {:.0} s, {} refused, at most {most} under way: peak memory {} MiB, 99 of 100 writes of running jobs within {p99:.0} ms; 0 lost, 0 doubled",
