@@ -2,10 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use pve_sim::{SeedAcl, SeedFirewall, SeedGuest, SeedKind, SeedState, SeedToken, SeedUser, Sim, SimConfig};
+use pve_sim::{
+    RecordedAnswer, SeedAcl, SeedFirewall, SeedGuest, SeedKind, SeedState, SeedToken, SeedUser, Sim, SimConfig,
+};
 use serde_json::{Value, json};
 
 use crate::client::Client;
+use crate::{returns, shared};
 
 const SECRET: &str = "11111111-1111-4111-8111-111111111111";
 const IN: [(&str, &str); 2] = [("type", "in"), ("action", "ACCEPT")];
@@ -30,6 +33,18 @@ async fn state(sim: &Sim) -> Value {
 /// The values of one key of every rule, in order.
 fn column(rules: &Value, key: &str) -> Vec<String> {
     rules.as_array().unwrap().iter().map(|r| r[key].as_str().unwrap_or("").to_owned()).collect()
+}
+
+/// Answers that have not the shape that is published for them.
+fn broken_shapes(sim: &Sim) -> Vec<String> {
+    let Some(dir) = shared::dir() else { return Vec::new() };
+    let published = shared::api(&dir);
+    let check = |answer: RecordedAnswer| {
+        let same = |e: &&Value| e["method"] == *answer.method && e["path"] == *answer.path;
+        let schema = &published.iter().find(same).unwrap()["returns"];
+        returns::check(&format!("{} {}", answer.method, answer.path), schema, &answer.data)
+    };
+    sim.take_answers().into_iter().flat_map(check).collect()
 }
 
 #[tokio::test]
@@ -208,7 +223,8 @@ async fn machines_have_the_same_calls() {
         running: false,
         pool: None,
     });
-    let sim = start(seed).await;
+    let config = SimConfig { seed_state: Some(seed), time_scale: 50.0, record_answers: true, ..SimConfig::new(1) };
+    let sim = Sim::start(config).await.unwrap();
     let mut client = Client::new(&sim, 0);
     let base = "/nodes/pve1/qemu/200/firewall";
     client.send("POST", &format!("{base}/rules"), &rule(&[("iface", "net0"), ("macro", "ssh")])).await.data();
@@ -216,6 +232,13 @@ async fn machines_have_the_same_calls() {
     assert_eq!(refused.body["errors"]["type"], "invalid rule type 'forward' for rule_env 'vm'");
     client.send("PUT", &format!("{base}/options"), &[("enable", "1"), ("policy_in", "DROP")]).await.data();
     client.send("POST", &format!("{base}/ipset"), &[("name", "ipfilter-net0")]).await.data();
+    client.send("POST", &format!("{base}/aliases"), &[("name", "me"), ("cidr", "10.0.0.9")]).await.data();
+    client.send("POST", &format!("{base}/ipset/ipfilter-net0"), &[("cidr", "me"), ("nomatch", "1")]).await.data();
+    client.send("DELETE", &format!("{base}/aliases/me"), &[]).await.data();
+    for path in ["", "/rules", "/rules/0", "/options", "/aliases", "/ipset", "/ipset/ipfilter-net0", "/refs", "/log"] {
+        client.get(&format!("{base}{path}")).await;
+    }
+    assert_eq!(broken_shapes(&sim), Vec::<String>::new());
     let shown = state(&sim).await;
     assert_eq!(shown["guests"]["200"]["options"], json!({"enable": 1, "policy_in": "DROP"}));
     assert_eq!(shown["guests"]["200"]["rules"][0]["macro"], "SSH");
