@@ -311,6 +311,10 @@ impl Rows for MemoryRows {
         Ok(self.schedules.values().cloned().collect())
     }
 
+    fn schedule_count(&mut self) -> RowResult<usize> {
+        Ok(self.schedules.len())
+    }
+
     fn next_schedule(&mut self) -> RowResult<Option<UnixMs>> {
         Ok(self.schedules.values().filter(|schedule| !schedule.paused).filter_map(|schedule| schedule.next_at).min())
     }

@@ -109,6 +109,10 @@ pub trait Rows {
     fn schedule(&mut self, name: &ScheduleName) -> RowResult<Option<ScheduleRecord>>;
     /// All schedules by name.
     fn schedules(&mut self) -> RowResult<Vec<ScheduleRecord>>;
+    /// How many schedules there are.
+    fn schedule_count(&mut self) -> RowResult<usize> {
+        Ok(self.schedules()?.len())
+    }
     /// The earliest time at which a schedule that is not paused is due.
     fn next_schedule(&mut self) -> RowResult<Option<UnixMs>>;
     /// Adds or replaces a schedule.

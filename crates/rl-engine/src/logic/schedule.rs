@@ -27,7 +27,7 @@ pub(super) fn put(tx: &mut Tx<'_>, spec: ScheduleSpec, now: UnixMs) -> RowResult
         refused(&name, format!("{error}{cause}"))
     })?;
     let known = tx.rows.schedule(&name)?;
-    if known.is_none() && tx.rows.schedules()?.len() >= SCHEDULES_MAX {
+    if known.is_none() && tx.rows.schedule_count()? >= SCHEDULES_MAX {
         return Err(refused(
             &name,
             format!("there are {SCHEDULES_MAX} schedules, more are not kept; remove one first"),
@@ -146,14 +146,15 @@ fn choose(record: &mut ScheduleRecord, now: UnixMs) -> Option<Due> {
     let keep = if one_by_one { record.spec.catch_up_max.max(1) as usize } else { 1 };
     let mut times = VecDeque::from([record.next_at?]);
     let mut left_out = 0;
-    let mut next = table.next_after(times[0]);
-    while let Some(at) = next.filter(|at| *at <= now && left_out < COUNT_MAX) {
+    for at in table.times_after(times[0]).take_while(|at| *at <= now) {
         times.push_back(at);
         if times.len() > keep {
             times.pop_front();
             left_out += 1;
         }
-        next = table.next_after(at);
+        if left_out >= COUNT_MAX {
+            break;
+        }
     }
     record.state.missed += u64::from(left_out);
     let at = times[0];

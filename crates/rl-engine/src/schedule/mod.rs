@@ -1,4 +1,6 @@
 //! Schedules: operations that start by themselves at the times of a cron pattern in a time zone.
+#[cfg(test)]
+mod tests;
 mod timetable;
 
 use std::fmt;

@@ -2,7 +2,8 @@
 //!
 //! Where clocks are put forward, a fixed time (one hour, one minute) that does not exist on that day comes at the first moment
 //! after the gap; a repeated time (`*/5`, lists, ranges) leaves the gap out. Where they are put back, a fixed time comes once, the
-//! first time the clock shows it; a repeated one comes in both hours.
+//! first time the clock shows it; a repeated one comes in both hours. Where a day of the month and a day of the week are given,
+//! either will do.
 use std::str::FromStr;
 
 use croner::Cron;
@@ -32,7 +33,7 @@ struct Written {
 pub enum TimetableError {
     /// The pattern.
     #[error(
-        "`{cron}` is no cron pattern: {why}. Five fields were expected: minute, hour, day of month, month, day of week"
+        "`{cron}` is no cron pattern: {why}. Five fields are expected: minute, hour, day of month, month, day of week"
     )]
     Cron {
         /// As given.
@@ -45,12 +46,6 @@ pub enum TimetableError {
     Zone {
         /// As given.
         tz: String,
-    },
-    /// The pattern names no moment that ever comes, such as the 30th of February.
-    #[error("`{cron}` names no moment that ever comes")]
-    Never {
-        /// As given.
-        cron: String,
     },
 }
 
@@ -75,7 +70,10 @@ impl Timetable {
 
     fn pattern(&self) -> Result<Cron, TimetableError> {
         let parser = CronParser::builder().seconds(Seconds::Disallowed).year(Year::Disallowed).build();
-        parser.parse(&self.cron).map_err(|why| TimetableError::Cron { cron: self.cron.clone(), why: why.to_string() })
+        parser.parse(&self.cron).map_err(|why| TimetableError::Cron {
+            cron: self.cron.clone(),
+            why: why.to_string().trim_end_matches('.').to_owned(),
+        })
     }
 
     fn zone(&self) -> Result<TimeZone, TimetableError> {
@@ -84,13 +82,27 @@ impl Timetable {
 
     /// The first time after `after`; `None` when there is none that can be told.
     pub fn next_after(&self, after: UnixMs) -> Option<UnixMs> {
-        let (pattern, zone) = (self.pattern().ok()?, self.zone().ok()?);
-        let start = Timestamp::from_millisecond(i64::try_from(after.0).ok()?).ok()?.to_zoned(zone);
-        let next = pattern.find_next_occurrence(&start, false).ok()?;
-        let at = UnixMs(u64::try_from(next.timestamp().as_millisecond()).ok()?);
-        // A time before the asked one would start the same operation for ever.
-        (at > after).then_some(at)
+        self.times_after(after).next()
     }
+
+    /// All times after `after`, one by one.
+    pub fn times_after(&self, after: UnixMs) -> impl Iterator<Item = UnixMs> + use<> {
+        let read = self.pattern().ok().zip(self.zone().ok());
+        let mut at = Some(after);
+        std::iter::from_fn(move || {
+            let (pattern, zone) = read.as_ref()?;
+            at = next(pattern, zone, at?);
+            at
+        })
+    }
+}
+
+fn next(pattern: &Cron, zone: &TimeZone, after: UnixMs) -> Option<UnixMs> {
+    let start = Timestamp::from_millisecond(i64::try_from(after.0).ok()?).ok()?.to_zoned(zone.clone());
+    let next = pattern.find_next_occurrence(&start, false).ok()?;
+    let at = UnixMs(u64::try_from(next.timestamp().as_millisecond()).ok()?);
+    // A time before the asked one would start the same operation for ever.
+    (at > after).then_some(at)
 }
 
 impl TryFrom<Written> for Timetable {
