@@ -165,8 +165,8 @@ impl StepCx {
     /// Tells how far the step is. In memory only; says nothing to the journal.
     pub fn progress(&self, text: impl Into<String>, fraction: Option<f32>) {
         let text = text.into();
-        self.job.hear(&self.key.name, &format!("{text} {}", fraction.unwrap_or_default()));
-        let progress = Progress { step: self.key.name.clone(), text, fraction, stalled: false };
+        let stalled = self.job.hear(&self.key.name, &format!("{text} {}", fraction.unwrap_or_default()));
+        let progress = Progress { step: self.key.name.clone(), text, fraction, stalled };
         self.job.progress.set(self.job.spec.id, progress);
     }
 

@@ -107,14 +107,16 @@ impl HeldJob {
         self.lease.may_call(steady, timeout, announced.then_some(self.takeover_grace))
     }
 
-    /// Notes that something was heard of a step.
-    pub(crate) fn hear(&self, step: &str, text: &str) {
+    /// Notes what was heard of a step; answers whether it is nothing new of one that has stalled.
+    pub(crate) fn hear(&self, step: &str, text: &str) -> bool {
         let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
         if heard.step != step || heard.last != text {
             heard.at = self.clock.steady();
             step.clone_into(&mut heard.step);
             text.clone_into(&mut heard.last);
+            return false;
         }
+        heard.stalled
     }
 
     /// What is to be told if a step has not been heard of for `limit`, or is heard of again.

@@ -3,6 +3,7 @@
 
 mod conformance;
 mod failpoints;
+mod outage;
 mod proofs;
 mod run;
 mod sim;
