@@ -112,4 +112,11 @@ pub trait Step: Send + Sync {
 
     /// Takes back what `ensure` did, as far as it came; nothing to take back is success.
     async fn undo(&self, cx: &StepCx) -> Result<(), StepError>;
+
+    /// Takes nothing back, but waits until nothing that an interrupted `ensure` has started is under way any more. Called, in place
+    /// of `undo`, where a job that keeps what it did ([`OnFailure::Keep`](crate::OnFailure::Keep)) is given up in the middle of this
+    /// step, so that it does not end while its call still runs. [`StepCx::done_so_far`] tells how far the step came.
+    async fn leave(&self, _cx: &StepCx) -> Result<(), StepError> {
+        Ok(())
+    }
 }

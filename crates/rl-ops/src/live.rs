@@ -154,6 +154,43 @@ pub(crate) async fn follow_earlier(
     }
 }
 
+/// After a lost answer, a call that has not begun by then never will: pveproxy gives a call 30 s, its lock another 10 s.
+const SETTLE: Duration = Duration::from_secs(60);
+
+/// For a step that is given up in the middle: stops its task and waits for the end, so that nothing is under way when the
+/// job ends. Where the answer was lost, waits for tasks of these types, and until the call cannot begin any more.
+pub(crate) async fn end_earlier(
+    cx: &StepCx,
+    api: &SiteApi,
+    earlier: &PriorAttempt,
+    kinds: &[&str],
+    label: &str,
+) -> Result<(), StepError> {
+    if let PriorAttempt::Submitted { ext_ref, .. } = earlier
+        && let Ok(upid) = ext_ref.parse::<Upid>()
+    {
+        api.stop_task(&upid).await.map_err(|error| StepError::retry(BUSY_WAIT, full_text(&error)))?;
+    }
+    follow_earlier(cx, api, earlier, kinds, label).await?;
+    will_not_come(cx, api, earlier, label)
+}
+
+/// An error for as long as a call whose answer was lost may still begin.
+pub(crate) fn will_not_come(
+    cx: &StepCx,
+    api: &SiteApi,
+    earlier: &PriorAttempt,
+    label: &str,
+) -> Result<(), StepError> {
+    let PriorAttempt::Intent { at, .. } = earlier else { return Ok(()) };
+    let (waited, settle) = (cx.now().since(*at), api.local(SETTLE));
+    if waited >= settle {
+        return Ok(());
+    }
+    let text = format!("the answer to the call `{label}` was lost; waiting until it cannot begin any more");
+    Err(StepError::retry(settle - waited, text))
+}
+
 /// Waits for room at a gate, unless the operation is cancelled meanwhile.
 pub(crate) async fn enter(cx: &StepCx, gate: &Arc<Gate>) -> Result<Pass, StepError> {
     tokio::select! {

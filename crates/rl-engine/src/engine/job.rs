@@ -198,7 +198,9 @@ impl Driver {
         let keep = self.job.spec.on_failure == OnFailure::Keep;
         let to_undo: Vec<usize> = (0..steps.len())
             .rev()
-            .filter(|&at| !keep && left.iter().any(|name| name == steps[at].name()))
+            .filter(|&at| left.iter().any(|name| name == steps[at].name()))
+            // What is done stays as it is, but a call that may be under way must have ended before the job does.
+            .filter(|&at| !keep || !self.is_done(&steps[at], Direction::Do))
             .filter(|&at| !self.is_done(&steps[at], Direction::Undo))
             .collect();
         for &at in &to_undo {
@@ -217,7 +219,11 @@ impl Driver {
     async fn undo_step(&self, step: &Arc<dyn Step>, at: usize, last: bool) -> Result<bool, JournalError> {
         let key = key(step, at, Direction::Undo);
         let cx = StepCx::new(Arc::clone(&self.job), key.clone());
-        let error = match guarded(step.undo(&cx), &self.stats).await {
+        let back = match self.job.spec.on_failure {
+            OnFailure::Keep => step.leave(&cx),
+            OnFailure::Undo => step.undo(&cx),
+        };
+        let error = match guarded(back, &self.stats).await {
             Ok(()) => {
                 let finish = last.then_some(Finish::Unwound);
                 self.outcome(key, undone(), finish).await?;

@@ -15,7 +15,7 @@ use super::leased_vmid;
 use crate::context::Ctx;
 use crate::fault::BUSY_WAIT;
 use crate::identity::{Ours, must_find};
-use crate::live::{Announced, call};
+use crate::live::{Announced, call, will_not_come};
 use crate::payload::Target;
 
 /// The step's name, by which later steps find its receipt.
@@ -53,6 +53,11 @@ impl Step for ChangeConfig {
         let plain = self.changes.iter().filter(|change| !change.key.is_disk());
         let back: Vec<Change> = plain.map(|c| Change { key: c.key, from: c.to.clone(), to: c.from.clone() }).collect();
         self.write(cx, &back).await.map(drop)
+    }
+
+    async fn leave(&self, cx: &StepCx) -> Result<(), StepError> {
+        let api = cx.context::<Ctx>().site(&self.target.site)?;
+        will_not_come(cx, &api, &cx.done_so_far(), NAME)
     }
 }
 

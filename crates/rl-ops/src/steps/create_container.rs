@@ -18,7 +18,7 @@ use super::{GuestReceipt, destroy, leased_vmid};
 use crate::context::Ctx;
 use crate::fault::{BUSY_WAIT, LOCKED_WAIT, classify};
 use crate::identity::{Found, Ours, find, foreign};
-use crate::live::{Announced, NotDone, call, enter, follow, follow_earlier, task_error, watch_only};
+use crate::live::{Announced, NotDone, call, enter, follow, follow_earlier, task_error, watch_only, will_not_come};
 use crate::payload::Target;
 use crate::site::SiteApi;
 
@@ -26,8 +26,6 @@ use crate::site::SiteApi;
 const STRANGERS_MAX: usize = 16;
 /// Looks that find a half-made container and nobody who makes it, before a person is asked: its task may just be ending.
 const ABANDONED_LOOKS: u32 = 3;
-/// After a lost answer, a create that has not begun by then never will: pveproxy gives a call 30 s, its lock another 10 s.
-const SETTLE: Duration = Duration::from_secs(60);
 
 /// See the module.
 pub struct CreateContainer {
@@ -95,7 +93,7 @@ impl Step for CreateContainer {
         follow_earlier(cx, api, &cx.done_so_far(), MAKING, "create").await?;
         let vmid = leased_vmid(cx, &self.target).await?;
         if matches!(find(api, &self.target, vmid).await?, Found::Absent) {
-            return self.will_not_come(cx, api, vmid);
+            return will_not_come(cx, api, &cx.done_so_far(), "create");
         }
         // Its VMID, MACs and addresses stay leased: the stack still wants the guest, and the next plan makes it with them.
         destroy::remove_ours(cx, api, &self.target, vmid).await
@@ -108,18 +106,6 @@ impl CreateContainer {
         let Some(upid) = cx.prior().ext_ref().and_then(|text| text.parse::<Upid>().ok()) else { return Ok(()) };
         let _room = api.creates(&self.target.node).enter_by_force();
         follow(cx, api, &upid, "create").await.map(drop)
-    }
-
-    /// While undoing: a call whose answer was lost may still begin, and what it made would be left behind.
-    fn will_not_come(&self, cx: &StepCx, api: &SiteApi, vmid: Vmid) -> Result<(), StepError> {
-        let PriorAttempt::Intent { at, .. } = cx.done_so_far() else { return Ok(()) };
-        let (waited, settle) = (cx.now().since(at), api.local(SETTLE));
-        if waited >= settle {
-            return Ok(());
-        }
-        let text =
-            format!("the answer to the create of container {vmid} was lost; waiting until it cannot begin any more");
-        Err(StepError::retry(settle - waited, text))
     }
 
     /// A look has found nothing after the call: certain when the task has said so too.

@@ -16,7 +16,7 @@ use super::{create_container, leased_vmid, nothing, shut_down, start};
 use crate::context::Ctx;
 use crate::fault::{BUSY_WAIT, LOCKED_WAIT, look_error};
 use crate::identity::{Found, Ours, find, foreign};
-use crate::live::{Announced, NotDone, call, follow_earlier, run_task, task_error, watch_only};
+use crate::live::{Announced, NotDone, call, end_earlier, follow_earlier, run_task, task_error, watch_only};
 use crate::payload::Target;
 use crate::site::SiteApi;
 
@@ -52,6 +52,11 @@ impl Step for Destroy {
     async fn undo(&self, _cx: &StepCx) -> Result<(), StepError> {
         // What is destroyed cannot be brought back; the job keeps what it did and is tried again.
         Ok(())
+    }
+
+    async fn leave(&self, cx: &StepCx) -> Result<(), StepError> {
+        let api = cx.context::<Ctx>().site(&self.target.site)?;
+        end_earlier(cx, &api, &cx.done_so_far(), DESTROYING, "destroy").await
     }
 }
 

@@ -9,7 +9,7 @@ use super::{GuestReceipt, leased_vmid};
 use crate::context::Ctx;
 use crate::fault::BUSY_WAIT;
 use crate::identity::{Ours, must_find};
-use crate::live::{Announced, follow_earlier, run_task, task_error};
+use crate::live::{Announced, end_earlier, follow_earlier, run_task, task_error};
 use crate::payload::Target;
 
 /// Tasks that grow a disk.
@@ -70,5 +70,10 @@ impl Step for GrowDisk {
 
     async fn undo(&self, _cx: &StepCx) -> Result<(), StepError> {
         Ok(())
+    }
+
+    async fn leave(&self, cx: &StepCx) -> Result<(), StepError> {
+        let api = cx.context::<Ctx>().site(&self.target.site)?;
+        end_earlier(cx, &api, &cx.done_so_far(), GROWING, &self.name).await
     }
 }

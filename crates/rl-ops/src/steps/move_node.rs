@@ -10,7 +10,7 @@ use super::{GuestReceipt, leased_vmid};
 use crate::context::Ctx;
 use crate::fault::{BUSY_WAIT, look_error};
 use crate::identity::must_find;
-use crate::live::{Announced, follow_earlier, run_task, task_error};
+use crate::live::{Announced, end_earlier, follow_earlier, run_task, task_error};
 use crate::payload::Target;
 
 /// Tasks that move a container.
@@ -45,6 +45,11 @@ impl Step for MoveNode {
         let api = cx.context::<Ctx>().site(&self.target.site)?;
         follow_earlier(cx, &api, &cx.done_so_far(), MOVING, "move").await?;
         self.move_to(cx, &self.target.node).await.map(drop)
+    }
+
+    async fn leave(&self, cx: &StepCx) -> Result<(), StepError> {
+        let api = cx.context::<Ctx>().site(&self.target.site)?;
+        end_earlier(cx, &api, &cx.done_so_far(), MOVING, "move").await
     }
 }
 

@@ -11,7 +11,7 @@ use super::{GuestReceipt, leased_vmid, nothing};
 use crate::context::Ctx;
 use crate::fault::{BUSY_WAIT, classify, look_error};
 use crate::identity::{Found, Ours, find, foreign, gone};
-use crate::live::{Announced, NotDone, follow_earlier, run_task, task_error};
+use crate::live::{Announced, NotDone, end_earlier, follow_earlier, run_task, task_error};
 use crate::payload::Target;
 use crate::site::SiteApi;
 
@@ -55,6 +55,11 @@ impl Step for ShutDown {
     async fn undo(&self, _cx: &StepCx) -> Result<(), StepError> {
         // A job that shuts a guest down goes on or is tried again; it is not turned back.
         Ok(())
+    }
+
+    async fn leave(&self, cx: &StepCx) -> Result<(), StepError> {
+        let api = cx.context::<Ctx>().site(&self.target.site)?;
+        end_earlier(cx, &api, &cx.done_so_far(), STOPPING, "shutdown").await
     }
 }
 

@@ -9,7 +9,7 @@ use super::{leased_vmid, nothing};
 use crate::context::Ctx;
 use crate::fault::{BUSY_WAIT, look_error};
 use crate::identity::must_find;
-use crate::live::{Announced, follow_earlier, run_task, task_error};
+use crate::live::{Announced, end_earlier, follow_earlier, run_task, task_error};
 use crate::payload::Target;
 
 /// What is done with the snapshot.
@@ -115,5 +115,10 @@ impl Step for Snapshot {
     async fn undo(&self, _cx: &StepCx) -> Result<(), StepError> {
         // A person asked for it alone; there is no later step whose failure could turn it back.
         Ok(())
+    }
+
+    async fn leave(&self, cx: &StepCx) -> Result<(), StepError> {
+        let api = cx.context::<Ctx>().site(&self.target.site)?;
+        end_earlier(cx, &api, &cx.done_so_far(), SNAPSHOTTING, self.name()).await
     }
 }

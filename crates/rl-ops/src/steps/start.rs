@@ -13,7 +13,7 @@ use super::{GuestReceipt, create_container, leased_vmid};
 use crate::context::Ctx;
 use crate::fault::{BUSY_WAIT, classify, look_error};
 use crate::identity::must_find;
-use crate::live::{Announced, NotDone, enter, follow, follow_earlier, run_task, task_error};
+use crate::live::{Announced, NotDone, enter, follow, end_earlier, follow_earlier, run_task, task_error};
 use crate::payload::Target;
 use crate::site::SiteApi;
 
@@ -65,6 +65,11 @@ impl Step for Start {
         follow_earlier(cx, api, cx.prior(), STOPPING, "stop").await?;
         let vmid = leased_vmid(cx, &self.target).await?;
         super::shut_down::stop_ours(cx, api, &self.target, vmid).await
+    }
+
+    async fn leave(&self, cx: &StepCx) -> Result<(), StepError> {
+        let api = cx.context::<Ctx>().site(&self.target.site)?;
+        end_earlier(cx, &api, &cx.done_so_far(), STARTING, "start").await
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use pve_sim::{MemorySim, SeedState, SimConfig};
@@ -27,6 +28,7 @@ where
 pub(crate) struct Place {
     pub(crate) sim: MemorySim,
     pub(crate) site: Site,
+    killed: AtomicBool,
 }
 
 impl Place {
@@ -40,7 +42,7 @@ impl Place {
         let site = declared(number, &sim);
         let (rules, name) = (Arc::clone(rules), site.name.clone());
         sim.on_effect(move |effect| rules.effect(&name, effect));
-        Arc::new(Self { sim, site })
+        Arc::new(Self { sim, site, killed: AtomicBool::new(false) })
     }
 
     /// Which node an endpoint names.
@@ -70,6 +72,20 @@ impl Place {
     pub(crate) async fn control(&self, method: &str, path: &str, body: Value) {
         let (status, answer) = self.sim.control(method, path, body).await;
         assert_eq!(status, 200, "{method} {path}: {answer}");
+    }
+
+    /// Nothing goes wrong here any more.
+    pub(crate) async fn calm(&self) {
+        self.killed_workers().await;
+        self.sim.clear_faults();
+    }
+
+    /// Whether a worker was ever killed, by itself or with its node: it leaves its lock, which no API call takes off.
+    pub(crate) async fn killed_workers(&self) -> bool {
+        let (_, faults) = self.sim.control("GET", "/faults", Value::Null).await;
+        let kills = |fault: &&Value| matches!(fault["action"]["do"].as_str(), Some("kill-task" | "drop-node"));
+        let killed = faults.as_array().unwrap().iter().filter(kills).any(|fault| fault["struck"] != 0);
+        self.killed.fetch_or(killed, Ordering::SeqCst) || killed
     }
 
     /// Whether a task about this guest has not ended.

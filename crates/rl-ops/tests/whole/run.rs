@@ -113,7 +113,9 @@ impl World {
             tokio::time::sleep(TROUBLE).await;
             self.rules.event("calm".to_owned());
             self.calm.cancel();
-            self.places.iter().for_each(|place| place.sim.clear_faults());
+            for place in &self.places {
+                place.calm().await;
+            }
             std::future::pending::<()>().await
         };
         tokio::select! {
@@ -124,7 +126,6 @@ impl World {
             () = tokio::time::sleep(LONGEST) => self.rules.fail("the run does not end".to_owned()),
             () = quiet => {}
         }
-        self.places.iter().for_each(|place| place.sim.clear_faults());
         Ended { violation: self.rules.violation(), trace: self.rules.trace(), counts: self.rules.counts() }
     }
 
@@ -154,6 +155,9 @@ impl World {
             return self.rules.fail(format!("lock domains are held by nobody: {held:?}"));
         }
         for place in &self.places {
+            if place.killed_workers().await {
+                self.unlock(place).await;
+            }
             if let Some(wrong) = self.left(place).await {
                 return self.rules.fail(format!("{}: {wrong}", place.site.name));
             }

@@ -65,7 +65,8 @@ impl Server {
         let sites: BTreeMap<_, _> = sites.collect();
         let book = View { book: Arc::clone(&world.book), life: Arc::clone(&life) };
         let ctx = Arc::new(Ctx::new(sites, Arc::new(book)));
-        let config = EngineConfig { seed: Some(seed), ..EngineConfig::standard() };
+        // Retention goes by the wall clock of the only server: a jump of years would take the history away, and the books with it.
+        let config = EngineConfig { seed: Some(seed), retention: None, ..EngineConfig::standard() };
         let engine = Engine::new(journal, broken::registry(world.broken), ctx, Arc::new(clock.clone()), config);
         let shutdown = CancellationToken::new();
         let run = tokio::spawn({
