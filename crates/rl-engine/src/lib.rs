@@ -47,7 +47,7 @@ pub use journal::{
     OperationQuery, PAGE_MAX, Recovered, RegisterRequest, Signal, StepKey, Submitted, UNFINISHED_JOBS_MAX, WAIT_MAX,
     known_or_reason, settled,
 };
-pub use logic::submit as submit_in;
+pub use logic::{roll_back as roll_back_in, submit as submit_in};
 pub use memory::MemoryJournal;
 pub use progress::{Progress, ProgressBoard};
 pub use record::{

@@ -78,6 +78,16 @@ impl Announce {
         }
     }
 
+    /// A running job was cancelled.
+    pub fn cancels(self) -> bool {
+        self.cancel
+    }
+
+    /// A schedule changed.
+    pub fn schedules(self) -> bool {
+        self.schedules
+    }
+
     /// Tells followers. Answers whether there was anything to tell.
     pub fn apply(self, signal: &mut Signal) -> bool {
         if let Some(seq) = self.last_event {

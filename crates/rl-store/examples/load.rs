@@ -18,6 +18,10 @@ async fn main() {
     };
     println!(
         "{which}: {:.0}/s, p50 {:?}, p99 {:?}, {} commits, mean {:.1} a commit",
-        measured.per_second(), measured.p50, measured.p99, store.commits(), count as f64 / store.commits() as f64
+        measured.per_second(),
+        measured.p50,
+        measured.p99,
+        store.commits(),
+        count as f64 / store.commits() as f64
     );
 }

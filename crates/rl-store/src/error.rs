@@ -110,6 +110,9 @@ pub enum StoreError {
         #[source]
         source: rusqlite::Error,
     },
+    /// The database server cannot be used.
+    #[error("the database cannot be used")]
+    Postgres(#[source] Box<crate::pg::PgError>),
     /// The disk is full: new work is refused until there is room.
     #[error("the disk that holds the data directory is full; make room and try again. Nothing was stored")]
     Full,

@@ -16,6 +16,7 @@ mod domain;
 mod error;
 pub mod load;
 mod mark;
+mod pg;
 mod place;
 mod raw;
 mod sql;
@@ -28,6 +29,7 @@ pub use domain::{
     GuestRecord, GuestState, LeaseKind, RevisionRecord, SiteRecord, StackRecord, StackStart, StackState, Started,
 };
 pub use error::{Conflict, StoreError};
+pub use pg::{PgError, Postgres, Target, UrlError};
 pub use place::Place;
 pub use raw::{Raw, RawRow, raw_row};
 pub use store::{QUARANTINE, Store};

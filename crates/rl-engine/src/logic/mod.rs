@@ -8,6 +8,7 @@ mod schedule;
 mod step;
 mod submit;
 
+pub use owner::roll_back;
 pub use submit::submit;
 
 use crate::id::OperationId;

@@ -1,4 +1,5 @@
 //! Engine runs: announcing one, keeping it alive, and taking over from one that is gone.
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde_json::json;
@@ -60,6 +61,25 @@ pub(super) fn expire(tx: &mut Tx<'_>, me: OwnerId, grace: Duration, now: UnixMs)
         }
     }
     Ok(orphans)
+}
+
+/// The store lost commits that were acknowledged: nobody can know what the engines did meanwhile. Every engine run is ended, its
+/// jobs are handed on with their open steps, and each of their operations says so. Answers how many jobs that were.
+pub fn roll_back(tx: &mut Tx<'_>, lost_versions: u64, now: UnixMs) -> RowResult<usize> {
+    let mut jobs = 0;
+    let mut operations = BTreeSet::new();
+    for owner in tx.rows.owners()? {
+        for id in tx.sched.running_of(owner.id) {
+            operations.insert(tx.job_status(id)?.0);
+        }
+        // Its engine starts no call that its lease does not outlast.
+        jobs += bury(tx, owner.id, Some(owner.lease_until.max(now)), now)?;
+    }
+    for operation in operations {
+        tx.event(operation, None, "store.rolled_back", json!({ "lost_versions": lost_versions }), now)?;
+    }
+    tx.tell_work();
+    Ok(jobs)
 }
 
 fn bury(tx: &mut Tx<'_>, gone: OwnerId, calls_until: Option<UnixMs>, now: UnixMs) -> RowResult<usize> {

@@ -98,6 +98,12 @@ impl Sched {
         Ok(())
     }
 
+    /// An index without jobs that keeps what is not in the rows: which nodes did not answer.
+    #[must_use]
+    pub fn emptied(self) -> Sched {
+        Sched { breakers: self.breakers.known(), last_wait: self.last_wait, ..Sched::default() }
+    }
+
     /// Puts a job where its stored status says it belongs, wherever it was before: for changes that another server made, and for
     /// a write of this one that was taken back. The number of unfinished jobs is not touched: see [`Sched::set_unfinished`].
     pub fn mirror(&mut self, slot: JobSlot, status: &JobStatus) {

@@ -3,10 +3,11 @@
 
 mod check;
 mod conformance;
-mod crash;
 mod copy;
+mod crash;
 mod domain;
 mod home;
 mod many;
+mod pg;
 mod samples;
 mod undecodable;

@@ -7,8 +7,8 @@ mod step;
 
 use rl_engine::{
     Direction, Event, EventQuery, JobId, JobRecord, JobSlot, JobSpec, JobStatus, JournalError, OperationId,
-    OperationInfo, OperationQuery, OperationRecord, OperationStatus, OwnerId, OwnerRecord, RowResult, Rows, ScheduleName,
-    ScheduleRecord, StepRecord, UnixMs,
+    OperationInfo, OperationQuery, OperationRecord, OperationStatus, OwnerId, OwnerRecord, RowResult, Rows,
+    ScheduleName, ScheduleRecord, StepRecord, UnixMs,
 };
 use rusqlite::{Connection, Params, Row};
 

@@ -1,5 +1,7 @@
 //! Steps, events and engine runs.
-use rl_engine::{OperationId, Direction, Event, EventQuery, JobId, OwnerId, OwnerRecord, RowResult, StepRecord, StepState};
+use rl_engine::{
+    Direction, Event, EventQuery, JobId, OperationId, OwnerId, OwnerRecord, RowResult, StepRecord, StepState,
+};
 use rusqlite::{Row, params};
 
 use super::SqlRows;
@@ -116,9 +118,8 @@ pub(super) fn list_events(rows: &SqlRows<'_>, query: &EventQuery) -> RowResult<V
 
 pub(super) fn last_event_of(rows: &SqlRows<'_>, operation: OperationId) -> RowResult<Option<u64>> {
     let sql = "select max(seq) from event where operation = ?1";
-    let last = rows.first(sql, [operation.to_string()], "reading an operation's last event", |row| {
-        row.get::<_, Option<i64>>(0)
-    })?;
+    let last = rows
+        .first(sql, [operation.to_string()], "reading an operation's last event", |row| row.get::<_, Option<i64>>(0))?;
     Ok(last.flatten().map(i64::unsigned_abs))
 }
 

@@ -1,0 +1,3 @@
+//! The journal in PostgreSQL, against real servers.
+mod conformance;
+mod lab;
