@@ -206,9 +206,14 @@ impl<'a> Tx<'a> {
         self.reschedule(id, old, new, now)
     }
 
+    /// Keeps the scheduler in step with a job's new status.
     fn reschedule(&mut self, id: JobId, old: JobState, new: &JobStatus, now: UnixMs) -> RowResult<()> {
         if !new.holds_locks {
             self.sched.release_locks(id);
+        }
+        if old == JobState::Parked || new.state == JobState::Parked {
+            self.sched.note_parked(id, new);
+            self.announce.work |= new.state == JobState::Parked;
         }
         match new.state {
             JobState::Ready => {

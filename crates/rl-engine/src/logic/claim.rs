@@ -15,6 +15,9 @@ use crate::tx::{Moment, Tx, not_found};
 
 /// Most jobs handed out by one claim: one transaction, and its answer is held in memory.
 const CLAIM_MAX: usize = 512;
+/// How long a job that one of several servers does not know is left to the others before it is parked: time for a server that knows
+/// it to have room.
+const PARK_AFTER: Duration = Duration::from_secs(30);
 /// Most timers looked at by one claim; the rest is due again at once.
 const DUE_MAX: usize = 2_000;
 
@@ -27,11 +30,16 @@ pub(super) fn claim(tx: &mut Tx<'_>, exclusive: bool, request: &ClaimRequest, at
         super::owner::expire(tx, request.owner, request.takeover_grace, now)?;
     }
     wake_due(tx, now)?;
+    if tx.sched.look_at_parked(request.owner) {
+        super::owner::unpark(tx, &request.known, true, now)?;
+    }
+    // Among several servers there may be one of a newer release.
+    let others = !exclusive && tx.rows.owners()?.len() > 1;
     let limit = request.limit.min(CLAIM_MAX);
     let mut jobs = Vec::new();
     while jobs.len() < limit {
         let (max, foreign_grace) = (limit - jobs.len(), request.foreign_grace);
-        let picked = tx.sched.pick(Pick { max, sites: &request.sites, foreign_grace, now });
+        let picked = tx.sched.pick(Pick { max, sites: &request.sites, foreign_grace, now, known: &request.known });
         for held in &picked.held {
             say_why(tx, held)?;
         }
@@ -40,7 +48,7 @@ pub(super) fn claim(tx: &mut Tx<'_>, exclusive: bool, request: &ClaimRequest, at
         }
         tx.rows.prefetch(&picked.jobs)?;
         for id in picked.jobs {
-            jobs.extend(claim_one(tx, id, request, now)?);
+            jobs.extend(claim_one(tx, id, request, others, now)?);
         }
     }
     for claimed in &mut jobs {
@@ -91,7 +99,13 @@ fn wake_due(tx: &mut Tx<'_>, now: UnixMs) -> RowResult<()> {
     Ok(())
 }
 
-fn claim_one(tx: &mut Tx<'_>, id: JobId, request: &ClaimRequest, now: UnixMs) -> RowResult<Option<Claimed>> {
+fn claim_one(
+    tx: &mut Tx<'_>,
+    id: JobId,
+    request: &ClaimRequest,
+    others: bool,
+    now: UnixMs,
+) -> RowResult<Option<Claimed>> {
     let mut record = match tx.rows.job(id) {
         Ok(record) => record.ok_or_else(|| not_found("job", id))?,
         Err(JournalError::Undecodable { what, .. }) => {
@@ -104,6 +118,10 @@ fn claim_one(tx: &mut Tx<'_>, id: JobId, request: &ClaimRequest, now: UnixMs) ->
     debug_assert_eq!(record.status.state, JobState::Ready, "the scheduler handed out a job that is not ready");
     let payload = &record.spec.payload;
     if let Err(reason) = known_or_reason(&request.known, &payload.kind, payload.version) {
+        let (shape, held) = ((payload.kind.as_str(), payload.version), record.status.holds_locks);
+        if others && tx.sched.leave_to_others(id, shape, held, PARK_AFTER, now) {
+            return Ok(None);
+        }
         park(tx, record.operation, id, &record.status, &reason, now)?;
         return Ok(None);
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::id::OwnerId;
-use crate::journal::{Beat, JournalError, Recovered, RegisterRequest, known_or_reason};
+use crate::journal::{Beat, JournalError, KnownKinds, NEEDS_TO_KNOW, Recovered, RegisterRequest, known_or_reason};
 use crate::record::OwnerRecord;
 use crate::rows::RowResult;
 use crate::state::JobState;
@@ -31,7 +31,7 @@ pub(super) fn register(
         expire(tx, owner, request.takeover_grace, now)?
     };
     tx.rows.put_owner(&OwnerRecord { id: owner, lease_until: at.stored(request.lease_until) })?;
-    let unparked = unpark(tx, request, now)?;
+    let unparked = unpark(tx, &request.known, false, now)?;
     tx.tell_work();
     Ok(Recovered { orphans, unparked })
 }
@@ -93,17 +93,24 @@ fn bury(tx: &mut Tx<'_>, gone: OwnerId, calls_until: Option<UnixMs>, now: UnixMs
         tx.put_job(operation, id, status.state, &orphaned, now)?;
         tx.event(operation, Some(id), "job.recovered", json!({ "interrupted": orphaned.crashes }), now)?;
     }
+    tx.sched.forget_owner(gone);
     tx.rows.remove_owner(gone)?;
     Ok(jobs.len())
 }
 
-fn unpark(tx: &mut Tx<'_>, request: &RegisterRequest, now: UnixMs) -> RowResult<usize> {
+/// Makes parked jobs ready that a release knows. `unknown_only` leaves out those that are parked for another reason than that their
+/// kind or version was not known: they would be parked again at once.
+pub(super) fn unpark(tx: &mut Tx<'_>, known: &KnownKinds, unknown_only: bool, now: UnixMs) -> RowResult<usize> {
     let mut unparked = 0;
     for (id, kind, version) in tx.rows.parked_jobs()? {
-        if known_or_reason(&request.known, &kind, version).is_err() {
+        if known_or_reason(known, &kind, version).is_err() {
             continue;
         }
         let (operation, status) = tx.job_status(id)?;
+        let unknown = status.reason.as_deref().is_some_and(|reason| reason.starts_with(NEEDS_TO_KNOW));
+        if unknown_only && !unknown {
+            continue;
+        }
         if let Some(ready) = transition::sent_on(&status) {
             tx.put_job(operation, id, status.state, &ready, now)?;
             tx.event(operation, Some(id), "job.unparked", json!({}), now)?;

@@ -5,6 +5,7 @@
 mod breaker;
 mod domain;
 mod fair;
+mod newer;
 mod pick;
 mod site;
 #[cfg(test)]
@@ -15,7 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::id::{JobId, OwnerId};
-use crate::journal::WAIT_MAX;
+use crate::journal::{NEEDS_TO_KNOW, WAIT_MAX};
 use crate::record::{JobSlot, JobStatus};
 use crate::rows::{RowResult, Rows};
 use crate::state::JobState;
@@ -23,6 +24,7 @@ use crate::time::UnixMs;
 use breaker::Breakers;
 use domain::Domains;
 use fair::FairQueue;
+use newer::Newer;
 pub(crate) use pick::{Held, Pick};
 use site::Aside;
 
@@ -39,6 +41,7 @@ pub struct Sched {
     domains: Domains,
     breakers: Breakers,
     aside: Aside,
+    newer: Newer,
     timers: BTreeSet<(UnixMs, JobId)>,
     running: HashMap<OwnerId, BTreeSet<JobId>>,
     cancelled: HashMap<OwnerId, BTreeSet<JobId>>,
@@ -70,6 +73,8 @@ enum At {
     Domain(String),
     Breaker(Arc<str>),
     Aside(UnixMs),
+    /// Left to servers that know its kind.
+    Newer,
     Timer(UnixMs),
     Running(OwnerId),
     /// Known only because it holds lock domains.
@@ -118,6 +123,7 @@ impl Sched {
         if !held && status.holds_locks {
             self.hold(Arc::clone(&slot));
         }
+        self.note_parked(id, status);
         match status.state {
             JobState::Ready => self.make_ready(slot, since),
             JobState::Backoff => self.set_timer(slot, status.not_before.unwrap_or_default()),
@@ -143,12 +149,28 @@ impl Sched {
         if status.holds_locks {
             self.hold(Arc::clone(&slot));
         }
+        self.note_parked(slot.id, status);
         match status.state {
             JobState::Ready => self.make_ready(slot, None),
             JobState::Backoff => self.set_timer(slot, status.not_before.unwrap_or_default()),
             JobState::Running => self.set_held(slot, status),
             _ => {}
         }
+    }
+
+    /// Remembers which jobs wait for a release that knows them.
+    pub(crate) fn note_parked(&mut self, job: JobId, status: &JobStatus) {
+        let unknown = status.reason.as_deref().is_some_and(|reason| reason.starts_with(NEEDS_TO_KNOW));
+        self.newer.set_parked(job, status.state == JobState::Parked && unknown);
+    }
+
+    /// Whether jobs were parked for a release that knows them since this owner last looked.
+    pub(crate) fn look_at_parked(&mut self, owner: OwnerId) -> bool {
+        self.newer.look(owner)
+    }
+
+    pub(crate) fn forget_owner(&mut self, owner: OwnerId) {
+        self.newer.forget_owner(owner);
     }
 
     fn set_held(&mut self, slot: impl Into<Arc<JobSlot>>, status: &JobStatus) {
@@ -194,7 +216,7 @@ impl Sched {
     /// The next moment a job in back-off, a probe or a job of another site is due.
     pub fn next_due(&self) -> Option<UnixMs> {
         let timer = self.timers.first().map(|timer| timer.0);
-        [timer, self.breakers.next_due(), self.aside.next_due()].into_iter().flatten().min()
+        [timer, self.breakers.next_due(), self.aside.next_due(), self.newer.next_due()].into_iter().flatten().min()
     }
 
     /// The jobs an owner runs.
@@ -327,6 +349,7 @@ impl Sched {
             At::Domain(name) => self.domains.leave(name, &slot),
             At::Breaker(target) => self.breakers.leave(target, &slot),
             At::Aside(ripe) => self.aside.remove(slot.site.as_ref(), job, *ripe),
+            At::Newer => self.newer.remove(job),
             At::Timer(due) => {
                 self.timers.remove(&(*due, job));
             }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::domain::{KEEP_FOR, OVERTAKEN_MAX};
 use super::{At, Sched};
 use crate::id::JobId;
+use crate::journal::KnownKinds;
 use crate::record::JobSlot;
 use crate::time::UnixMs;
 
@@ -17,6 +18,8 @@ pub(crate) struct Pick<'a> {
     /// How long a job of another site must have been ready.
     pub(crate) foreign_grace: Duration,
     pub(crate) now: UnixMs,
+    /// Kinds and versions that the one who asks can run.
+    pub(crate) known: &'a KnownKinds,
 }
 
 /// A job that would run if its node answered.
@@ -41,6 +44,9 @@ impl Sched {
     pub(crate) fn pick(&mut self, pick: Pick<'_>) -> Picked {
         self.lapse(pick.now);
         for job in self.aside.wanted(pick.sites, pick.now) {
+            self.ready_again(job);
+        }
+        for job in self.newer.wanted(pick.known, pick.now) {
             self.ready_again(job);
         }
         for job in self.breakers.due(pick.now) {
@@ -68,6 +74,30 @@ impl Sched {
             }
         }
         picked
+    }
+
+    /// Takes back that a job was picked: it is left to servers that know its kind, until it has been ready for `grace`. Answers
+    /// whether that time is not over yet.
+    pub(crate) fn leave_to_others(
+        &mut self,
+        job: JobId,
+        shape: (&str, u32),
+        held: bool,
+        grace: Duration,
+        now: UnixMs,
+    ) -> bool {
+        let Some(entry) = self.jobs.get(&job) else { return false };
+        let (slot, ripe_at) = (Arc::clone(&entry.slot), entry.ready_since.unwrap_or(now) + grace);
+        if ripe_at <= now {
+            return false;
+        }
+        self.breakers.probe_ended(&slot);
+        self.newer.leave_to_others(job, shape.0, shape.1, ripe_at);
+        self.enter(slot, At::Newer);
+        if !held {
+            self.release_locks(job);
+        }
+        true
     }
 
     /// How long the job handed out last had been ready, if that was a moment ago.

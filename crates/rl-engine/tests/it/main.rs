@@ -7,4 +7,5 @@ mod outage;
 mod proofs;
 mod run;
 mod sim;
+mod versions;
 mod world;

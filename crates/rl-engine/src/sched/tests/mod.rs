@@ -8,6 +8,7 @@ use proptest::prelude::*;
 
 use super::{Pick, Sched};
 use crate::id::{JobId, OperationId, OwnerId};
+use crate::journal::KnownKinds;
 use crate::record::JobSlot;
 use crate::spec::LockDomain;
 use crate::time::UnixMs;
@@ -29,7 +30,7 @@ fn slot(number: u32, operation: u8, locks: Vec<LockDomain>) -> JobSlot {
 }
 
 fn pick(sched: &mut Sched, max: usize) -> Vec<JobId> {
-    sched.pick(Pick { max, sites: &[], foreign_grace: Duration::ZERO, now: NOW }).jobs
+    sched.pick(Pick { max, sites: &[], foreign_grace: Duration::ZERO, now: NOW, known: &KnownKinds::new() }).jobs
 }
 
 #[derive(Debug, Clone)]

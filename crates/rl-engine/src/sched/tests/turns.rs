@@ -3,6 +3,7 @@ use std::time::Duration;
 
 use super::{NOW, OWNER, pick, slot};
 use crate::id::{JobId, OperationId};
+use crate::journal::KnownKinds;
 use crate::record::JobSlot;
 use crate::sched::breaker::{FAILURES_MAX, PAUSE_FIRST, PAUSE_MAX};
 use crate::sched::domain::{KEEP_FOR, OVERTAKEN_MAX};
@@ -142,13 +143,16 @@ fn places_are_not_kept_for_ever() {
     let other = ready(&mut sched, slot(3, 3, vec![a.clone()]));
     assert!(pick(&mut sched, 1).is_empty(), "`a` is kept");
     let later = NOW + KEEP_FOR;
-    let picked = sched.pick(Pick { max: 1, sites: &[], foreign_grace: Duration::ZERO, now: later });
+    let picked =
+        sched.pick(Pick { max: 1, sites: &[], foreign_grace: Duration::ZERO, now: later, known: &KnownKinds::new() });
     assert_eq!(picked.jobs, [other], "and after a while no more");
 }
 
 fn at(sched: &mut Sched, sites: &[&str], now: UnixMs) -> Vec<JobId> {
     let sites: Vec<String> = sites.iter().map(|site| (*site).to_owned()).collect();
-    sched.pick(Pick { max: 10, sites: &sites, foreign_grace: Duration::from_secs(30), now }).jobs
+    sched
+        .pick(Pick { max: 10, sites: &sites, foreign_grace: Duration::from_secs(30), now, known: &KnownKinds::new() })
+        .jobs
 }
 
 #[test]
@@ -192,7 +196,8 @@ fn a_node_that_does_not_answer_is_probed_by_one_job() {
         sched.set_timer(sched.slot(job).cloned().unwrap(), NOW + Duration::from_secs(3_000));
     }
     assert_eq!(pause, Some(PAUSE_FIRST), "after {FAILURES_MAX} failures in a row");
-    let picked = sched.pick(Pick { max: 100, sites: &[], foreign_grace: Duration::ZERO, now: NOW });
+    let picked =
+        sched.pick(Pick { max: 100, sites: &[], foreign_grace: Duration::ZERO, now: NOW, known: &KnownKinds::new() });
     assert!(picked.jobs.iter().all(|job| *job == other), "other nodes are not concerned");
     assert!(picked.held.iter().all(|held| &*held.target == "fra1/pve1") && !picked.held.is_empty());
     assert_eq!(sched.unreachable(), [("fra1/pve1".into(), picked.held.len())]);
@@ -200,7 +205,9 @@ fn a_node_that_does_not_answer_is_probed_by_one_job() {
     // One goes first, and fails: the next one goes after twice the time, up to a limit.
     let (mut now, mut pause) = (NOW + PAUSE_FIRST, PAUSE_FIRST);
     for _ in 0..6 {
-        let probes = sched.pick(Pick { max: 100, sites: &[], foreign_grace: Duration::ZERO, now }).jobs;
+        let probes = sched
+            .pick(Pick { max: 100, sites: &[], foreign_grace: Duration::ZERO, now, known: &KnownKinds::new() })
+            .jobs;
         assert_eq!(probes.len(), 1, "one job probes");
         assert!(pick(&mut sched, 100).is_empty(), "the others wait for it");
         pause = (pause * 2).min(PAUSE_MAX);
@@ -208,9 +215,12 @@ fn a_node_that_does_not_answer_is_probed_by_one_job() {
         sched.set_timer(sched.slot(probes[0]).cloned().unwrap(), now + Duration::from_secs(3_000));
         now = now + pause;
     }
-    let probe = sched.pick(Pick { max: 100, sites: &[], foreign_grace: Duration::ZERO, now }).jobs[0];
+    let probe = sched
+        .pick(Pick { max: 100, sites: &[], foreign_grace: Duration::ZERO, now, known: &KnownKinds::new() })
+        .jobs[0];
     assert_eq!(sched.answered(probe), ["fra1/pve1".into()]);
-    let rest = sched.pick(Pick { max: 100, sites: &[], foreign_grace: Duration::ZERO, now }).jobs;
+    let rest =
+        sched.pick(Pick { max: 100, sites: &[], foreign_grace: Duration::ZERO, now, known: &KnownKinds::new() }).jobs;
     assert!(rest.len() >= 6 && rest.iter().all(|job| jobs.contains(job)), "all go on: {rest:?}");
     assert!(sched.unreachable().is_empty());
 }
@@ -238,7 +248,15 @@ fn a_probe_that_ends_without_a_word_hands_on() {
         sched.failed("fra1/pve1", first, NOW);
     }
     assert!(pick(&mut sched, 3).is_empty());
-    let probe = sched.pick(Pick { max: 3, sites: &[], foreign_grace: Duration::ZERO, now: NOW + PAUSE_FIRST }).jobs;
+    let probe = sched
+        .pick(Pick {
+            max: 3,
+            sites: &[],
+            foreign_grace: Duration::ZERO,
+            now: NOW + PAUSE_FIRST,
+            known: &KnownKinds::new(),
+        })
+        .jobs;
     sched.set_running(sched.slot(probe[0]).cloned().unwrap(), OWNER);
     // It was cancelled before it called anything.
     end(&mut sched, probe[0]);
