@@ -157,8 +157,8 @@ pub(crate) async fn follow_earlier(
 /// After a lost answer, a call that has not begun by then never will: pveproxy gives a call 30 s, its lock another 10 s.
 const SETTLE: Duration = Duration::from_secs(60);
 
-/// For a step that is given up in the middle: stops its task and waits for the end, so that nothing is under way when the
-/// job ends. Where the answer was lost, waits for tasks of these types, and until the call cannot begin any more.
+/// For a step that is given up in the middle: as [`stop_earlier`], and where the answer was lost also waits until the call
+/// cannot begin any more, so that nothing is under way when the job ends.
 pub(crate) async fn end_earlier(
     cx: &StepCx,
     api: &SiteApi,
@@ -166,13 +166,33 @@ pub(crate) async fn end_earlier(
     kinds: &[&str],
     label: &str,
 ) -> Result<(), StepError> {
-    if let PriorAttempt::Submitted { ext_ref, .. } = earlier
-        && let Ok(upid) = ext_ref.parse::<Upid>()
-    {
+    stop_earlier(cx, api, earlier, kinds, label).await?;
+    will_not_come(cx, api, earlier, label)
+}
+
+/// Stops the task that an interrupted run of a step has started and waits for its end; where the answer with its id was
+/// lost, tasks of these types that this client has started about the same guest.
+pub(crate) async fn stop_earlier(
+    cx: &StepCx,
+    api: &SiteApi,
+    earlier: &PriorAttempt,
+    kinds: &[&str],
+    label: &str,
+) -> Result<(), StepError> {
+    let started = match earlier {
+        PriorAttempt::None => None,
+        PriorAttempt::Submitted { ext_ref, .. } => ext_ref.parse::<Upid>().ok(),
+        PriorAttempt::Intent { value, .. } => {
+            let Announced { node, vmid, .. } = value.read()?;
+            let running = api.running_task(&node, vmid, kinds).await.map_err(look_error)?;
+            // The guest is ours alone for as long as the job holds it, so what this client has started about it is ours.
+            running.filter(|upid| upid.user() == api.pve().identity())
+        }
+    };
+    if let Some(upid) = started {
         api.stop_task(&upid).await.map_err(|error| StepError::retry(BUSY_WAIT, full_text(&error)))?;
     }
-    follow_earlier(cx, api, earlier, kinds, label).await?;
-    will_not_come(cx, api, earlier, label)
+    follow_earlier(cx, api, earlier, kinds, label).await.map(drop)
 }
 
 /// An error for as long as a call whose answer was lost may still begin.

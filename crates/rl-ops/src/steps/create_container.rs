@@ -18,7 +18,7 @@ use super::{GuestReceipt, destroy, leased_vmid};
 use crate::context::Ctx;
 use crate::fault::{BUSY_WAIT, LOCKED_WAIT, classify};
 use crate::identity::{Found, Ours, find, foreign};
-use crate::live::{Announced, NotDone, call, enter, follow, follow_earlier, task_error, watch_only, will_not_come};
+use crate::live::{Announced, NotDone, call, enter, follow, stop_earlier, task_error, watch_only, will_not_come};
 use crate::payload::Target;
 use crate::site::SiteApi;
 
@@ -90,7 +90,7 @@ impl Step for CreateContainer {
             return Ok(());
         }
         let api = &cx.context::<Ctx>().site(&self.target.site)?;
-        follow_earlier(cx, api, &cx.done_so_far(), MAKING, "create").await?;
+        stop_earlier(cx, api, &cx.done_so_far(), MAKING, "create").await?;
         let vmid = leased_vmid(cx, &self.target).await?;
         if matches!(find(api, &self.target, vmid).await?, Found::Absent) {
             return will_not_come(cx, api, &cx.done_so_far(), "create");

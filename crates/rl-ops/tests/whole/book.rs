@@ -22,12 +22,17 @@ pub(crate) struct Page {
 pub(crate) struct Book(Mutex<BTreeMap<GuestId, Page>>);
 
 impl Book {
-    /// Reserves what a guest needs, as starting an operation does; what it holds already it keeps.
-    pub(crate) fn reserve(&self, guest: &ResolvedGuest) -> Vmid {
+    /// Reserves what a guest needs, as starting an operation does; what it holds already it keeps. A VMID that was given
+    /// back stays in quarantine for the whole run.
+    pub(crate) fn reserve(&self, guest: &ResolvedGuest, range: VmidRange) -> Vmid {
         let mut book = self.0.lock().unwrap();
-        let fresh = || Page { site: guest.site.clone(), vmid: guest.vmid, released: false };
-        let page = book.entry(guest.id.clone()).or_insert_with(fresh);
-        page.vmid
+        if let Some(page) = book.get(&guest.id) {
+            return page.vmid;
+        }
+        let held: Vec<Vmid> = book.values().filter(|page| page.site == guest.site).map(|page| page.vmid).collect();
+        let vmid = std::iter::once(guest.vmid).chain(range.iter()).find(|vmid| !held.contains(vmid)).unwrap();
+        book.insert(guest.id.clone(), Page { site: guest.site.clone(), vmid, released: false });
+        vmid
     }
 
     pub(crate) fn page(&self, guest: &GuestId) -> Option<Page> {

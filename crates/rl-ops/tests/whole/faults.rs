@@ -28,6 +28,7 @@ pub(crate) fn draw(rng: &mut SmallRng, nodes: &[String]) -> Vec<Fault> {
         add(rng.random_range(0.0..0.15), 4, refused());
         add(rng.random_range(0.0..0.1), 3, failed(rng.random_bool(0.5)));
         add(rng.random_range(0.0..0.02), 1, Action::KillTask {});
+        add(rng.random_range(0.0..0.02), 1, Action::HangTask {});
     }
     let reads = When { method: Some("GET".to_owned()), probability: Some(0.01), times: Some(10), ..When::default() };
     faults.push(Fault { name: None, when: reads, action: Action::LoseAnswer { how: how(rng) } });

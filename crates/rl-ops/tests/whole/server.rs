@@ -44,8 +44,8 @@ impl Server {
             self.runs += 1;
             let crash_at = if self.calm() { 0 } else { self.rng.random_range(0..120) };
             self.live(crash_at).await;
-            let down = if self.calm() { 1 } else { self.rng.random_range(1..120) };
-            tokio::time::sleep(Duration::from_secs(down)).await;
+            let down = if self.calm() { 1_000 } else { self.rng.random_range(10..60_000) };
+            tokio::time::sleep(Duration::from_millis(down)).await;
         }
     }
 

@@ -197,8 +197,8 @@ impl User {
             self.guests[slot] = self.guest(u8::try_from(slot).unwrap(), generation % 10);
         }
         let mut guest = self.guests[slot].clone();
-        guest.vmid = self.world.book.reserve(&guest);
         let place = self.place(&guest);
+        guest.vmid = self.world.book.reserve(&guest, place.site.vmids);
         if self.rng.random_bool(0.1) && place.truth().await["guests"].get(guest.vmid.to_string()).is_none() {
             let stranger = json!({ "vmid": u32::from(guest.vmid), "config": { "hostname": "stranger" } });
             place.control("POST", "/guests", stranger).await;

@@ -140,6 +140,14 @@ impl Pve {
         self.inner.figures.all().iter().map(|call| call.count).sum()
     }
 
+    /// Who the client is to Proxmox, as its task ids name it: `user@realm!token`, or `user@realm` with a password.
+    pub fn identity(&self) -> String {
+        match &self.inner.auth.credentials {
+            Credentials::Token(token) => format!("{}!{}", token.user(), token.id()),
+            Credentials::Password { user, .. } => user.clone(),
+        }
+    }
+
     /// How quickly the site's clock runs.
     pub fn pace(&self) -> Pace {
         self.inner.pace
