@@ -196,12 +196,7 @@ pub(crate) async fn stop_earlier(
 }
 
 /// An error for as long as a call whose answer was lost may still begin.
-pub(crate) fn will_not_come(
-    cx: &StepCx,
-    api: &SiteApi,
-    earlier: &PriorAttempt,
-    label: &str,
-) -> Result<(), StepError> {
+pub(crate) fn will_not_come(cx: &StepCx, api: &SiteApi, earlier: &PriorAttempt, label: &str) -> Result<(), StepError> {
     let PriorAttempt::Intent { at, .. } = earlier else { return Ok(()) };
     let (waited, settle) = (cx.now().since(*at), api.local(SETTLE));
     if waited >= settle {

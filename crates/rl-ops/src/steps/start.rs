@@ -13,7 +13,7 @@ use super::{GuestReceipt, create_container, leased_vmid};
 use crate::context::Ctx;
 use crate::fault::{BUSY_WAIT, classify, look_error};
 use crate::identity::must_find;
-use crate::live::{Announced, NotDone, enter, follow, end_earlier, follow_earlier, run_task, task_error};
+use crate::live::{Announced, NotDone, end_earlier, enter, follow, follow_earlier, run_task, task_error};
 use crate::payload::Target;
 use crate::site::SiteApi;
 
