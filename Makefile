@@ -12,7 +12,7 @@ help:
 	@echo "make bench   one JSON line per figure"
 	@echo "make dist    the static binary and the Debian package, in target/dist-out"
 	@echo "make faults  the fault suite on real processes in its full sizes, as a table (ROWS='07 12' picks rows)"
-	@echo "make soak    the engine's simulation over SEEDS=N seeds (default 10000)"
+	@echo "make soak    both simulations, of the engine and of the whole system, over SEEDS=N seeds (default 10000)"
 
 demo:
 	@scripts/setup build
@@ -42,7 +42,8 @@ dist:
 SEEDS ?= 10000
 soak:
 	@scripts/setup build test
-	RAPIDLAUNCH_SOAK_SEEDS=$(SEEDS) cargo nextest run --release -p rl-engine -E 'test(simulation)'
+	SIM_SEEDS=$(SEEDS) cargo nextest run --release --no-fail-fast -p rl-engine -p rl-ops \
+		-E '(package(rl-engine) and test(/^sim::/)) or (package(rl-ops) and binary(whole) and test(simulation))'
 
 faults:
 	@scripts/setup build test

@@ -5,7 +5,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use crate::broken::Broken;
 use crate::run::{Ended, run};
 
-/// Seeds of one part of the test suite; `RAPIDLAUNCH_SOAK_SEEDS` asks for others over all parts.
+/// Seeds of one part of the test suite; `SIM_SEEDS` asks for others over all parts.
 const SEEDS: u64 = 75;
 /// Parts, so that the machine's cores share the work.
 const PARTS: u64 = 4;
@@ -27,7 +27,7 @@ fn passes(seed: u64) -> Ended {
 }
 
 fn part(part: u64) {
-    let each = from_env("RAPIDLAUNCH_SOAK_SEEDS").map_or(SEEDS, |all| all.div_ceil(PARTS));
+    let each = from_env("SIM_SEEDS").map_or(SEEDS, |all| all.div_ceil(PARTS));
     let (mut late, mut crashes, mut helped, mut done) = (0, 0, 0, 0);
     for seed in (0..each).map(|at| at * PARTS + part) {
         let counts = passes(seed).counts;
