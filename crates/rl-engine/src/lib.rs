@@ -66,6 +66,6 @@ pub use spec::{
     PAYLOAD_BYTES_MAX, PRIORITY_MAX, SpecError,
 };
 pub use state::{JobCounts, JobState, OperationState};
-pub use step::{OpClass, Receipt, Step, StepError};
+pub use step::{OpClass, Reach, Receipt, Step, StepError};
 pub use time::{Clock, SystemClock, UnixMs};
 pub use tx::{Announce, Moment, Tx};

@@ -23,6 +23,25 @@ pub enum OpClass {
     Opaque,
 }
 
+/// What a step could not reach.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reach {
+    /// [`JobSpec::node`](crate::JobSpec::node).
+    Node,
+    /// [`JobSpec::site`](crate::JobSpec::site).
+    Site,
+}
+
+impl Reach {
+    /// Its name, if the job names it.
+    pub(crate) fn of(self, job: &crate::JobSpec) -> Option<String> {
+        match self {
+            Reach::Node => job.node.clone(),
+            Reach::Site => job.site.clone(),
+        }
+    }
+}
+
 /// Why a step did not succeed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StepError {
@@ -34,12 +53,12 @@ pub enum StepError {
         /// Why.
         reason: String,
     },
-    /// What is named does not answer; as [`StepError::Retry`]. After several such failures in a row every job whose
-    /// [`JobSpec::node`](crate::JobSpec::node) or [`JobSpec::site`](crate::JobSpec::site) is `target` waits until a probe gets through.
+    /// The job's node or site does not answer; as [`StepError::Retry`]. After several such failures in a row every job of that node
+    /// or site waits until a probe gets through.
     #[error("{reason}; trying again")]
     Unreachable {
-        /// The node or site, named as in the job.
-        target: String,
+        /// Which of the two.
+        what: Reach,
         /// The least time to wait.
         after: Duration,
         /// Why.
@@ -74,8 +93,8 @@ impl StepError {
     }
 
     /// See [`StepError::Unreachable`].
-    pub fn unreachable(target: impl Into<String>, after: Duration, reason: impl Into<String>) -> Self {
-        StepError::Unreachable { target: target.into(), after, reason: reason.into() }
+    pub fn unreachable(what: Reach, after: Duration, reason: impl Into<String>) -> Self {
+        StepError::Unreachable { what, after, reason: reason.into() }
     }
 
     /// See [`StepError::Blocked`].

@@ -41,6 +41,8 @@ pub fn compile(plan: &Plan, sites: &BTreeMap<SiteName, Site>, ids: &Ids) -> Resu
             let mut job = JobSpec::new(job_ids[&action.id], key, envelope);
             job.after = action.after.iter().filter_map(|id| job_ids.get(id).copied()).collect();
             job.locks = locks(action, site);
+            job.site = Some(action.site.to_string());
+            job.node = Some(format!("{}/{}", action.site, action.node));
             job.on_failure =
                 if matches!(action.kind, ActionKind::Create { .. }) { OnFailure::Undo } else { OnFailure::Keep };
             job.deadline = Some(JOB_DEADLINE);
@@ -54,10 +56,12 @@ pub fn compile(plan: &Plan, sites: &BTreeMap<SiteName, Site>, ids: &Ids) -> Resu
 pub fn compile_guest(target: Target, verb: GuestVerb, ids: &Ids) -> Result<JobSpec, CompileError> {
     let key = format!("{} {}", verb_word(&verb), target.stamp.name);
     let lock = guest_lock(&target.site, target.id());
+    let site = target.site.to_string();
     let payload = GuestVerbPayload { target, verb };
     let envelope = Envelope::of(VERB, 1, &payload).map_err(CompileError::Payload)?;
     let mut job = JobSpec::new(ids.job(), key, envelope);
     job.locks = vec![lock];
+    job.site = Some(site);
     job.on_failure = OnFailure::Keep;
     job.deadline = Some(JOB_DEADLINE);
     job.max_attempts = ATTEMPTS_MAX;

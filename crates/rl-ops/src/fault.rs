@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rl_engine::StepError;
+use rl_engine::{Reach, StepError};
 use rl_pve::{ErrorKind, PveError};
 
 /// Wait after a refusal because of a lock: tasks that hold one take seconds.
@@ -43,6 +43,10 @@ pub(crate) fn classify(error: &PveError) -> StepError {
         ErrorKind::BadParameters(_) | ErrorKind::RequestTooLarge | ErrorKind::NotFound => StepError::fatal(text),
         ErrorKind::Locked(_) | ErrorKind::LockTimeout => StepError::retry(LOCKED_WAIT, text),
         ErrorKind::DigestMismatch => StepError::retry(Duration::ZERO, text),
+        // Nothing of the site answers: after several such failures all of its jobs wait for one that gets through.
+        ErrorKind::Unreachable => StepError::unreachable(Reach::Site, error.retry_after().unwrap_or(BUSY_WAIT), text),
+        // The proxy found no way to the node (pveproxy's 595).
+        ErrorKind::MayHaveHappened if error.status() == Some(595) => StepError::unreachable(Reach::Node, LOST_WAIT, text),
         ErrorKind::MayHaveHappened => StepError::retry(LOST_WAIT, text),
         _ => StepError::retry(error.retry_after().unwrap_or(BUSY_WAIT), text),
     }

@@ -145,7 +145,9 @@ impl Driver {
                 self.let_go(Finish::Blocked { reason: format!("{}: {reason}", step.name()), hint, unknown: None }).await
             }
             StepError::Retry { after, reason } => self.retry(step, after, reason, None).await,
-            StepError::Unreachable { target, after, reason } => self.retry(step, after, reason, Some(target)).await,
+            StepError::Unreachable { what, after, reason } => {
+                self.retry(step, after, reason, what.of(&self.job.spec)).await
+            }
         }
     }
 
@@ -241,7 +243,9 @@ impl Driver {
             }
             StepError::Cancelled => self.undo_later(step, Duration::ZERO, "it took itself for cancelled", None),
             StepError::Retry { after, reason } => self.undo_later(step, after, &reason, None),
-            StepError::Unreachable { target, after, reason } => self.undo_later(step, after, &reason, Some(target)),
+            StepError::Unreachable { what, after, reason } => {
+                self.undo_later(step, after, &reason, what.of(&self.job.spec))
+            }
         };
         self.finish(finish).await?;
         Ok(false)

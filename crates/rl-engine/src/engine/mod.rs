@@ -4,6 +4,7 @@ mod chores;
 pub(crate) mod held;
 mod job;
 mod lease;
+mod outage;
 mod run;
 
 use std::any::Any;

@@ -4,15 +4,14 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use rand::SeedableRng;
-use rand::rngs::StdRng;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::held::HeldJob;
 use super::lease::Lease;
-use super::{Engine, EngineError, backoff, chores, job};
+use super::outage::Outage;
+use super::{Engine, EngineError, chores, job};
 use crate::id::{JobId, OperationId, OwnerId};
 use crate::journal::{ClaimRequest, Claimed, Finish, Holder, JournalError, Notice, RegisterRequest, Signal};
 use crate::record::OperationInfo;
@@ -25,10 +24,6 @@ const DRAIN_QUIET: Duration = Duration::from_secs(1);
 /// How often the drain looks whether the rest only follows tasks.
 const DRAIN_LOOK: Duration = Duration::from_millis(20);
 
-/// First wait before a journal that cannot be reached is tried again; doubles up to [`REACH_MAX`].
-const REACH_FIRST: Duration = Duration::from_millis(100);
-/// Longest such wait: work goes on soon after the journal is back.
-const REACH_MAX: Duration = Duration::from_secs(3);
 /// Most notices about stalled steps at one heartbeat: they must not hold the next one up.
 const TOLD_MAX: usize = 64;
 
@@ -391,36 +386,6 @@ impl<'a> Run<'a> {
             // Nobody knows that this engine has ended, so its jobs are taken over when its lease has run out.
             Err(error) if error.is_unavailable() => Ok(()),
             ended => ended,
-        }
-    }
-}
-
-/// A time in which the journal cannot be reached.
-#[derive(Debug, Default)]
-struct Outage {
-    failures: u32,
-}
-
-impl Outage {
-    fn is_on(&self) -> bool {
-        self.failures > 0
-    }
-
-    /// Notes a failure; answers how long to wait before the next try.
-    fn again(&mut self, engine: &Engine, error: &JournalError) -> Duration {
-        if self.failures == 0 {
-            engine.stats.outages.fetch_add(1, Ordering::Relaxed);
-            let error = error as &dyn std::error::Error;
-            tracing::warn!(error, "the journal cannot be reached; no call is started once the lease is over");
-        }
-        self.failures = self.failures.saturating_add(1);
-        let mut rng = StdRng::seed_from_u64(engine.ids.random());
-        backoff::wait(REACH_FIRST, self.failures, REACH_FIRST, REACH_MAX, &mut rng)
-    }
-
-    fn end(&mut self) {
-        if std::mem::take(&mut self.failures) > 0 {
-            tracing::info!("the journal can be reached again");
         }
     }
 }

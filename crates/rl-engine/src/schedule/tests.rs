@@ -132,7 +132,7 @@ impl Pattern {
             }
             AmbiguousOffset::Gap { .. } => {}
             AmbiguousOffset::Fold { .. } => {
-                found.insert(ambiguous.clone().earlier().unwrap());
+                found.insert(ambiguous.earlier().unwrap());
                 if !self.is_fixed() {
                     found.insert(ambiguous.later().unwrap());
                 }
