@@ -107,7 +107,7 @@ fn head_iptables(
     names: &Names<'_>,
 ) -> Result<Hit, String> {
     let options = &guest.options;
-    if options.dhcp && is_dhcp(way, packet) {
+    if options.dhcp && is_dhcp(way, packet, packet.is_v6()) {
         return Ok(Some(("DHCP passes (dhcp)", Verdict::Accept)));
     }
     if way == Way::Out {
@@ -141,7 +141,8 @@ fn head_nftables(
         return Ok(Some(("the packet does not bear the NIC's MAC (macfilter)", Verdict::Drop)));
     }
     let either = |on: bool, pass, block| Some(if on { (pass, Verdict::Accept) } else { (block, Verdict::Drop) });
-    if is_dhcp(way, packet) {
+    // `proxmox-firewall` does not look at the IP version here.
+    if is_dhcp(way, packet, false) || is_dhcp(way, packet, true) {
         return Ok(either(options.dhcp, "DHCP passes (dhcp)", "DHCP is off, which blocks it (dhcp)"));
     }
     let mut kinds = vec![ROUTER_SOLICITATION, NEIGHBOR_SOLICITATION, NEIGHBOR_ADVERTISEMENT];
@@ -162,8 +163,8 @@ fn head_nftables(
     Ok(None)
 }
 
-fn is_dhcp(way: Way, packet: &Packet) -> bool {
-    let (client, server) = if packet.is_v6() { (546, 547) } else { (68, 67) };
+fn is_dhcp(way: Way, packet: &Packet, v6: bool) -> bool {
+    let (client, server) = if v6 { (546, 547) } else { (68, 67) };
     let (from, to) = if way == Way::Out { (client, server) } else { (server, client) };
     packet.proto == UDP && packet.sport == SourcePort::Known(from) && packet.dport == to
 }

@@ -4,8 +4,8 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use rl_model::firewall::{
-    AddressSpec, Alias, AliasName, DatacenterFirewall, FirewallRule, GuestFirewall, IpSet, PortItem, PortSpec, Scope,
-    ScopedName, SetMember,
+    AddressSpec, Alias, AliasName, DatacenterFirewall, FirewallRule, GuestFirewall, IpSet, MacroName, PortItem,
+    PortSpec, Scope, ScopedName, SetMember,
 };
 
 use super::Engine;
@@ -127,6 +127,12 @@ impl<'a> Names<'a> {
         Ok(nets)
     }
 
+    /// Whether the site's list of macros was read and does not have this one.
+    fn lacks_macro(&self, name: &MacroName) -> bool {
+        let macros = &self.datacenter.macros;
+        !macros.is_empty() && !macros.iter().any(|known| known.as_str().eq_ignore_ascii_case(name.as_str()))
+    }
+
     fn payload(&self, rule: &FirewallRule, packet: &Packet) -> Match {
         let own = Lines {
             proto: rule.proto.as_ref().map(|name| name.as_str().to_owned()),
@@ -135,9 +141,10 @@ impl<'a> Names<'a> {
             icmp: rule.icmp_type.clone(),
         };
         let Some(name) = &rule.macro_name else { return own.matches(packet, self.engine) };
-        let lines = match tables::find_macro(name.as_str(), packet.is_v6()) {
+        let lines = match tables::find_macro(name.as_str(), packet.is_v6(), self.engine) {
             Macro::Lines(lines) => lines,
             Macro::OtherFamily => return Match::No(format!("macro {name} is for the other IP version")),
+            Macro::Unknown if self.lacks_macro(name) => return Match::Void(format!("the site has no macro {name}")),
             Macro::Unknown => return Match::Unsure(format!("what macro {name} stands for is not known here")),
         };
         let mut doubt = None;

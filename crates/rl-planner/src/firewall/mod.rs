@@ -23,7 +23,7 @@ pub use parts::{PARTS_MAX, Part, TooManyParts, explain_network};
 
 /// Whether a macro's protocols and ports are known here.
 pub fn knows_macro(name: &str) -> bool {
-    [false, true].iter().any(|v6| tables::find_macro(name, *v6) != tables::Macro::Unknown)
+    tables::find_macro(name, true, Engine::Iptables) != tables::Macro::Unknown
 }
 
 /// Number of a protocol by its name or number in `/etc/protocols`.

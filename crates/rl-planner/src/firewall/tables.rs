@@ -6,6 +6,8 @@
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
+use super::Engine;
+
 /// `/etc/services` of Debian 12, the release Proxmox VE 8 and 9 descend from: name and port.
 const SERVICES: &str = include_str!("services.txt");
 /// `/etc/protocols` of Debian 12: name and number.
@@ -222,7 +224,7 @@ const MACROS: &[(&str, &str)] = &[
     ("Whois", "tcp/43"),
 ];
 
-/// Macros that read otherwise for IPv6, or exist for it alone.
+/// Macros that read otherwise for IPv6, or exist for it alone. `proxmox-firewall` has one text for both versions.
 const MACROS_V6: &[(&str, &str)] = &[
     ("DHCPv6", "udp/546:547/546:547"),
     (
@@ -245,11 +247,12 @@ pub(super) enum Macro {
 }
 
 /// Looks a macro up, without regard to case.
-pub(super) fn find_macro(name: &str, v6: bool) -> Macro {
+pub(super) fn find_macro(name: &str, v6: bool, engine: Engine) -> Macro {
     let find = |table: &'static [(&'static str, &'static str)]| {
         table.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, text)| *text)
     };
     match (find(MACROS), find(MACROS_V6)) {
+        (Some(text), _) | (None, Some(text)) if engine == Engine::Nftables => Macro::Lines(lines(text)),
         (_, Some(text)) if v6 => Macro::Lines(lines(text)),
         (Some(text), _) => Macro::Lines(lines(text)),
         (None, Some(_)) => Macro::OtherFamily,
