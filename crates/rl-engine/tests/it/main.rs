@@ -1,6 +1,7 @@
 //! Tests of the engine from outside.
 #![allow(clippy::unwrap_used)]
 
+mod chores;
 mod conformance;
 mod failpoints;
 mod outage;
