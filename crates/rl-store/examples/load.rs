@@ -10,7 +10,10 @@ async fn main() {
     let mut args = std::env::args().skip(1);
     let which = args.next().unwrap_or_else(|| "submits".to_owned());
     let count = args.next().map_or(100_000, |count| count.parse().unwrap());
-    let dir = tempfile::Builder::new().prefix("rl-load").tempdir_in("/var/tmp").unwrap();
+    let dir = tempfile::Builder::new()
+        .prefix("rl-load")
+        .tempdir_in(std::env::var("RL_LOAD_DIR").unwrap_or_else(|_| "/var/tmp".to_owned()))
+        .unwrap();
     let store = Store::open(dir.path(), Arc::new(SystemClock::new())).await.unwrap();
     let measured = match which.as_str() {
         "jobs" => load::journaled_jobs(store.journal(), 1_024, count).await.unwrap(),

@@ -215,7 +215,13 @@ impl<T> Doing<T> for rusqlite::Result<T> {
     fn doing(self, doing: &'static str) -> Result<T, StoreError> {
         self.map_err(|source| match source.sqlite_error_code() {
             Some(rusqlite::ErrorCode::DiskFull) => StoreError::Full,
+            // The log's index could not grow.
+            _ if extended(&source) == Some(rusqlite::ffi::SQLITE_IOERR_SHMSIZE) => StoreError::Full,
             _ => StoreError::Sqlite { doing, source },
         })
     }
+}
+
+fn extended(error: &rusqlite::Error) -> Option<i32> {
+    error.sqlite_error().map(|error| error.extended_code)
 }

@@ -90,6 +90,7 @@ pub async fn journaled_jobs(
     let claim = ClaimRequest { takeover_grace: LEASE, ..ClaimRequest::new(owner, CLAIM_MAX, known) };
     let mut signal = journal.subscribe();
     while lives.times.len() < count {
+        let seen = signal.borrow_and_update().work;
         let claims = journal.claim(claim.clone(), now()).await?;
         let full = claims.jobs.len() == CLAIM_MAX;
         for claimed in claims.jobs {
@@ -97,12 +98,11 @@ pub async fn journaled_jobs(
         }
         lives.collect()?;
         while !full && lives.times.len() < count {
-            let seen = signal.borrow_and_update().work;
+            if signal.borrow_and_update().work != seen {
+                break;
+            }
             tokio::select! {
-                changed = signal.changed() => {
-                    changed.map_err(|_| JournalError::Poisoned)?;
-                    if signal.borrow().work != seen { break; }
-                }
+                changed = signal.changed() => changed.map_err(|_| JournalError::Poisoned)?,
                 Some(ended) = lives.tasks.join_next() => { lives.times.push(joined(ended)?); }
                 ended = &mut submitting, if !submitting.is_finished() => joined(ended)?,
             }

@@ -42,7 +42,7 @@ struct Run<'a> {
     outage: Outage,
     /// Jobs that could not be given back because the journal could not be reached.
     unreturned: Vec<Holder>,
-    _chores: JoinSet<()>,
+    chores: JoinSet<()>,
 }
 
 pub(super) async fn run(engine: &Engine, shutdown: CancellationToken) -> Result<(), EngineError> {
@@ -108,7 +108,7 @@ impl<'a> Run<'a> {
             beat_at: steady + engine.config.heartbeat,
             outage: Outage::default(),
             unreturned: Vec::new(),
-            _chores: chores::start(engine),
+            chores: chores::start(engine),
         })
     }
 
@@ -378,6 +378,8 @@ impl<'a> Run<'a> {
             }
         }
         self.tasks.shutdown().await;
+        // Nothing of this run holds the journal any more when it has ended.
+        self.chores.shutdown().await;
         for (id, job) in std::mem::take(&mut self.held) {
             self.engine.progress.clear(id);
             self.let_go(job.holder, Finish::Release).await?;

@@ -21,6 +21,10 @@ pub(super) struct HeldDir {
 }
 
 impl HeldDir {
+    pub(super) fn path(&self) -> &Path {
+        &self.dir
+    }
+
     pub(super) fn database(&self) -> PathBuf {
         self.dir.join(DATABASE_FILE)
     }

@@ -1,8 +1,11 @@
 //! The SQLite side: data directory, schema, one writer thread, a few readers, and the rows of the journal.
+mod cache;
 mod dir;
 mod migrate;
 mod reader;
+mod room;
 mod rows;
+mod selftest;
 mod sql;
 #[cfg(test)]
 mod tests;
@@ -13,6 +16,7 @@ use std::sync::Arc;
 
 use rl_engine::{Announce, Backend, JournalError, Lane, RowResult, Rows, Signal, Tx};
 use rusqlite::Connection;
+use rusqlite::config::DbConfig;
 use tokio::sync::watch;
 
 use crate::error::{Doing, StoreError};
@@ -45,10 +49,9 @@ struct Inner {
 impl Sqlite {
     /// Takes the data directory, opens the database in it and brings its schema up to date.
     pub(crate) fn open(dir: &Path) -> Result<Self, StoreError> {
-        if rusqlite::version_number() < SQLITE_MIN {
-            return Err(StoreError::OldSqlite { found: rusqlite::version().to_owned() });
-        }
+        check_version(rusqlite::version_number(), rusqlite::version())?;
         let held = dir::hold(dir)?;
+        selftest::run(held.path());
         let path = held.database();
         let mut connection = connect(&path, WRITER_CACHE_KIB)?;
         connection
@@ -69,9 +72,7 @@ impl Sqlite {
     /// Opens the database for reading alone, while another process may hold and write it. Its schema must be current:
     /// only the holder changes it.
     pub(crate) fn look(dir: &Path) -> Result<Self, StoreError> {
-        if rusqlite::version_number() < SQLITE_MIN {
-            return Err(StoreError::OldSqlite { found: rusqlite::version().to_owned() });
-        }
+        check_version(rusqlite::version_number(), rusqlite::version())?;
         let path = dir::database(dir)?;
         migrate::check(&connect(&path, READER_CACHE_KIB)?)?;
         let readers = reader::Readers::start(|| reading(&path))?;
@@ -96,10 +97,7 @@ impl Sqlite {
     {
         match &self.inner.writer {
             Some(writer) => writer.write(lane, work).await,
-            None => {
-                let reason = "another process holds the data directory; it is only looked into here".to_owned();
-                Err(JournalError::Refused { reason, source: None }.into())
-            }
+            None => Err(only_looking().into()),
         }
     }
 
@@ -124,10 +122,25 @@ impl Sqlite {
     }
 }
 
+/// Refuses an SQLite that could destroy the database. `number` is what `sqlite3_libversion_number` says, such as 3051003.
+fn check_version(number: i32, found: &str) -> Result<(), StoreError> {
+    match number < SQLITE_MIN {
+        true => Err(StoreError::OldSqlite { found: found.to_owned() }),
+        false => Ok(()),
+    }
+}
+
 fn reading(path: &Path) -> Result<Connection, StoreError> {
     let connection = connect(path, READER_CACHE_KIB)?;
     connection.execute_batch("pragma query_only = on;").doing("setting a reader up")?;
+    // Only the writer moves the log: one that closes last after a failed commit must leave it alone.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).doing("setting a reader up")?;
     Ok(connection)
+}
+
+fn only_looking() -> JournalError {
+    let reason = "another process holds the data directory; it is only looked into here".to_owned();
+    JournalError::Refused { reason, source: None }
 }
 
 fn connect(path: &Path, cache_kib: i32) -> Result<Connection, StoreError> {
@@ -147,7 +160,10 @@ impl Backend for Sqlite {
         lane: Lane,
         work: impl FnOnce(&mut Tx<'_>) -> RowResult<T> + Send + 'static,
     ) -> RowResult<T> {
-        self.write_with(lane, move |tx, _| work(tx)).await
+        match &self.inner.writer {
+            Some(writer) => writer.write_rows(lane, work).await,
+            None => Err(only_looking()),
+        }
     }
 
     async fn read<T: Send + 'static>(

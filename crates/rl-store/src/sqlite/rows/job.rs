@@ -3,10 +3,11 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use rl_engine::{Envelope, JobId, JobRecord, JobSlot, JobSpec, JobState, JobStatus, OperationId, RowResult, Unwind};
-use rusqlite::{Row, params};
+use rusqlite::{Row, Statement, params};
 
 use super::SqlRows;
 use super::convert::{from_ms, from_u64, json, ms_opt, named, parsed, parsed_opt, to_json};
+use crate::error::Doing;
 
 /// Columns of a status, in the order of [`read_status`].
 const STATUS: &str = "j.state, j.waiting_for, j.failures, j.crashes, j.fence, j.owner, j.not_before, j.holds_locks, \
@@ -16,6 +17,20 @@ const STATUS_LEN: usize = 17;
 const SLOT: &str = "j.id, j.operation, j.seq, j.priority, s.locks, o.subject, s.site, s.node";
 const SLOT_FROM: &str = "join job_spec s on s.id = j.id join operation o on o.id = j.operation";
 
+pub(in crate::sqlite) const INSERT_SPEC: &str =
+    "insert into job_spec (id, operation, seq, kind, version, locks, spec, site, node)
+     values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
+pub(in crate::sqlite) const INSERT: &str =
+    "insert into job (id, operation, seq, priority, state, waiting_for, failures, crashes, fence, owner, not_before, holds_locks,
+       unwind, cancel, traces, open_step, reason, hint, started_at, deadline_at, finished_at)
+     values (?1, ?19, ?20, ?21, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)";
+pub(in crate::sqlite) const INSERT_AFTER: &str = "insert into job_after (before, id) values (?1, ?2)";
+pub(in crate::sqlite) const UPDATE: &str =
+    "update job set state = ?2, waiting_for = ?3, failures = ?4, crashes = ?5, fence = ?6, owner = ?7, not_before = ?8,
+       holds_locks = ?9, unwind = ?10, cancel = ?11, traces = ?12, open_step = ?13, reason = ?14, hint = ?15,
+       started_at = ?16, deadline_at = ?17, finished_at = ?18
+     where id = ?1";
+
 pub(super) fn insert(
     rows: &SqlRows<'_>,
     operation: OperationId,
@@ -24,64 +39,72 @@ pub(super) fn insert(
     status: &JobStatus,
 ) -> RowResult<()> {
     let doing = "storing a job";
+    let (kind, version) = (&spec.payload.kind, spec.payload.version);
+    let (locks, json) = (to_json("job", &spec.locks)?, to_json("job", spec)?);
     let id = spec.id.to_string();
-    rows.execute(
-        "insert into job_spec (id, operation, seq, kind, version, locks, spec, site, node)
-         values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
-        params![
-            id,
-            operation.to_string(),
-            seq,
-            spec.payload.kind,
-            spec.payload.version,
-            to_json("job", &spec.locks)?,
-            to_json("job", spec)?,
-            spec.site,
-            spec.node
-        ],
-        doing,
-    )?;
-    rows.execute(
-        "insert into job (id, operation, seq, priority, state, waiting_for, failures, crashes, fence, holds_locks, cancel, traces, open_step)
-         values (?1, ?2, ?3, ?4, 'waiting', 0, 0, 0, 0, 0, 0, 0, 0)",
-        params![id, operation.to_string(), seq, spec.priority],
-        doing,
-    )?;
+    let values = params![id, operation.to_string(), seq, kind, version, locks, json, spec.site, spec.node];
+    rows.execute(INSERT_SPEC, values, doing)?;
+    let mut statement = rows.connection.prepare_cached(INSERT).doing(doing)?;
+    insert_with(&mut statement, spec.id, operation, (seq, spec.priority), status).doing(doing)?;
     for before in spec.after.iter().collect::<BTreeSet<_>>() {
-        rows.execute("insert into job_after (before, id) values (?1, ?2)", params![before.to_string(), id], doing)?;
+        rows.execute(INSERT_AFTER, params![before.to_string(), id], doing)?;
     }
-    put_status(rows, spec.id, status)
+    Ok(())
 }
 
 pub(super) fn put_status(rows: &SqlRows<'_>, id: JobId, status: &JobStatus) -> RowResult<()> {
-    rows.execute(
-        "update job set state = ?2, waiting_for = ?3, failures = ?4, crashes = ?5, fence = ?6, owner = ?7, not_before = ?8,
-           holds_locks = ?9, unwind = ?10, cancel = ?11, traces = ?12, open_step = ?13, reason = ?14, hint = ?15,
-           started_at = ?16, deadline_at = ?17, finished_at = ?18
-         where id = ?1",
-        params![
-            id.to_string(),
-            status.state.as_str(),
-            status.waiting_for,
-            status.failures,
-            status.crashes,
-            from_u64(status.fence),
-            status.owner.map(|owner| owner.to_string()),
-            status.not_before.map(from_ms),
-            status.holds_locks,
-            status.unwind.map(unwind_name),
-            status.cancel,
-            status.traces,
-            status.open_step,
-            status.reason,
-            status.hint,
-            status.started_at.map(from_ms),
-            status.deadline_at.map(from_ms),
-            status.finished_at.map(from_ms),
-        ],
-        "storing a job's state",
-    )?;
+    let doing = "storing a job's state";
+    let mut statement = rows.connection.prepare_cached(UPDATE).doing(doing)?;
+    Ok(update_with(&mut statement, id, status).doing(doing)?)
+}
+
+/// Runs [`INSERT`]; `place` is the job's place in its operation and its priority.
+pub(in crate::sqlite) fn insert_with(
+    insert: &mut Statement<'_>,
+    id: JobId,
+    operation: OperationId,
+    place: (u32, i16),
+    status: &JobStatus,
+) -> rusqlite::Result<()> {
+    bind(insert, id, status)?;
+    insert.raw_bind_parameter(19, operation.to_string())?;
+    insert.raw_bind_parameter(20, place.0)?;
+    insert.raw_bind_parameter(21, place.1)?;
+    insert.raw_execute()?;
     Ok(())
+}
+
+/// Runs [`UPDATE`].
+pub(in crate::sqlite) fn update_with(
+    update: &mut Statement<'_>,
+    id: JobId,
+    status: &JobStatus,
+) -> rusqlite::Result<()> {
+    bind(update, id, status)?;
+    update.raw_execute()?;
+    Ok(())
+}
+
+/// Parameters 1 to 18 of [`INSERT`] and [`UPDATE`].
+fn bind(statement: &mut Statement<'_>, id: JobId, status: &JobStatus) -> rusqlite::Result<()> {
+    statement.raw_bind_parameter(1, id.to_string())?;
+    statement.raw_bind_parameter(2, status.state.as_str())?;
+    statement.raw_bind_parameter(3, status.waiting_for)?;
+    statement.raw_bind_parameter(4, status.failures)?;
+    statement.raw_bind_parameter(5, status.crashes)?;
+    statement.raw_bind_parameter(6, from_u64(status.fence))?;
+    statement.raw_bind_parameter(7, status.owner.map(|owner| owner.to_string()))?;
+    statement.raw_bind_parameter(8, status.not_before.map(from_ms))?;
+    statement.raw_bind_parameter(9, status.holds_locks)?;
+    statement.raw_bind_parameter(10, status.unwind.map(unwind_name))?;
+    statement.raw_bind_parameter(11, status.cancel)?;
+    statement.raw_bind_parameter(12, status.traces)?;
+    statement.raw_bind_parameter(13, status.open_step)?;
+    statement.raw_bind_parameter(14, &status.reason)?;
+    statement.raw_bind_parameter(15, &status.hint)?;
+    statement.raw_bind_parameter(16, status.started_at.map(from_ms))?;
+    statement.raw_bind_parameter(17, status.deadline_at.map(from_ms))?;
+    statement.raw_bind_parameter(18, status.finished_at.map(from_ms))
 }
 
 fn unwind_name(unwind: Unwind) -> &'static str {

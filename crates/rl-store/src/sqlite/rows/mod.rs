@@ -1,9 +1,9 @@
 //! The rows of the journal in SQLite.
-mod convert;
-mod job;
-mod operation;
+pub(super) mod convert;
+pub(super) mod job;
+pub(super) mod operation;
 mod schedule;
-mod step;
+pub(super) mod step;
 
 use rl_engine::{
     Direction, Event, EventQuery, JobId, JobRecord, JobSlot, JobSpec, JobStatus, JournalError, OperationId,
@@ -25,9 +25,21 @@ impl<'a> SqlRows<'a> {
     }
 
     pub(crate) fn last_event(&mut self) -> RowResult<u64> {
-        let last: Option<i64> =
-            self.first("select max(seq) from event", (), "reading the last event", |row| row.get(0))?.flatten();
+        // The database remembers the highest number given out, even when that event is deleted.
+        let sql = "select max(ifnull((select max(seq) from event), 0),
+                     ifnull((select seq from sqlite_sequence where name = 'event'), 0))";
+        let last: Option<i64> = self.first(sql, (), "reading the last event", |row| row.get(0))?;
         Ok(last.map_or(0, i64::unsigned_abs))
+    }
+
+    /// When the newest operation or job was made, in Unix milliseconds; unknown (the end of time) when an id cannot be read.
+    pub(crate) fn newest_ms(&self) -> RowResult<u64> {
+        let doing = "looking for the newest operation";
+        let text = |row: &Row<'_>| row.get::<_, Option<String>>(0);
+        let operation = self.first("select max(id) from operation", (), doing, text)?.flatten();
+        let job = self.first("select max(id) from job", (), doing, text)?.flatten();
+        let operation = operation.map_or(0, |id| id.parse().map_or(u64::MAX, OperationId::made_at_ms));
+        Ok(operation.max(job.map_or(0, |id| id.parse().map_or(u64::MAX, JobId::made_at_ms))))
     }
 
     /// Changes rows; answers how many.

@@ -3,54 +3,78 @@ use rl_engine::{
     CancelRequest, OperationId, OperationInfo, OperationQuery, OperationRecord, OperationState, OperationStatus,
     RowResult, UnixMs,
 };
-use rusqlite::{Row, params};
+use rusqlite::{Row, Statement, params};
 
 use super::SqlRows;
 use super::convert::{from_ms, from_u64, json, ms, ms_opt, named, parsed, to_json};
+use crate::error::Doing;
 
 const STATUS: &str = "state, counts, cancel_by, cancel_at, updated_at, finished_at";
 
+pub(in crate::sqlite) const INSERT_INFO: &str =
+    "insert into operation_info (id, idempotency_key, info) values (?1, ?2, ?3)";
+pub(in crate::sqlite) const INSERT: &str =
+    "insert into operation (id, subject, state, counts, cancel_by, cancel_at, updated_at, finished_at)
+         values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
+pub(in crate::sqlite) const UPDATE: &str =
+    "update operation set state = ?2, counts = ?3, cancel_by = ?4, cancel_at = ?5, updated_at = ?6, finished_at = ?7
+         where id = ?1";
+
 pub(super) fn insert(rows: &SqlRows<'_>, info: &OperationInfo, status: &OperationStatus) -> RowResult<()> {
     let doing = "storing an operation";
-    rows.execute(
-        "insert into operation_info (id, idempotency_key, info) values (?1, ?2, ?3)",
-        params![info.id.to_string(), info.idempotency_key, to_json("operation", info)?],
-        doing,
-    )?;
-    rows.execute(
-        "insert into operation (id, subject, state, counts, cancel_by, cancel_at, updated_at, finished_at)
-         values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
-        params![
-            info.id.to_string(),
-            info.subject,
-            status.state.as_str(),
-            to_json("operation", &status.counts)?,
-            status.cancel.as_ref().map(|cancel| &cancel.by),
-            status.cancel.as_ref().map(|cancel| from_ms(cancel.at)),
-            from_ms(status.updated_at),
-            status.finished_at.map(from_ms),
-        ],
-        doing,
-    )?;
-    Ok(())
+    let json = to_json("operation", info)?;
+    rows.execute(INSERT_INFO, params![info.id.to_string(), info.idempotency_key, json], doing)?;
+    let mut statement = rows.connection.prepare_cached(INSERT).doing(doing)?;
+    Ok(insert_with(&mut statement, info.id, &info.subject, status).doing(doing)?)
 }
 
 pub(super) fn put_status(rows: &SqlRows<'_>, id: OperationId, status: &OperationStatus) -> RowResult<()> {
-    rows.execute(
-        "update operation set state = ?2, counts = ?3, cancel_by = ?4, cancel_at = ?5, updated_at = ?6, finished_at = ?7
-         where id = ?1",
-        params![
-            id.to_string(),
-            status.state.as_str(),
-            to_json("operation", &status.counts)?,
-            status.cancel.as_ref().map(|cancel| &cancel.by),
-            status.cancel.as_ref().map(|cancel| from_ms(cancel.at)),
-            from_ms(status.updated_at),
-            status.finished_at.map(from_ms),
-        ],
-        "storing an operation's state",
-    )?;
+    let doing = "storing an operation's state";
+    let mut statement = rows.connection.prepare_cached(UPDATE).doing(doing)?;
+    Ok(update_with(&mut statement, id, status).doing(doing)?)
+}
+
+/// Runs [`INSERT`].
+pub(in crate::sqlite) fn insert_with(
+    insert: &mut Statement<'_>,
+    id: OperationId,
+    subject: &str,
+    status: &OperationStatus,
+) -> rusqlite::Result<()> {
+    insert.execute(params![
+        id.to_string(),
+        subject,
+        status.state.as_str(),
+        counts(status),
+        status.cancel.as_ref().map(|cancel| &cancel.by),
+        status.cancel.as_ref().map(|cancel| from_ms(cancel.at)),
+        from_ms(status.updated_at),
+        status.finished_at.map(from_ms),
+    ])?;
     Ok(())
+}
+
+/// Runs [`UPDATE`].
+pub(in crate::sqlite) fn update_with(
+    update: &mut Statement<'_>,
+    id: OperationId,
+    status: &OperationStatus,
+) -> rusqlite::Result<()> {
+    update.execute(params![
+        id.to_string(),
+        status.state.as_str(),
+        counts(status),
+        status.cancel.as_ref().map(|cancel| &cancel.by),
+        status.cancel.as_ref().map(|cancel| from_ms(cancel.at)),
+        from_ms(status.updated_at),
+        status.finished_at.map(from_ms),
+    ])?;
+    Ok(())
+}
+
+/// The counts as JSON: an array of numbers, which cannot fail.
+fn counts(status: &OperationStatus) -> String {
+    serde_json::to_string(&status.counts).unwrap_or_default()
 }
 
 fn read_status(row: &Row<'_>, from: usize) -> rusqlite::Result<OperationStatus> {

@@ -2,10 +2,11 @@
 use rl_engine::{
     Direction, Event, EventQuery, JobId, OperationId, OwnerId, OwnerRecord, RowResult, StepRecord, StepState,
 };
-use rusqlite::{Row, params};
+use rusqlite::{Row, Statement, params};
 
 use super::SqlRows;
 use super::convert::{from_ms, from_u64, json, json_opt, ms, named, parsed, parsed_opt, to_json};
+use crate::error::{Doing, StoreError};
 
 const COLUMNS: &str = "job, direction, name, position, state, attempt, intent, ext_ref, receipt, at";
 const STATES: [(StepState, &str); 5] = [
@@ -48,26 +49,34 @@ pub(super) fn one(rows: &SqlRows<'_>, job: JobId, name: &str, direction: Directi
     rows.first(&sql, params![job.to_string(), direction.as_str(), name], "reading a step", read)
 }
 
+pub(in crate::sqlite) const PUT: &str =
+    "insert or replace into step (job, direction, name, position, state, attempt, intent, ext_ref, receipt, at)
+     values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
+pub(in crate::sqlite) const INSERT_EVENT: &str =
+    "insert into event (seq, operation, job, kind, body, at) values (?1, ?2, ?3, ?4, ?5, ?6)";
+
 pub(super) fn put(rows: &SqlRows<'_>, step: &StepRecord) -> RowResult<()> {
+    let mut statement = rows.connection.prepare_cached(PUT).doing("storing a step")?;
+    Ok(put_with(&mut statement, step)?)
+}
+
+/// Runs [`PUT`].
+pub(in crate::sqlite) fn put_with(put: &mut Statement<'_>, step: &StepRecord) -> Result<(), StoreError> {
     let intent = step.intent.as_ref().map(|intent| to_json("intent", intent)).transpose()?;
     let receipt = step.receipt.as_ref().map(|receipt| to_json("receipt", receipt)).transpose()?;
-    let sql = format!("insert or replace into step ({COLUMNS}) values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)");
-    rows.execute(
-        &sql,
-        params![
-            step.job.to_string(),
-            step.direction.as_str(),
-            step.name,
-            step.position,
-            state_name(step.state),
-            step.attempt,
-            intent,
-            step.ext_ref,
-            receipt,
-            from_ms(step.at),
-        ],
-        "storing a step",
-    )?;
+    put.execute(params![
+        step.job.to_string(),
+        step.direction.as_str(),
+        step.name,
+        step.position,
+        state_name(step.state),
+        step.attempt,
+        intent,
+        step.ext_ref,
+        receipt,
+        from_ms(step.at),
+    ])
+    .doing("storing a step")?;
     Ok(())
 }
 
@@ -77,17 +86,10 @@ pub(super) fn of_job(rows: &SqlRows<'_>, job: JobId) -> RowResult<Vec<StepRecord
 }
 
 pub(super) fn append_event(rows: &SqlRows<'_>, event: &Event) -> RowResult<u64> {
-    rows.execute(
-        "insert into event (operation, job, kind, body, at) values (?1, ?2, ?3, ?4, ?5)",
-        params![
-            event.operation.to_string(),
-            event.job.map(|job| job.to_string()),
-            event.kind,
-            to_json("event", &event.body)?,
-            from_ms(event.at)
-        ],
-        "storing an event",
-    )?;
+    let job = event.job.map(|job| job.to_string());
+    let (body, at) = (to_json("event", &event.body)?, from_ms(event.at));
+    let values = params![None::<i64>, event.operation.to_string(), job, event.kind, body, at];
+    rows.execute(INSERT_EVENT, values, "storing an event")?;
     Ok(rows.connection.last_insert_rowid().unsigned_abs())
 }
 
