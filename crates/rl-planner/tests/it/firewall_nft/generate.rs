@@ -158,20 +158,18 @@ impl Case {
         for which in [RECEIVER, SENDER] {
             let guest = self.guest(which);
             let _ = writeln!(out, "guest {which}: {:?}\n{:?}", guest.options, guest.nics);
-            guest
-                .rules
-                .iter()
-                .for_each(|rule| drop(writeln!(out, "  {} {rule} enabled {}", rule.position, rule.enabled)));
+            guest.rules.iter().for_each(|rule| shown(&mut out, rule));
         }
         for (name, group) in &self.view.datacenter.groups {
             let _ = writeln!(out, "group {name}");
-            group
-                .rules
-                .iter()
-                .for_each(|rule| drop(writeln!(out, "  {} {rule} enabled {}", rule.position, rule.enabled)));
+            group.rules.iter().for_each(|rule| shown(&mut out, rule));
         }
         out
     }
+}
+
+fn shown(out: &mut String, rule: &FirewallRule) {
+    let _ = writeln!(out, "  {} {rule} enabled {}", rule.position, rule.enabled);
 }
 
 fn slot(dice: &mut Dice) -> NicSlot {
@@ -335,7 +333,7 @@ pub(super) fn addresses(guest: usize, slot: NicSlot) -> [&'static str; 2] {
 }
 
 fn nic(dice: &mut Dice, guest: usize, slot: NicSlot) -> FirewallNic {
-    let addresses = addresses(guest, slot).map(|text| p(text)).to_vec();
+    let addresses = addresses(guest, slot).map(p).to_vec();
     FirewallNic { firewall: dice.odds(95), mac: Some(mac(guest, slot)), bridge: Some(p("vmbr0")), addresses }
 }
 
