@@ -31,4 +31,19 @@ mod tests {
             prop_assert!(waited <= (after + cap).min(WAIT_MAX));
         }
     }
+
+    /// Jobs that failed together come back spread over the whole span, not at its end: full jitter.
+    #[test]
+    fn waits_are_spread_over_the_whole_span() {
+        let (base, cap) = (Duration::from_secs(1), Duration::from_secs(64));
+        for (failures, span) in [(0, 1), (1, 2), (3, 8), (6, 64), (20, 64)] {
+            let mut rng = rand::rngs::StdRng::seed_from_u64(7);
+            let mut tenths = [0u32; 10];
+            for _ in 0..10_000 {
+                let part = wait(Duration::ZERO, failures, base, cap, &mut rng).as_secs_f64() / f64::from(span);
+                tenths[(part * 10.0).min(9.0) as usize] += 1;
+            }
+            assert!(tenths.iter().all(|count| (800..1_200).contains(count)), "after {failures} failures: {tenths:?}");
+        }
+    }
 }
