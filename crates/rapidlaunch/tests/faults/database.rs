@@ -122,7 +122,7 @@ fn fail_over(synchronous: bool) -> Result<String, String> {
         lab.pg.set("synchronous_standby_names = 'second'").map_err(|error| error.to_string())?;
     }
     let url = format!(
-        "postgres://postgres@127.0.0.1:{},127.0.0.1:{}/rapidlaunch?target_session_attrs=read-write",
+        "postgres://postgres@127.0.0.1:{},127.0.0.1:{}/rapidlaunch",
         lab.pg.port(),
         standby.port()
     );

@@ -133,7 +133,7 @@ fn full_under_load(world: &World, disk: &SmallDisk) -> String {
 }
 
 fn count(worker: &Process, begin: &str) -> usize {
-    worker.lines().iter().filter(|line| line.starts_with(begin)).count()
+    worker.count(begin)
 }
 
 /// What was acknowledged before is carried out although the disk is full.

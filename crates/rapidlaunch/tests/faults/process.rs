@@ -56,6 +56,11 @@ impl Process {
         self.lines.lock().unwrap().clone()
     }
 
+    /// Lines so far that begin so.
+    pub(crate) fn count(&self, begin: &str) -> usize {
+        self.lines.lock().unwrap().iter().filter(|line| line.starts_with(begin)).count()
+    }
+
     /// What it said on standard error so far.
     pub(crate) fn errors(&self) -> String {
         self.errors.lock().unwrap().clone()

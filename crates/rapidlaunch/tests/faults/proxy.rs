@@ -8,8 +8,8 @@ use std::time::Duration;
 
 /// How often a held direction looks whether it may go on.
 const LOOK: Duration = Duration::from_millis(5);
-/// The word that a client sends to make a transaction durable.
-const COMMIT: &[u8] = b"COMMIT";
+/// The statement that a client prepares to make transactions durable, between its name and its parameters.
+const COMMIT: &[u8] = b"\0commit\0";
 
 /// Switches of a proxy.
 #[derive(Debug, Default)]
@@ -80,16 +80,16 @@ fn join(client: TcpStream, server: TcpStream, switches: &Arc<Switches>) {
 
 fn requests(mut client: TcpStream, mut server: TcpStream, switches: &Switches) {
     let mut bytes = [0; 16 * 1024];
+    let mut commit = None;
     while let Ok(count @ 1..) = client.read(&mut bytes) {
         while switches.hold_requests.load(Ordering::SeqCst) {
             std::thread::sleep(LOOK);
         }
-        let commit = bytes[..count].windows(COMMIT.len()).any(|window| window.eq_ignore_ascii_case(COMMIT));
-        let cut = commit
-            && switches
-                .cut_commits
-                .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1))
-                .is_ok();
+        let sent = &bytes[..count];
+        commit = prepared_commit(sent).or(commit);
+        let commits = commit.as_ref().is_some_and(|bound: &Vec<u8>| sent.windows(bound.len()).any(|window| window == bound.as_slice()));
+        let take = |left: u64| left.checked_sub(1);
+        let cut = commits && switches.cut_commits.fetch_update(Ordering::SeqCst, Ordering::SeqCst, take).is_ok();
         if cut {
             // The client loses its connection; the server has the commit and does not know.
             switches.cuts.fetch_add(1, Ordering::SeqCst);
@@ -100,6 +100,14 @@ fn requests(mut client: TcpStream, mut server: TcpStream, switches: &Switches) {
         }
     }
     let _ = server.shutdown(Shutdown::Write);
+}
+
+/// The name under which a client prepares its commit, as a later Bind message has it: after an empty portal, closed by a zero
+/// (PostgreSQL, "Message Formats").
+fn prepared_commit(sent: &[u8]) -> Option<Vec<u8>> {
+    let at = sent.windows(COMMIT.len()).position(|window| window == COMMIT)?;
+    let begin = sent[..at].iter().rposition(|byte| !byte.is_ascii_alphanumeric()).map_or(0, |before| before + 1);
+    (begin < at).then(|| [&[0], &sent[begin..at], &[0]].concat())
 }
 
 fn answers(mut server: TcpStream, mut client: TcpStream, switches: &Switches) {

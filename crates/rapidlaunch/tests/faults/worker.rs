@@ -387,17 +387,23 @@ pub(crate) fn operation(ids: &Ids, subject: &str, key: Option<String>, jobs: Vec
     }
 }
 
-/// Opens a store for a worker or a test.
-pub(crate) async fn open(place: &Place) -> Result<Store, rl_store::StoreError> {
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+/// Opens the journal of a place, however long it takes the database to answer. What is beside it stays open while it is held.
+async fn open(place: &Place) -> Result<(Arc<dyn Journal>, Option<Store>), rl_store::StoreError> {
     match place {
-        Place::Dir(dir) => Store::open(dir, clock).await,
-        Place::Url(url) => panic!("no store can be opened at {url} yet"),
+        Place::Dir(dir) => {
+            let store = Store::open(dir, Arc::new(SystemClock::new())).await?;
+            Ok((store.journal(), Some(store)))
+        }
+        Place::Url(url) => {
+            let target = rl_store::Target::parse(url).unwrap();
+            let opened = tokio::task::spawn_blocking(move || rl_store::Postgres::open(&target)).await.unwrap()?;
+            Ok((Arc::new(opened), None))
+        }
     }
 }
 
 /// Submits what is due, as fast as asked, and says what is acknowledged.
-async fn submit(store: &Store, settings: &Settings) {
+async fn submit(store: &dyn Journal, settings: &Settings) {
     let ids = Ids::from_os(Arc::new(SystemClock::new()));
     let began = Instant::now();
     let (mut sent, mut under_way) = (0, FuturesUnordered::new());
@@ -425,7 +431,7 @@ async fn submit(store: &Store, settings: &Settings) {
 }
 
 /// Submits the jobs that only wait, as fast as they are taken.
-async fn storm(store: &Store, settings: &Settings) {
+async fn storm(store: &dyn Journal, settings: &Settings) {
     let ids = Ids::from_os(Arc::new(SystemClock::new()));
     let mut under_way = FuturesUnordered::new();
     for at in (0..settings.waiting).step_by(STORM_JOBS) {
@@ -440,10 +446,10 @@ async fn storm(store: &Store, settings: &Settings) {
     while under_way.next().await.is_some() {}
 }
 
-async fn submit_one(store: &Store, spec: OperationSpec, names: Vec<String>) {
+async fn submit_one(store: &dyn Journal, spec: OperationSpec, names: Vec<String>) {
     let began = Instant::now();
-    match store.start_operation(spec, None).await {
-        Ok(started) => say(&format!("ack {} {}", started.operation, names.join(" "))),
+    match store.submit(spec, SystemClock::new().now()).await {
+        Ok(started) => say(&format!("ack {} {}", started.id, names.join(" "))),
         Err(error) => {
             let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
             say(&format!("refused after {} ms: {error}: {cause}", began.elapsed().as_millis()));
@@ -479,14 +485,13 @@ fn config(settings: &Settings) -> EngineConfig {
 
 async fn work(settings: Settings) {
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    let store = match open(&settings.store).await {
-        Ok(store) => store,
+    let (journal, beside) = match open(&settings.store).await {
+        Ok(opened) => opened,
         Err(error) => {
             say(&format!("not opened: {error}"));
             std::process::exit(3);
         }
     };
-    let journal = store.journal();
     let http = reqwest::Client::builder().tls_danger_accept_invalid_certs(true).build().unwrap();
     let outside =
         Arc::new(Outside { http, settings: settings.clone(), writes: Mutex::default(), waiting: Default::default() });
@@ -513,7 +518,7 @@ async fn work(settings: Settings) {
             engine.registered().await;
         }
         say("ready");
-        tokio::join!(storm(&store, &settings), submit(&store, &settings));
+        tokio::join!(storm(&*journal, &settings), submit(&*journal, &settings));
         say("submitted");
         if settings.until_idle {
             idle(&*journal).await;
@@ -540,7 +545,7 @@ async fn work(settings: Settings) {
     let p99 = writes.get(writes.len() * 99 / 100).copied().unwrap_or(0);
     let figures = json!({ "claimed": stats.claimed(), "leases_lost": stats.leases_lost(), "panics": stats.panics(),
         "write_p99_ms": f64::from(p99) / 1000.0,
-        "most_waiting": outside.waiting.1.load(Ordering::SeqCst), "poisoned": store.is_poisoned() });
+        "most_waiting": outside.waiting.1.load(Ordering::SeqCst), "poisoned": beside.as_ref().is_some_and(Store::is_poisoned) });
     say(&format!("stats {figures}"));
     if let Err(error) = result {
         let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
