@@ -94,6 +94,11 @@ impl Data {
         self.store.is_looking()
     }
 
+    /// Whether other processes may work on the store at the same time.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.dir.is_none()
+    }
+
     /// Where another process leaves its wish to cancel an operation that this one runs. A database takes the wish itself.
     pub(crate) fn cancel_file(&self, id: OperationId) -> Option<PathBuf> {
         self.dir.as_ref().map(|dir| dir.join(format!("cancel-{id}")))
@@ -109,6 +114,7 @@ impl Data {
 fn directory(place: &Place) -> Option<PathBuf> {
     match place {
         Place::Directory(dir) => Some(dir.clone()),
+        Place::Database(_) => None,
     }
 }
 
@@ -135,6 +141,7 @@ pub(crate) fn store_error(error: StoreError) -> CommandError {
                 .because(source)
                 .hinted("name another directory with --data DIR, or make this one writable for you")
         }
+        StoreError::NoStore { .. } | StoreError::UnfinishedCopy { .. } => CommandError::failed(error.to_string()),
         other => CommandError::failed("the store failed").because(other),
     }
 }

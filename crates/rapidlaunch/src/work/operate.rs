@@ -146,6 +146,7 @@ pub(crate) async fn run(data: &Data, sites: &Sites, id: OperationId, out: &Out) 
         ctx: Arc::new(ctx),
         operation: id,
         cancel_file: data.cancel_file(id),
+        only: data.is_shared().then(|| sites.keys().map(ToString::to_string).collect()),
         actor: env::actor(),
         out,
     };
@@ -223,12 +224,7 @@ pub(crate) async fn cancel_and_wait(
 }
 
 /// Writes down what a stack that was carried out has become, with the VMIDs and nodes its guests really have.
-async fn record_stack(
-    data: &Data,
-    stack: &str,
-    revision: u64,
-    payload: &OperationPayload,
-) -> Result<(), CommandError> {
+async fn record_stack(data: &Data, stack: &str, revision: u64, payload: &OperationPayload) -> Result<(), CommandError> {
     let Ok(stack) = stack.parse::<StackName>() else { return Ok(()) };
     let Some(record) = data.store.revision(&stack, revision).await.map_err(store_error)? else { return Ok(()) };
     let state = if payload.destroy { StackState::Destroyed } else { StackState::Applied };

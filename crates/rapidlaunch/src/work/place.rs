@@ -1,8 +1,9 @@
 //! Where the store is: a data directory or a database server, by option, variable or default.
 
+use std::io::Read;
 use std::path::PathBuf;
 
-use rl_store::Place;
+use rl_store::{Place, Target};
 
 use crate::cli::args::Global;
 use crate::env;
@@ -10,6 +11,9 @@ use crate::error::CommandError;
 
 /// What a database URL begins with, in either spelling.
 const SCHEMES: [&str; 2] = ["postgres://", "postgresql://"];
+
+/// Most bytes read from a password file: a password is shorter.
+const PASSWORD_BYTES_MAX: u64 = 4096;
 
 /// The place a command works on. A database goes before a directory.
 pub(crate) fn of(global: &Global) -> Result<Place, CommandError> {
@@ -46,10 +50,39 @@ pub(crate) fn directory(global: &Global) -> Result<PathBuf, CommandError> {
 
 /// A URL from the command line, which every user of the machine can read while the command runs.
 fn from_arguments(url: &str) -> Result<Place, CommandError> {
-    Err(CommandError::input(format!("{} is no directory", url.len())))
+    let target = parsed(url)?;
+    if target.has_password() {
+        return Err(CommandError::input(format!(
+            "the URL of {target} holds a password, and every user of this machine can read a command line"
+        ))
+        .hinted("leave the password out, and name the file that holds it in RAPIDLAUNCH_DATABASE_PASSWORD_FILE")
+        .hinted("or name a file in PostgreSQL's own format with `?passfile=PATH`, or give the whole URL in RAPIDLAUNCH_DATABASE"));
+    }
+    with_password(target)
 }
 
-/// A URL with its password from wherever it is kept.
+/// A URL from the environment, which may hold its password.
 fn database(url: &str) -> Result<Place, CommandError> {
-    from_arguments(url)
+    with_password(parsed(url)?)
+}
+
+fn parsed(url: &str) -> Result<Target, CommandError> {
+    Target::parse(url).map_err(|error| CommandError::input(error.to_string()))
+}
+
+/// Adds the password from its file, where the URL has none and a file is named.
+fn with_password(target: Target) -> Result<Place, CommandError> {
+    let Some(path) = env::database_password_file().filter(|_| !target.has_password()) else {
+        return Ok(Place::Database(target));
+    };
+    let unreadable = |error| {
+        CommandError::input(format!("the database's password file {} cannot be read", path.display()))
+            .because(error)
+            .hinted("it holds the password on its first line, and only you can read it (chmod 600)")
+    };
+    let mut text = String::new();
+    let file = std::fs::File::open(&path).map_err(unreadable)?;
+    file.take(PASSWORD_BYTES_MAX).read_to_string(&mut text).map_err(unreadable)?;
+    let password = text.lines().next().unwrap_or_default().to_owned();
+    Ok(Place::Database(target.with_password(password)))
 }

@@ -21,6 +21,9 @@ const TICK: Duration = Duration::from_millis(100);
 /// Ticks between two looks for such a request.
 const TICKS_PER_REQUEST_LOOK: u32 = 5;
 
+/// Longer than any command runs.
+const NEVER: Duration = Duration::from_secs(365 * 24 * 3600);
+
 /// How an operation was left.
 pub(crate) enum Left {
     /// It is finished, or blocked.
@@ -39,6 +42,8 @@ pub(crate) struct Run<'a> {
     pub(crate) operation: OperationId,
     /// Where another process may ask for cancellation.
     pub(crate) cancel_file: Option<PathBuf>,
+    /// The sites whose work is taken; all of it when the store is this process's alone.
+    pub(crate) only: Option<Vec<String>>,
     /// Who acts.
     pub(crate) actor: String,
     /// Shows progress.
@@ -53,7 +58,7 @@ pub(crate) async fn run(run: Run<'_>) -> Result<Left, CommandError> {
         rl_ops::registry(),
         Arc::clone(&run.ctx) as Arc<dyn std::any::Any + Send + Sync>,
         clock,
-        EngineConfig::standard(),
+        config(&run),
     );
     let board = engine.progress();
     let shutdown = CancellationToken::new();
@@ -73,6 +78,15 @@ pub(crate) async fn run(run: Run<'_>) -> Result<Left, CommandError> {
     match running.await {
         Ok(Ok(())) => left,
         ended => Err(stopped(ended)),
+    }
+}
+
+/// The engine's settings. In a store that others share, a command leaves the work of sites it is not connected to to them.
+fn config(run: &Run<'_>) -> EngineConfig {
+    let standard = EngineConfig::standard();
+    match &run.only {
+        Some(sites) => EngineConfig { sites: sites.clone(), foreign_grace: NEVER, ..standard },
+        None => standard,
     }
 }
 

@@ -1,8 +1,9 @@
 //! Stores as a whole: copied to another place in the middle of an apply, checked, looked into.
 
+use pg_lab::{Options, PgServer};
 use rl_engine::failpoints::VARIABLE;
 
-use crate::harness::{Run, World, farm};
+use crate::harness::{Farm, Run, World, farm};
 
 /// Containers of each apply.
 const CONTAINERS: usize = 12;
@@ -90,5 +91,94 @@ fn a_check_tells_what_is_wrong_and_shows_the_row() {
     database.execute("update operation set state = 'done'", []).unwrap();
     drop(database);
     world.run_files(&["destroy", "--yes"], &files).expect(0);
+    world.finish();
+}
+
+#[test]
+fn an_apply_goes_on_in_a_database_it_was_copied_to_and_back() {
+    let (mut world, files) = killed_half_way();
+    let server = PgServer::start(&Options::default()).unwrap();
+    let url = server.url();
+    let directory = world.data.clone();
+    let copied = world.run(&["store", "copy", text(&directory), &url]).expect(0);
+    assert!(copied.stderr.contains("every one was read back and is the same"), "{copied:?}");
+    let full = world.run(&["store", "copy", text(&directory), &url]).expect(2);
+    assert!(full.stderr.contains("is not empty"), "{full:?}");
+    // From here on the directory would only be in the way.
+    std::fs::remove_dir_all(&directory).unwrap();
+    world.database = Some(url.clone());
+    proven(&world.apply(&files).expect(0));
+    let checked = world.run(&["store", "check"]).expect(0);
+    assert!(checked.stdout.contains("is sound: "), "{checked:?}");
+    world.run(&["verify", "farm"]).expect(0);
+    world.run(&["drift"]).expect(0);
+    world.check_now(crate::harness::Allow::default());
+    assert!(!directory.exists(), "nothing is written beside the database");
+    world.database = None;
+    world.run(&["store", "copy", &url, text(&directory)]).expect(0);
+    world.run(&["verify", "farm"]).expect(0);
+    world.run_files(&["destroy", "--yes"], &files).expect(0);
+    world.finish();
+}
+
+#[test]
+fn two_commands_share_a_database() {
+    let mut world = World::new();
+    let server = PgServer::start(&Options::default()).unwrap();
+    world.database = Some(server.url());
+    let one = world.write_farm(&Farm { name: "one", ..farm(CONTAINERS) });
+    let other = world.write_farm(&Farm { name: "other", ..farm(CONTAINERS) });
+    let apply = ["apply", "--yes", "--output", "json"];
+    let both = [&one, &other].map(|files| (files, world.spawn_files(&apply, files)));
+    for (files, child) in both {
+        let mut run = world.wait(child);
+        if run.code == Some(4) {
+            // Both had planned before either had reserved anything: who came second is told to plan again, and does.
+            assert!(run.text().contains("plan again"), "{run:?}");
+            run = world.apply(files);
+        }
+        let stack = &run.expect(0).json()["stacks"][0];
+        assert_eq!(stack["proof"]["ok"], true, "{stack:#}");
+    }
+    assert_eq!(world.stamped().len(), 2 * CONTAINERS);
+    // Two of one stack: the second goes on with what the first began, or finds nothing left to do.
+    let destroy = ["destroy", "--yes"];
+    let both = [world.spawn_files(&destroy, &one), world.spawn_files(&destroy, &other)];
+    for child in both {
+        world.wait(child).expect(0);
+    }
+    world.finish();
+}
+
+#[test]
+fn a_password_is_kept_off_the_command_line() {
+    let mut world = World::new();
+    let server = PgServer::start(&Options::default()).unwrap();
+    let with_password = server.url().replace("postgres@", "postgres:hunter2@");
+    let refused = world.run(&["--database", &with_password, "stack", "ls"]).expect(2);
+    assert!(refused.stderr.contains("RAPIDLAUNCH_DATABASE_PASSWORD_FILE"), "{refused:?}");
+    assert!(!refused.text().contains("hunter2"), "{refused:?}");
+    let copy = world.run(&["store", "copy", text(&world.data), &with_password]).expect(2);
+    assert!(!copy.text().contains("hunter2"), "{copy:?}");
+    world.run(&["--database", &server.url(), "stack", "ls"]).expect(0);
+    let file = world.write_private("password", "hunter2\n");
+    world
+        .run_with(&["--database", &server.url(), "op", "ls"], "RAPIDLAUNCH_DATABASE_PASSWORD_FILE", text(&file))
+        .expect(0);
+    let missing = world.path("missing");
+    let unread = world.run_with(
+        &["--database", &server.url(), "op", "ls"],
+        "RAPIDLAUNCH_DATABASE_PASSWORD_FILE",
+        text(&missing),
+    );
+    assert!(unread.clone().expect(2).stderr.contains("cannot be read"), "{unread:?}");
+    world.run(&["--database", "postgres://nobody", "stack", "ls"]).expect(2);
+    let nobody = world.run(&["--database", "postgres://postgres@127.0.0.1:1/none", "stack", "ls"]).expect(1);
+    assert!(nobody.stderr.contains("127.0.0.1"), "{nobody:?}");
+    let empty = PgServer::start(&Options::default()).unwrap();
+    let nothing = world.run(&["--database", &empty.url(), "store", "check"]).expect(1);
+    assert!(nothing.stderr.contains("holds no store"), "{nothing:?}");
+    world.database = Some(with_password);
+    world.run(&["stack", "ls"]).expect(0);
     world.finish();
 }
