@@ -14,11 +14,14 @@ use rl_engine::{OpClass, PriorAttempt, Receipt, Step, StepCx, StepError, fail_po
 use rl_model::{ResolvedGuest, Upid, Vmid, VmidRange};
 use rl_pve::{CallClass, ErrorKind};
 
+use super::start::STARTING;
 use super::{GuestReceipt, destroy, leased_vmid};
 use crate::context::Ctx;
-use crate::fault::{BUSY_WAIT, LOCKED_WAIT, classify};
+use crate::fault::{BUSY_WAIT, LOCKED_WAIT, classify, look_error};
 use crate::identity::{Found, Ours, find, foreign};
-use crate::live::{Announced, NotDone, call, enter, follow, stop_earlier, task_error, watch_only, will_not_come};
+use crate::live::{
+    Announced, NotDone, call, end_earlier, enter, follow, stop_earlier, task_error, watch_only, will_not_come,
+};
 use crate::payload::Target;
 use crate::site::SiteApi;
 
@@ -97,6 +100,17 @@ impl Step for CreateContainer {
         }
         // Its VMID, MACs and addresses stay leased: the stack still wants the guest, and the next plan makes it with them.
         destroy::remove_ours(cx, api, &self.target, vmid).await
+    }
+
+    async fn leave(&self, cx: &StepCx) -> Result<(), StepError> {
+        let api = &cx.context::<Ctx>().site(&self.target.site)?;
+        end_earlier(cx, api, &cx.done_so_far(), MAKING, "create").await?;
+        // Its start is a task of its own, which begins where the create ends.
+        let vmid = leased_vmid(cx, &self.target).await?;
+        while let Some(upid) = api.running_task(&self.target.node, vmid, STARTING).await.map_err(look_error)? {
+            watch_only(cx, api, &upid, "start").await?;
+        }
+        Ok(())
     }
 }
 

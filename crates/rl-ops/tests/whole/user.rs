@@ -209,31 +209,53 @@ impl User {
 
     fn change(&mut self, old: &ResolvedGuest, truth: &Value) -> Option<(ResolvedGuest, ActionKind)> {
         let mut new = self.located(old, truth);
+        let was_running = truth["running"] == json!(true);
+        let seen_net0 = Some(new.nics[0].mac);
         new.cores = self.rng.random_range(1..4);
         new.memory = Memory::from_mib(128 * self.rng.random_range(1..4));
         new.running = self.rng.random_bool(0.7);
+        if self.rng.random_bool(0.1) {
+            let guest = Box::new(new.clone());
+            return Some((new, ActionKind::Replace { guest, changes: Vec::new(), was_running, seen_net0 }));
+        }
+        let changes = self.changes(&mut new, truth);
+        let node = self.place(&new).node(self.rng.random_range(0..3));
+        let move_to = Some(node).filter(|node| *node != new.node && self.rng.random_bool(0.3));
+        let power = match (was_running, new.running) {
+            (true, false) => Consequence::Stop,
+            (false, true) => Consequence::Start,
+            // Proxmox moves a running container by stopping and starting it.
+            (true, true) if move_to.is_some() || self.rng.random_bool(0.3) => Consequence::Restart,
+            _ => Consequence::Keep,
+        };
+        if changes.is_empty() && power == Consequence::Keep && move_to.is_none() {
+            return None;
+        }
+        let shall = ResolvedGuest { node: move_to.clone().unwrap_or_else(|| new.node.clone()), ..new.clone() };
+        Some((new, ActionKind::Update { guest: Box::new(shall), changes, move_to, power, seen_net0 }))
+    }
+
+    /// The fields that differ from what is wanted; the root disk grows now and then.
+    fn changes(&mut self, new: &mut ResolvedGuest, truth: &Value) -> Vec<Change> {
         let shown = |key: &str| match &truth["config"][key] {
             Value::String(text) => text.clone(),
             Value::Null => String::new(),
             other => other.to_string(),
         };
+        let disk = shown("rootfs");
+        let size = disk.rsplit_once("size=").and_then(|(_, size)| size.trim_end_matches('G').parse::<u64>().ok());
+        let mut larger = disk.clone();
+        if let Some(size) = size.filter(|size| *size < 5 && self.rng.random_bool(0.2)) {
+            larger = disk.replace(&format!("size={size}G"), &format!("size={}G", size + 1));
+            new.disk = DiskSize::from_gib(size + 1);
+        }
         let wanted = [
             (FieldKey::Cores, shown("cores"), new.cores.to_string()),
             (FieldKey::Memory, shown("memory"), new.memory.mib().to_string()),
+            (FieldKey::RootFs, disk, larger),
         ];
         let changes = wanted.into_iter().filter(|(_, from, to)| from != to);
-        let changes: Vec<Change> = changes.map(|(key, from, to)| Change { key, from, to }).collect();
-        let power = match (truth["running"] == json!(true), new.running) {
-            (true, false) => Consequence::Stop,
-            (false, true) => Consequence::Start,
-            (true, true) if self.rng.random_bool(0.3) => Consequence::Restart,
-            _ => Consequence::Keep,
-        };
-        if changes.is_empty() && power == Consequence::Keep {
-            return None;
-        }
-        let (guest, seen_net0) = (Box::new(new.clone()), Some(new.nics[0].mac));
-        Some((new, ActionKind::Update { guest, changes, move_to: None, power, seen_net0 }))
+        changes.map(|(key, from, to)| Change { key, from, to }).collect()
     }
 
     /// A person's word about one guest that is there.
@@ -357,17 +379,21 @@ impl User {
         let state = job.status.state;
         let verb = job.spec.key.split(' ').next().unwrap_or_default();
         match (verb, state) {
-            ("create", JobState::Done) if truth.is_none() => Some("there is no such guest".to_owned()),
+            ("create" | "replace", JobState::Done) if truth.is_none() => Some("there is no such guest".to_owned()),
             ("create", JobState::Failed | JobState::Cancelled | JobState::Skipped) if lives.is_some() => {
                 assert_eq!(job.spec.on_failure, OnFailure::Undo);
                 Some(format!("the guest lives: {lives:?}"))
             }
             ("destroy" | "remove", JobState::Done) if lives.is_some() => Some(format!("the guest lives: {lives:?}")),
             ("destroy" | "remove", JobState::Done) if !released => Some("its leases are held".to_owned()),
-            ("update", JobState::Done) => {
-                let cores = truth.as_ref().map(|truth| truth["config"]["cores"].to_string()).unwrap_or_default();
-                let differs = cores.trim_matches('"') != guest.cores.to_string();
-                differs.then(|| format!("its cores are {cores}, not {}", guest.cores))
+            ("update" | "replace", JobState::Done) => {
+                let truth = truth.unwrap_or_default();
+                let (cores, running) = (truth["config"]["cores"].to_string(), truth["running"] == json!(true));
+                if cores.trim_matches('"') != guest.cores.to_string() {
+                    return Some(format!("its cores are {cores}, not {}", guest.cores));
+                }
+                let down = guest.running && !running && !self.place(guest).killed_workers().await;
+                down.then(|| "it does not run".to_owned())
             }
             _ => None,
         }

@@ -134,20 +134,19 @@ impl PveError {
         self
     }
 
-    /// After a repetition a refusal by the guest's state may be the echo of the first try: nobody knows any more.
+    /// After a repetition a refusal says nothing of the first try, whose answer was lost: it may be the echo of its
+    /// success, or the site may have got into trouble in between. Only what would have been refused just so the first
+    /// time is certain.
     pub(crate) fn after_repetition(mut self) -> Self {
-        let echo = matches!(
+        let echo = !matches!(
             self.0.kind,
-            ErrorKind::AlreadyExists
-                | ErrorKind::DoesNotExist
-                | ErrorKind::NotFound
-                | ErrorKind::DigestMismatch
-                | ErrorKind::AlreadyRunning
-                | ErrorKind::NotRunning
-                | ErrorKind::SameSize
-                | ErrorKind::Locked(_)
-                | ErrorKind::LockTimeout
-                | ErrorKind::Unreachable
+            ErrorKind::Unauthorized
+                | ErrorKind::Forbidden { .. }
+                | ErrorKind::BadParameters(_)
+                | ErrorKind::Protected
+                | ErrorKind::NotImplemented
+                | ErrorKind::RequestTooLarge
+                | ErrorKind::Decode { .. }
         );
         if echo {
             self.0.kind = ErrorKind::MayHaveHappened;
