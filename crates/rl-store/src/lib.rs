@@ -22,7 +22,6 @@ mod raw;
 mod sql;
 mod sqlite;
 mod store;
-mod view;
 
 pub use check::{CheckReport, Finding, Level, check};
 pub use copy::{Copied, CopyError, CopyReport, copy};

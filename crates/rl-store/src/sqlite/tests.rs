@@ -159,3 +159,58 @@ async fn concurrent_writes_share_commits() {
     let commits = sqlite.commits() - before;
     assert!(commits < 1_000, "2,000 concurrent writes took {commits} commits");
 }
+
+#[test]
+fn old_sqlite_is_refused() {
+    for number in [3_007_000, 3_050_004, 3_051_002] {
+        let refused = super::check_version(number, "3.51.2").err().unwrap();
+        assert!(refused.to_string().contains("before 3.51.3"), "{number}: {refused}");
+    }
+    for number in [3_051_003, 3_054_001, 4_000_000] {
+        super::check_version(number, "new").unwrap();
+    }
+}
+
+/// However much new work waits, a write of running work is in the commit after the one that is under way.
+#[tokio::test(flavor = "multi_thread")]
+async fn new_work_never_holds_up_running_work() {
+    let dir = tempfile::tempdir().unwrap();
+    let sqlite = open(&dir);
+    let mut flood = tokio::task::JoinSet::new();
+    for number in 0..20_000 {
+        let sqlite = sqlite.clone();
+        flood.spawn(async move { put(&sqlite, Lane::Intake, &format!("flood-{number}"), 50).await.unwrap() });
+    }
+    let mut waited = Vec::new();
+    while waited.len() < 20 {
+        let before = sqlite.commits();
+        put(&sqlite, Lane::Progress, &format!("running-{}", waited.len()), 50).await.unwrap();
+        waited.push(sqlite.commits() - before);
+        while flood.try_join_next().is_some() {}
+        if flood.is_empty() {
+            break;
+        }
+    }
+    assert!(waited.len() >= 3, "the flood was over before anything could be seen: {waited:?}");
+    assert!(waited.iter().all(|commits| *commits <= 2), "commits until an answer: {waited:?}");
+    flood.join_all().await;
+}
+
+#[tokio::test]
+async fn log_is_moved_when_idle_and_never_by_a_commit() {
+    let dir = tempfile::tempdir().unwrap();
+    let sqlite = open(&dir);
+    let database = || std::fs::metadata(dir.path().join("rapidlaunch.db")).unwrap().len();
+    tokio::time::sleep(std::time::Duration::from_millis(700)).await;
+    let before = database();
+    for number in 0..20 {
+        put(&sqlite, Lane::Intake, &format!("key-{number}"), 500_000).await.unwrap();
+    }
+    assert_eq!(database(), before, "10 MB were committed, and the database file was left alone");
+    tokio::time::sleep(std::time::Duration::from_millis(2_000)).await;
+    assert!(database() > before + 9_000_000, "an idle moment moves the log");
+    for number in 20..100 {
+        put(&sqlite, Lane::Intake, &format!("key-{number}"), 500_000).await.unwrap();
+    }
+    assert!(database() > before + 30_000_000, "a log beyond 32 MiB is moved without an idle moment");
+}

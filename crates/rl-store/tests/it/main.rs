@@ -6,6 +6,8 @@ mod conformance;
 mod copy;
 mod crash;
 mod domain;
+mod eio;
+mod full;
 mod home;
 mod many;
 mod pg;
