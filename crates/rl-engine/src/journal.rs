@@ -354,7 +354,7 @@ pub struct RegisterRequest {
     pub takeover_grace: Duration,
 }
 
-/// Waits until an operation no longer goes on by itself: it is finished or blocked.
+/// Waits until an operation is finished or blocked.
 pub async fn settled(journal: &dyn Journal, id: OperationId) -> Result<OperationRecord, JournalError> {
     let mut signal = journal.subscribe();
     loop {

@@ -8,5 +8,6 @@ mod outage;
 mod proofs;
 mod run;
 mod sim;
+mod stuck;
 mod versions;
 mod world;

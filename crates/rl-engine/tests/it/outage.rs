@@ -64,7 +64,7 @@ impl Backend for Link {
 }
 
 /// The outside: calls take a while, and what they do is done at their end, whether anybody waits for it or not.
-struct Outside {
+pub(crate) struct Outside {
     clock: Arc<dyn Clock>,
     takes: Duration,
     /// How long steps say that a call may take.
@@ -139,28 +139,28 @@ impl Step for Quiet {
     }
 }
 
-fn registry() -> Registry {
+pub(crate) fn registry() -> Registry {
     Registry::new()
         .with(JobKind::first("act", |_| Ok(vec![Arc::new(Act) as Arc<dyn Step>])))
         .with(JobKind::first("quiet", |_| Ok(vec![Arc::new(Quiet) as Arc<dyn Step>])))
 }
 
-struct Lab {
-    journal: MemoryJournal,
-    clock: SimClock,
-    ids: Ids,
-    outside: Arc<Outside>,
+pub(crate) struct Lab {
+    pub(crate) journal: MemoryJournal,
+    pub(crate) clock: SimClock,
+    pub(crate) ids: Ids,
+    pub(crate) outside: Arc<Outside>,
 }
 
-struct Server {
-    engine: Arc<Engine>,
+pub(crate) struct Server {
+    pub(crate) engine: Arc<Engine>,
     link: Link,
     shutdown: CancellationToken,
     task: JoinHandle<()>,
 }
 
 impl Lab {
-    fn new(call: Duration) -> Lab {
+    pub(crate) fn new(call: Duration) -> Lab {
         Self::saying(call, call)
     }
 
@@ -178,7 +178,7 @@ impl Lab {
         Lab { journal, ids: Ids::from_seed(shared, 1), clock, outside }
     }
 
-    fn config(&self, seed: u64, grace: Duration) -> EngineConfig {
+    pub(crate) fn config(&self, seed: u64, grace: Duration) -> EngineConfig {
         let standard = EngineConfig::standard();
         EngineConfig {
             takeover_grace: grace,
@@ -188,7 +188,7 @@ impl Lab {
         }
     }
 
-    fn start(&self, seed: u64, grace: Duration) -> Server {
+    pub(crate) fn start(&self, seed: u64, grace: Duration) -> Server {
         let link = Link { journal: self.journal.clone(), cut: Arc::default() };
         let (context, clock) = (Arc::clone(&self.outside) as _, Arc::new(self.clock.clone()));
         let config = self.config(seed, grace);
@@ -201,7 +201,7 @@ impl Lab {
         Server { engine, link, shutdown, task }
     }
 
-    async fn submit(&self, kind: &str, jobs: usize) -> OperationId {
+    pub(crate) async fn submit(&self, kind: &str, jobs: usize) -> OperationId {
         let job = |number| JobSpec::new(self.ids.job(), format!("{number}"), Envelope::new(kind, 1, json!({})));
         let spec = OperationSpec {
             id: self.ids.operation(),
@@ -217,15 +217,15 @@ impl Lab {
         self.journal.submit(spec, self.clock.now()).await.unwrap().id
     }
 
-    async fn sleep(&self, seconds: u64) {
+    pub(crate) async fn sleep(&self, seconds: u64) {
         self.clock.sleep(Duration::from_secs(seconds)).await;
     }
 
-    async fn done(&self, id: OperationId) {
+    pub(crate) async fn done(&self, id: OperationId) {
         assert_eq!(settled(&self.journal, id).await.unwrap().status.state, OperationState::Done);
     }
 
-    async fn events(&self, kind: &str) -> Vec<Event> {
+    pub(crate) async fn events(&self, kind: &str) -> Vec<Event> {
         let all = self.journal.events(EventQuery { limit: 1_000, ..Default::default() }).await.unwrap();
         all.into_iter().filter(|event| event.kind == kind).collect()
     }
@@ -240,15 +240,15 @@ impl Server {
         self.link.cut.store(cut, Ordering::SeqCst);
     }
 
-    async fn stop(self) {
+    pub(crate) async fn stop(self) {
         self.cut(false);
         self.shutdown.cancel();
         self.task.await.unwrap();
     }
 }
 
-const CALL: Duration = Duration::from_secs(2);
-const GRACE: Duration = Duration::from_secs(60);
+pub(crate) const CALL: Duration = Duration::from_secs(2);
+pub(crate) const GRACE: Duration = Duration::from_secs(60);
 
 #[tokio::test(start_paused = true)]
 async fn a_short_outage_costs_nothing() {
@@ -345,69 +345,4 @@ async fn a_call_of_a_server_that_is_gone_is_waited_for() {
     // With a wait that is shorter than the call takes it is done twice. So it is the wait that prevents it.
     let (effects, _) = cut_off_in_a_call(Duration::from_secs(5), Duration::from_secs(5)).await;
     assert_eq!(effects, [2]);
-}
-
-#[tokio::test(start_paused = true)]
-async fn silence_is_told_and_so_is_its_end() {
-    let lab = Lab::new(CALL);
-    let server = lab.start(1, GRACE);
-    let mut board = server.engine.progress();
-    let id = lab.submit("quiet", 1).await;
-    let job = lab.journal.jobs(id, 0, 1).await.unwrap()[0].spec.id;
-    lab.sleep(100).await;
-    assert!(lab.events("step.stalled").await.is_empty());
-    assert_eq!(board.of(job).map(|progress| progress.stalled), Some(false));
-    lab.done(id).await;
-    assert!(lab.events("step.stalled").await.is_empty(), "300 s of silence are less than the limit of 600 s");
-    server.stop().await;
-
-    let mut config = lab.config(2, GRACE);
-    config.stall_after = Duration::from_secs(120);
-    let (context, clock) = (Arc::clone(&lab.outside) as _, Arc::new(lab.clock.clone()));
-    let engine = Arc::new(Engine::new(Arc::new(lab.journal.clone()), registry(), context, clock, config));
-    board = engine.progress();
-    let shutdown = CancellationToken::new();
-    let task = tokio::spawn({
-        let (engine, shutdown) = (Arc::clone(&engine), shutdown.clone());
-        async move { engine.run(shutdown).await.unwrap() }
-    });
-    let id = lab.submit("quiet", 1).await;
-    let job = lab.journal.jobs(id, 0, 1).await.unwrap()[0].spec.id;
-    lab.sleep(140).await;
-    let stalled = lab.events("step.stalled").await;
-    assert_eq!(stalled.len(), 1, "told once");
-    assert_eq!(stalled[0].body["step"], "quiet");
-    assert!(stalled[0].body["last"].as_str().unwrap().contains("copying 10 GiB"));
-    let progress = board.of(job).unwrap();
-    assert!(progress.stalled && progress.text.contains("10 GiB"), "{progress:?}");
-    lab.sleep(180).await;
-    assert_eq!(lab.events("step.moving").await.len(), 1);
-    assert!(!board.of(job).unwrap().stalled);
-    lab.done(id).await;
-    shutdown.cancel();
-    task.await.unwrap();
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_passed_deadline_is_told() {
-    let lab = Lab::new(CALL);
-    let server = lab.start(1, GRACE);
-    let mut spec = JobSpec::new(lab.ids.job(), "slow", Envelope::new("quiet", 1, json!({})));
-    spec.deadline = Some(Duration::from_secs(60));
-    let operation = OperationSpec {
-        id: lab.ids.operation(),
-        kind: "test".to_owned(),
-        subject: "shop".to_owned(),
-        actor: "tester".to_owned(),
-        summary: "test".to_owned(),
-        payload: Envelope::new("plan", 1, json!({})),
-        idempotency_key: None,
-        exclusive: false,
-        jobs: vec![spec],
-    };
-    let id = lab.journal.submit(operation, lab.clock.now()).await.unwrap().id;
-    assert_eq!(settled(&lab.journal, id).await.unwrap().status.state, OperationState::Failed);
-    let told = lab.events("job.deadline").await;
-    assert_eq!((told.len(), told[0].body["allowed_ms"].as_u64()), (1, Some(60_000)));
-    server.stop().await;
 }
