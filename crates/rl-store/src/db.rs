@@ -1,9 +1,10 @@
 //! The database behind a store, whichever it is.
 use std::sync::Arc;
 
-use rl_engine::{Journal, JournalError, Lane, Tx};
+use rl_engine::{Journal, JournalError, Lane, Tx, UnixMs};
 
 use crate::error::StoreError;
+use crate::pg::{Postgres, Target};
 use crate::place::Place;
 use crate::sql::Sql;
 use crate::sqlite::Sqlite;
@@ -20,6 +21,8 @@ pub(crate) enum Dialect {
 pub(crate) enum Db {
     /// A data directory.
     Sqlite(Sqlite),
+    /// A database that other servers may use at the same time.
+    Postgres(Postgres),
 }
 
 impl Db {
@@ -27,13 +30,7 @@ impl Db {
     pub(crate) async fn open(place: &Place) -> Result<Self, StoreError> {
         match place {
             Place::Directory(dir) => Ok(Db::Sqlite(Sqlite::open(dir)?)),
-        }
-    }
-
-    /// Opens the database of a place for reading alone: it is neither made nor changed.
-    pub(crate) async fn look(place: &Place) -> Result<Self, StoreError> {
-        match place {
-            Place::Directory(dir) => Ok(Db::Sqlite(Sqlite::look(dir)?)),
+            Place::Database(target) => connect(target).await.map(Db::Postgres),
         }
     }
 
@@ -41,6 +38,7 @@ impl Db {
     pub(crate) async fn existing(place: &Place) -> Result<Self, StoreError> {
         match place {
             Place::Directory(dir) => Sqlite::find(dir)?,
+            Place::Database(target) => has_store(target).await?,
         }
         Self::open(place).await
     }
@@ -52,11 +50,19 @@ impl Db {
     ) -> Result<T, E>
     where
         T: Send + 'static,
-        E: From<JournalError> + Send + 'static,
+        E: From<JournalError> + From<StoreError> + Send + 'static,
     {
         match self {
             // This process holds the directory, and a reader sees one moment.
             Db::Sqlite(_) => self.read_with(work).await,
+            // Every writer takes turns, so that as long as this write lasts there is no other.
+            Db::Postgres(_) => {
+                self.write_with(Lane::Intake, move |_, db| {
+                    no_hurry(db, Dialect::Postgres)?;
+                    work(db)
+                })
+                .await
+            }
         }
     }
 
@@ -64,6 +70,15 @@ impl Db {
     pub(crate) fn dialect(&self) -> Dialect {
         match self {
             Db::Sqlite(_) => Dialect::Sqlite,
+            Db::Postgres(_) => Dialect::Postgres,
+        }
+    }
+
+    /// The moment that rows are compared with: the database's own where several servers share it.
+    pub(crate) fn now(&self, db: &dyn Sql, caller: UnixMs) -> Result<UnixMs, StoreError> {
+        match self {
+            Db::Sqlite(_) => Ok(caller),
+            Db::Postgres(postgres) => postgres.now(db, caller),
         }
     }
 
@@ -79,6 +94,7 @@ impl Db {
     {
         match self {
             Db::Sqlite(sqlite) => sqlite.write_with(lane, move |tx, connection| work(tx, connection)).await,
+            Db::Postgres(postgres) => postgres.write_with(lane, work).await,
         }
     }
 
@@ -93,6 +109,7 @@ impl Db {
     {
         match self {
             Db::Sqlite(sqlite) => sqlite.read_with(move |connection| work(connection)).await,
+            Db::Postgres(postgres) => postgres.read_with(work).await,
         }
     }
 
@@ -100,6 +117,7 @@ impl Db {
     pub(crate) fn journal(&self) -> Arc<dyn Journal> {
         match self {
             Db::Sqlite(sqlite) => Arc::new(sqlite.clone()),
+            Db::Postgres(postgres) => Arc::new(postgres.clone()),
         }
     }
 
@@ -107,18 +125,56 @@ impl Db {
     pub(crate) fn is_looking(&self) -> bool {
         match self {
             Db::Sqlite(sqlite) => sqlite.is_looking(),
+            Db::Postgres(_) => false,
         }
     }
 
+    /// Whether a failed commit ended the store. A database that is out of reach may come back.
     pub(crate) fn is_poisoned(&self) -> bool {
         match self {
             Db::Sqlite(sqlite) => sqlite.is_poisoned(),
+            Db::Postgres(_) => false,
         }
     }
 
     pub(crate) fn commits(&self) -> u64 {
         match self {
             Db::Sqlite(sqlite) => sqlite.commits(),
+            Db::Postgres(postgres) => postgres.commits(),
         }
     }
+}
+
+/// Lifts the limits that keep a session of PostgreSQL from holding others up, for a transaction that must take its time.
+pub(crate) fn no_hurry(db: &dyn Sql, dialect: Dialect) -> Result<(), StoreError> {
+    if dialect == Dialect::Postgres {
+        for setting in ["idle_in_transaction_session_timeout", "statement_timeout"] {
+            db.execute(&format!("set local {setting} = 0"), &[], "lifting a time limit")?;
+        }
+    }
+    Ok(())
+}
+
+/// Says so when a database holds no store that this release can read as it is.
+pub(crate) async fn has_store(target: &Target) -> Result<(), StoreError> {
+    let known = target.clone();
+    if blocking(move || Postgres::check_schema(&known)).await? {
+        return Ok(());
+    }
+    Err(StoreError::NoStore { place: target.to_string() })
+}
+
+async fn connect(target: &Target) -> Result<Postgres, StoreError> {
+    let target = target.clone();
+    blocking(move || Postgres::open(&target)).await
+}
+
+/// Runs what blocks where blocking is allowed.
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
+) -> Result<T, StoreError> {
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|ended| match ended.try_into_panic() {
+        Ok(panic) => std::panic::resume_unwind(panic),
+        Err(_) => Err(StoreError::Poisoned),
+    })
 }

@@ -82,6 +82,12 @@ pub enum StoreError {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// There is a database server, but no store in it.
+    #[error("{place} holds no store of this release; any command with --database makes or updates it")]
+    NoStore {
+        /// The database.
+        place: String,
+    },
     /// The database is the target of a copy that did not end.
     #[error(
         "this store is a copy of {from} that did not end, and cannot be used; run `rapidlaunch store copy` again, it begins anew"

@@ -22,6 +22,7 @@ mod raw;
 mod sql;
 mod sqlite;
 mod store;
+mod view;
 
 pub use check::{CheckReport, Finding, Level, check};
 pub use copy::{Copied, CopyError, CopyReport, copy};

@@ -1,10 +1,10 @@
 //! One row of a store as it is stored, for rows that nothing else can read.
 use crate::copy::catalog;
 use crate::copy::sum::{Plain, plain};
-use crate::db::Db;
 use crate::error::StoreError;
 use crate::place::Place;
 use crate::sql::{Sql, SqlRow, Value};
+use crate::view::View;
 
 /// A stored row: its columns by name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,7 +26,7 @@ pub enum Raw {
 
 /// The row of a table by its key, with `/` between the columns of the key; `None` when there is no such table or row.
 pub async fn raw_row(place: &Place, table: &str, key: &str) -> Result<Option<RawRow>, StoreError> {
-    let db = Db::look(place).await?;
+    let db = View::open(place).await?;
     let (dialect, name, key) = (db.dialect(), table.to_owned(), key.to_owned());
     db.read_with(move |db| {
         let tables = catalog::tables(db, dialect)?;

@@ -11,8 +11,10 @@ use rl_model::ControllerId;
 use crate::db::Db;
 use crate::error::StoreError;
 use crate::mark;
+use crate::pg::{Postgres, Target};
 use crate::place::Place;
 use crate::sql::{Sql, values};
+use crate::sqlite::Sqlite;
 
 /// How long a VMID, MAC or address rests after release: longer than neighbours and switches remember one.
 pub const QUARANTINE: Duration = Duration::from_secs(15 * 60);
@@ -35,7 +37,20 @@ impl Store {
 
     /// Opens the store of a place, whichever it is.
     pub async fn at(place: &Place, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
-        let db = Db::open(place).await?;
+        Self::of(Db::open(place).await?, clock).await
+    }
+
+    /// Opens the store in a PostgreSQL database, which other servers may use at the same time.
+    pub async fn connect(target: &Target, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
+        Self::at(&Place::Database(target.clone()), clock).await
+    }
+
+    /// The store over an open connection.
+    pub async fn over(postgres: Postgres, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
+        Self::of(Db::Postgres(postgres), clock).await
+    }
+
+    async fn of(db: Db, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
         let made = ControllerId::from_bits(StdRng::from_os_rng().random());
         let controller = db.write_with(Lane::Intake, move |_, db| controller(db, &made)).await?;
         Ok(Self { db, clock, controller, quarantine: QUARANTINE })
@@ -44,7 +59,7 @@ impl Store {
     /// Opens the store of a directory that another process holds, for reading alone: every write is refused, and followers are
     /// not told of changes.
     pub async fn look(dir: &Path, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
-        let db = Db::look(&Place::Directory(dir.to_owned())).await?;
+        let db = Db::Sqlite(Sqlite::look(dir)?);
         let made = ControllerId::from_bits(0);
         let controller = db.read_with(move |db| read_controller(db, &made)).await?;
         Ok(Self { db, clock, controller, quarantine: QUARANTINE })
@@ -90,8 +105,8 @@ impl Store {
         self.clock.now()
     }
 
-    pub(crate) fn quarantine_end(&self) -> UnixMs {
-        self.now() + self.quarantine
+    pub(crate) fn quarantine(&self) -> Duration {
+        self.quarantine
     }
 }
 

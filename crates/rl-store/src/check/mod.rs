@@ -9,11 +9,12 @@ use std::collections::BTreeMap;
 pub use report::{CheckReport, Finding, Level};
 
 use crate::copy::catalog;
-use crate::db::{Db, Dialect};
+use crate::db::Dialect;
 use crate::error::StoreError;
 use crate::mark;
 use crate::place::Place;
 use crate::sql::{CellError, Sql, SqlRow};
+use crate::view::View;
 use report::Findings;
 
 /// Most faults of the file that SQLite is asked for.
@@ -21,7 +22,7 @@ const INTEGRITY_MAX: usize = 100;
 
 /// Checks the store at a place. It is only read, on one view of it, also while servers work on it.
 pub async fn check(place: &Place) -> Result<CheckReport, StoreError> {
-    let db = Db::look(place).await?;
+    let db = View::open(place).await?;
     let dialect = db.dialect();
     db.read_with(move |db| {
         let mut findings = Findings::default();

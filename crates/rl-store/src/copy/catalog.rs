@@ -5,11 +5,8 @@ use crate::db::Dialect;
 use crate::error::StoreError;
 use crate::sql::{CellError, Sql, values};
 
-/// Tables that describe the database and not what is kept in it.
-const OWN_TABLES: [&str; 2] = ["migration", "head"];
-/// Columns by which servers of one PostgreSQL tell each other what changed; they start anew in the copy.
-const OWN_COLUMNS: [&str; 1] = ["changed"];
-
+/// Tables that describe the database, or by which servers tell each other what changed, and hold nothing to keep.
+const OWN_TABLES: [&str; 3] = ["migration", "head", "change"];
 /// A table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Table {
@@ -75,7 +72,7 @@ pub(crate) fn tables(db: &dyn Sql, dialect: Dialect) -> Result<Vec<Table>, Store
             |error: CellError| StoreError::Undecodable { what: format!("row ({doing})"), source: Box::new(error) };
         let (table, name) = (row.text(0).map_err(wrong)?, row.text(1).map_err(wrong)?);
         let kind = row.text(2).map_err(wrong)?;
-        if OWN_TABLES.contains(&table) || OWN_COLUMNS.contains(&name) {
+        if OWN_TABLES.contains(&table) {
             continue;
         }
         let is_text = match kind {

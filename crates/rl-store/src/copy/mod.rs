@@ -5,6 +5,7 @@
 pub(crate) mod catalog;
 pub(crate) mod chunks;
 mod error;
+mod finish;
 mod prepare;
 pub(crate) mod sum;
 mod write;
@@ -87,13 +88,7 @@ pub async fn copy(
     if let Some(table) = read.keys().chain(found.keys()).find(|table| read.get(*table) != found.get(*table)) {
         return Err(CopyError::Differs { table: table.clone() });
     }
-    let dialect = target.dialect();
-    target
-        .write_with(Lane::Intake, move |_, db| {
-            prepare::go_on_from(db, dialect, last_event)?;
-            mark::clear(db)
-        })
-        .await?;
+    finish::finish(target, to, last_event).await?;
     let copied = |(table, count): (String, Count)| Copied { table, rows: count.rows, checksum: count.sum.to_string() };
     Ok(CopyReport { tables: read.into_iter().map(copied).collect() })
 }

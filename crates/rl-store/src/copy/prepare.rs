@@ -6,7 +6,7 @@ use rl_engine::{Clock, Ids, Lane, RegisterRequest};
 
 use crate::copy::catalog::{self, Table, quoted};
 use crate::copy::error::CopyError;
-use crate::db::{Db, Dialect};
+use crate::db::{Db, Dialect, no_hurry};
 use crate::error::StoreError;
 use crate::mark;
 use crate::place::Place;
@@ -17,7 +17,7 @@ const RUN: Duration = Duration::from_secs(60);
 
 /// Opens the source. Jobs of engine runs that have ended are taken back, as any command does, so that nothing is copied as running.
 pub(super) async fn source(from: &Place, to: &Place, clock: &Arc<dyn Clock>) -> Result<Db, CopyError> {
-    if is_same(from, to) {
+    if from.is_same(to) {
         return Err(CopyError::Same { place: from.to_string() });
     }
     let source = Db::existing(from).await?;
@@ -40,6 +40,7 @@ pub(super) async fn target(from: &Place, to: &Place, clock: &Arc<dyn Clock>) -> 
     let from = from.to_string();
     target
         .write_with(Lane::Intake, move |_, db| {
+            no_hurry(db, dialect)?;
             for table in catalog::tables(db, dialect)? {
                 db.execute(&format!("delete from {}", quoted(&table.name)), &[], "emptying the target")?;
             }
@@ -67,13 +68,6 @@ pub(super) async fn common_tables(source: &Db, target: &Db) -> Result<Vec<Arc<Ta
         }
     }
     Ok(have.into_iter().map(Arc::new).collect())
-}
-
-fn is_same(from: &Place, to: &Place) -> bool {
-    let Place::Directory(a) = from;
-    let Place::Directory(b) = to;
-    let real = |dir: &std::path::Path| std::fs::canonicalize(dir).unwrap_or_else(|_| dir.to_owned());
-    real(a) == real(b)
 }
 
 /// A table with rows, unless they are those of an unfinished copy.
@@ -113,24 +107,11 @@ pub(super) fn last_event(db: &dyn Sql, dialect: Dialect) -> Result<i64, StoreErr
     let doing = "reading the number of the last event";
     let sql = match dialect {
         Dialect::Sqlite => "select seq from sqlite_sequence where name = 'event'",
-        Dialect::Postgres => "select max(seq) from event",
+        Dialect::Postgres => "select last_event from head where id = 1",
     };
     let rows = db.query(sql, &[], doing)?;
     let last = rows.first().map(|row| row.int_opt(0)).transpose();
     let last =
         last.map_err(|error| StoreError::Undecodable { what: format!("row ({doing})"), source: Box::new(error) })?;
     Ok(last.flatten().unwrap_or(0))
-}
-
-/// The next event gets a number after that of the source's last.
-pub(super) fn go_on_from(db: &dyn Sql, dialect: Dialect, last_event: i64) -> Result<(), StoreError> {
-    let doing = "setting the number of the last event";
-    match dialect {
-        Dialect::Sqlite => {
-            db.execute("delete from sqlite_sequence where name = 'event'", &[], doing)?;
-            db.execute("insert into sqlite_sequence (name, seq) values ('event', ?1)", values![last_event], doing)?;
-        }
-        Dialect::Postgres => {}
-    }
-    Ok(())
 }

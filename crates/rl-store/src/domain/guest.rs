@@ -106,26 +106,28 @@ impl Store {
         node: &NodeName,
         vmid: Vmid,
     ) -> Result<(), StoreError> {
-        let (stack, now, until) = (stack.clone(), self.now(), self.quarantine_end());
+        let (stack, now, rest) = (stack.clone(), self.now(), self.quarantine());
         let guest = ResolvedGuest { node: node.clone(), vmid, ..guest.clone() };
         self.db()
-            .write_with(Lane::Progress, move |_, db| {
+            .write_with(Lane::Progress, move |tx, db| {
+                let now = tx.at(now).now();
                 reserve(db, &stack, &guest, now)?;
                 let sql = "update guest set node = ?2, vmid = ?3, state = 'present', resolved = ?4 where id = ?1";
                 let text = seal(RESOLVED.0, RESOLVED.1, &guest)?;
                 let values = values![guest.id.as_str(), guest.node.as_str(), u32::from(vmid), text];
                 db.execute(sql, values, "recording a guest")?;
-                lease::keep_only(db, &guest.id, &Holding::all_of(&guest), until)
+                lease::keep_only(db, &guest.id, &Holding::all_of(&guest), now + rest)
             })
             .await
     }
 
     /// Gives back all that a guest holds, after a quarantine, and marks it removed. Doing it again changes nothing.
     pub async fn release_guest(&self, id: &GuestId) -> Result<(), StoreError> {
-        let (id, now, until) = (id.clone(), self.now(), self.quarantine_end());
+        let (id, now, rest) = (id.clone(), self.now(), self.quarantine());
         self.db()
-            .write_with(Lane::Progress, move |_, db| {
-                lease::keep_only(db, &id, &[], until)?;
+            .write_with(Lane::Progress, move |tx, db| {
+                let now = tx.at(now).now();
+                lease::keep_only(db, &id, &[], now + rest)?;
                 let sql = "update guest set state = 'removed', removed_at = ?2 where id = ?1 and removed_at is null";
                 db.execute(sql, values![id.as_str(), now], "releasing a guest")?;
                 Ok(())

@@ -47,8 +47,10 @@ impl Store {
     /// `entropy` seeds the ids that resolving makes.
     pub async fn leases(&self, stack: &StackName, sites: &[SiteName], entropy: u64) -> Result<Leases, StoreError> {
         let (stack, sites, now, controller) = (stack.clone(), sites.to_vec(), self.now(), self.controller());
+        let clock = self.db().clone();
         self.db()
             .read_with(move |db| {
+                let now = clock.now(db, now)?;
                 let mut guests = BTreeMap::new();
                 for record in guest::of_stack(db, &stack)? {
                     guests.insert(record.name.clone(), known(db, record)?);
@@ -88,7 +90,8 @@ impl Store {
         let (site, id, now) = (site.clone(), id.clone(), self.now());
         let taken: BTreeSet<Vmid> = taken.iter().copied().collect();
         self.db()
-            .write_with(Lane::Progress, move |_, db| {
+            .write_with(Lane::Progress, move |tx, db| {
+                let now = tx.at(now).now();
                 let held = of_site(db, &site, now)?.vmids;
                 let free = range.iter().find(|vmid| !held.contains_key(vmid) && !taken.contains(vmid));
                 let Some(vmid) = free else { return Err(StoreError::NoFreeVmid { site, range }) };
@@ -106,7 +109,8 @@ impl Store {
     pub async fn purge_quarantine(&self) -> Result<usize, StoreError> {
         let now = self.now();
         self.db()
-            .write_with(Lane::Intake, move |_, db| {
+            .write_with(Lane::Intake, move |tx, db| {
+                let now = tx.at(now).now();
                 let sql = "delete from lease where state = 'quarantined' and until <= ?1";
                 Ok(usize::try_from(db.execute(sql, values![now], "ending quarantines")?).unwrap_or(usize::MAX))
             })

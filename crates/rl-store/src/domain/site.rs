@@ -24,7 +24,8 @@ impl Store {
     pub async fn put_site(&self, site: Site) -> Result<(), StoreError> {
         let now = self.now();
         self.db()
-            .write_with(Lane::Intake, move |_, db| {
+            .write_with(Lane::Intake, move |tx, db| {
+                let now = tx.at(now).now();
                 let document = seal(SITE.0, SITE.1, &site)?;
                 let sql = "insert into site (name, document, updated_at) values (?1, ?2, ?3)
                            on conflict (name) do update set document = excluded.document, updated_at = excluded.updated_at";

@@ -151,7 +151,8 @@ impl Store {
     ) -> Result<(), StoreError> {
         let (name, now) = (name.clone(), self.now());
         self.db()
-            .write_with(Lane::Progress, move |_, db| {
+            .write_with(Lane::Progress, move |tx, db| {
+                let now = tx.at(now).now();
                 let sql = "update stack set applied_revision = ?2, resolved = ?3, applied_at = ?5, updated_at = ?5,
                              state = case when revision = ?2 then ?4 else state end
                            where name = ?1 and coalesce(applied_revision, 0) <= ?2";

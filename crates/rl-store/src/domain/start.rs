@@ -79,6 +79,7 @@ fn run(
     let Some(start) = start.filter(|_| !existing) else {
         return Ok(Started { operation: id, existing, revision: None });
     };
+    let now = tx.at(now).now();
     let found = stack::current_revision(db, &start.stack)?;
     if found != start.base_revision {
         return Err(Conflict::Revision { stack: start.stack, expected: start.base_revision, found }.into());

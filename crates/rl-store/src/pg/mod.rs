@@ -3,6 +3,7 @@
 //! Several servers share one database. Every write of every server locks the one row of `head` first, which puts all writes into
 //! one order, so that the rules of the journal, written for one writer, hold for all of them together. A server keeps the rows it
 //! works on at hand and writes what changed in a few statements; it follows what others changed by their rows in `change`.
+mod alone;
 mod cache;
 mod conn;
 mod connect;
@@ -23,11 +24,12 @@ mod writer;
 
 use std::sync::Arc;
 
-use rl_engine::{Backend, Clock, Hint, JournalError, Lane, RowResult, Rows, Signal, Tx};
+use rl_engine::{Backend, Clock, Hint, JournalError, Lane, RowResult, Rows, Signal, Tx, UnixMs};
 use tokio::sync::watch;
 
 use crate::error::StoreError;
 use crate::sql::Sql;
+pub(crate) use alone::{Looker, past_the_writer};
 use conn::Conn;
 pub use error::PgError;
 use rows::{ReaderRows, ReaderSql};
@@ -45,6 +47,7 @@ struct Inner {
     readers: reader::Readers,
     _watcher: watcher::Watcher,
     known: Arc<watcher::Known>,
+    time: TimeSource,
 }
 
 impl Postgres {
@@ -65,10 +68,10 @@ impl Postgres {
 
     fn open_with(target: &Target, time: TimeSource) -> Result<Self, StoreError> {
         let known = Arc::new(watcher::Known::new());
-        let writer = writer::Writer::start(target, time, Arc::clone(&known))?;
+        let writer = writer::Writer::start(target, time.clone(), Arc::clone(&known))?;
         let readers = reader::Readers::start(target).map_err(starting)?;
         let watcher = watcher::Watcher::start(target.clone(), Arc::clone(&known)).map_err(starting)?;
-        Ok(Self { inner: Arc::new(Inner { writer, readers, _watcher: watcher, known }) })
+        Ok(Self { inner: Arc::new(Inner { writer, readers, _watcher: watcher, known, time }) })
     }
 
     /// Checks that the database has the schema that this release needs, without changing it.
@@ -103,6 +106,22 @@ impl Postgres {
         E: From<JournalError> + Send + 'static,
     {
         self.inner.readers.read(move |conn| work(&ReaderSql(conn))).await
+    }
+
+    /// The moment that rows are compared with, for a read.
+    pub(crate) fn now(&self, db: &dyn Sql, caller: UnixMs) -> Result<UnixMs, StoreError> {
+        let doing = "reading the database's clock";
+        match &self.inner.time {
+            TimeSource::Callers => Ok(caller),
+            TimeSource::Given(clock) => Ok(clock.now()),
+            TimeSource::Database => {
+                let sql = "select cast(extract(epoch from clock_timestamp()) * 1000 as bigint)";
+                let rows = db.query(sql, &[], doing)?;
+                let now = rows.first().map(|row| row.ms(0)).transpose();
+                let wrong = |error| StoreError::Undecodable { what: format!("row ({doing})"), source: Box::new(error) };
+                Ok(now.map_err(wrong)?.unwrap_or(caller))
+            }
+        }
     }
 
     /// Transactions that were committed since the store was opened: fewer than writes, as concurrent writes share one.

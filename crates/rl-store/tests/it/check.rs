@@ -91,14 +91,17 @@ pub(crate) async fn locks_of_one_domain_are_counted(home: Home) {
 #[tokio::test]
 async fn every_contradiction_is_found() {
     for (broken, table, said) in BREAKS {
-        let home = Home::directory();
-        filled(&home).await;
-        home.change_any(broken);
-        let report = check(home.place()).await.unwrap();
-        assert!(!report.is_sound(), "{broken}: {:?}", report.findings);
-        let found = report.findings.iter().any(|finding| finding.table == table && finding.text.contains(said));
-        assert!(found, "{broken}: {:?}", report.findings);
+        contradicts(Home::directory(), broken, table, said).await;
     }
+}
+
+async fn contradicts(home: Home, broken: &str, table: &str, said: &str) {
+    filled(&home).await;
+    home.change_any(broken);
+    let report = check(home.place()).await.unwrap();
+    assert!(!report.is_sound(), "{broken}: {:?}", report.findings);
+    let found = report.findings.iter().any(|finding| finding.table == table && finding.text.contains(said));
+    assert!(found, "{broken}: {:?}", report.findings);
 }
 
 #[tokio::test]
@@ -141,5 +144,18 @@ mod directory {
     #[tokio::test]
     async fn locks_of_one_domain_are_counted() {
         super::locks_of_one_domain_are_counted(Home::directory()).await;
+    }
+}
+
+/// What SQLite's own tables hold, a database on a server holds and says the same.
+#[tokio::test]
+async fn a_database_is_checked_as_a_directory_is() {
+    let server = crate::home::server();
+    let database = || Home::database(&server);
+    a_store_after_a_crash_is_sound(database()).await;
+    unreadable_rows_are_listed_and_their_bytes_reachable(database()).await;
+    locks_of_one_domain_are_counted(database()).await;
+    for (broken, table, said) in BREAKS {
+        contradicts(database(), broken, table, said).await;
     }
 }

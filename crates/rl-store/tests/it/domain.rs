@@ -56,6 +56,16 @@ macro_rules! cases {
                 super::$case(crate::home::Home::directory()).await;
             })*
         }
+
+        /// One server for all of them: each begins with a database of its own.
+        #[tokio::test]
+        async fn postgres_does_the_same() {
+            let server = crate::home::server();
+            $(
+                println!("{}", stringify!($case));
+                $case(crate::home::Home::database(&server)).await;
+            )*
+        }
     };
 }
 
@@ -246,4 +256,59 @@ async fn looking_into_a_held_directory_reads_and_never_writes() {
     assert_eq!(seen.status.state, OperationState::Cancelled);
     let empty = tempfile::tempdir().unwrap();
     assert!(Store::look(empty.path(), Arc::new(bench.clock.clone())).await.is_err());
+}
+
+/// Two servers lease at once: no value is given to two guests, and each refusal names who has it.
+async fn two_servers_never_lease_one_value_twice(home: Home) {
+    const WORKERS: u32 = 8;
+    const GUESTS: u32 = 24;
+    let clock = SimClock::manual(UnixMs(1_700_000_000_000));
+    let shared: Arc<dyn Clock> = Arc::new(clock);
+    let stores = [home.open(Arc::clone(&shared)).await.unwrap(), home.open(Arc::clone(&shared)).await.unwrap()];
+    let mut workers = tokio::task::JoinSet::new();
+    for worker in 0..WORKERS {
+        let (store, shared) = (stores[worker as usize % 2].clone(), Arc::clone(&shared));
+        workers.spawn(async move { lease_all(&store, &Ids::from_os(shared), worker, GUESTS).await });
+    }
+    let won: u32 = workers.join_all().await.into_iter().sum();
+    assert_eq!(won, GUESTS, "each value went to exactly one of those who wanted it");
+    let leases = stores[0].leases(&name("none"), &[site()], 0).await.unwrap();
+    assert_eq!(leases.sites[&site()].vmids.len(), GUESTS as usize);
+    let range = VmidRange::new(vmid(2001), vmid(2999)).unwrap();
+    let mut others = tokio::task::JoinSet::new();
+    let guests = stores[0].all_guests().await.unwrap();
+    for (number, guest) in guests.into_iter().enumerate() {
+        let store = stores[number % 2].clone();
+        others.spawn(async move { store.lease_another_vmid(&site(), &guest.id, range, &[]).await.unwrap() });
+    }
+    let mut given = others.join_all().await;
+    given.sort();
+    given.dedup();
+    assert_eq!(given.len(), GUESTS as usize, "every guest got another VMID of its own");
+    assert!(rl_store::check(home.place()).await.unwrap().is_sound());
+}
+
+/// Wants every value for guests of its own; answers how many it got.
+async fn lease_all(store: &Store, ids: &Ids, worker: u32, guests: u32) -> u32 {
+    let mut won = 0;
+    for number in 1..=guests {
+        let stack = format!("stack-{worker}-{number}");
+        let mut wanted = guest("web", number);
+        wanted.id = id(worker * 1_000 + number);
+        let started =
+            store.start_operation(operation(ids, &stack, 1), Some(start(store, &stack, 0, vec![wanted]))).await;
+        match started {
+            Ok(_) => won += 1,
+            Err(StoreError::Conflict(Conflict::Reserved { holder, .. })) => {
+                assert_ne!(holder, id(worker * 1_000 + number))
+            }
+            Err(error) => panic!("{error:?}"),
+        }
+    }
+    won
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn leases_of_two_servers_never_collide() {
+    two_servers_never_lease_one_value_twice(Home::database(&crate::home::server())).await;
 }
