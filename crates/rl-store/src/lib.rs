@@ -30,7 +30,7 @@ pub use domain::{
     GuestRecord, GuestState, LeaseKind, RevisionRecord, SiteRecord, StackRecord, StackStart, StackState, Started,
 };
 pub use error::{Conflict, StoreError};
-pub use pg::{PgError, Postgres, Target, UrlError};
+pub use pg::{PgError, Postgres, Target, UrlError, plain_claim_complete};
 pub use place::Place;
 pub use raw::{Raw, RawRow, raw_row};
 pub use store::{QUARANTINE, Store};

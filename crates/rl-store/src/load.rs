@@ -37,7 +37,7 @@ impl Measured {
         self.count as f64 / self.took.as_secs_f64().max(f64::MIN_POSITIVE)
     }
 
-    fn of(mut times: Vec<Duration>, took: Duration) -> Self {
+    pub(crate) fn of(mut times: Vec<Duration>, took: Duration) -> Self {
         times.sort_unstable();
         let at = |share: f64| times.get((times.len() as f64 * share) as usize).or(times.last()).copied();
         Self { count: times.len(), took, p50: at(0.50).unwrap_or_default(), p99: at(0.99).unwrap_or_default() }

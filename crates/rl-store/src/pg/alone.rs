@@ -7,10 +7,10 @@ use rl_engine::JournalError;
 use super::conn::{Conn, runtime};
 use super::error::PgError;
 use super::reader::Readers;
-use super::rows::ReaderSql;
+use super::reader_rows::ReaderSql;
+use super::starting;
 use super::txn::params;
 use super::url::Target;
-use super::starting;
 use crate::error::StoreError;
 use crate::sql::{Sql, SqlRow, Value, dollars};
 

@@ -4,8 +4,9 @@ use std::collections::HashSet;
 use rl_engine::{JobId, JournalError, OperationId, RowResult, Sched, StepRecord, StepState, Tx};
 
 use super::error::PgError;
+use super::head::Head;
 use super::table::{self, all, split_ids, texts};
-use super::txn::{Core, Head};
+use super::txn::Core;
 
 /// Most jobs read by one statement.
 const CHUNK: usize = 5_000;
@@ -65,6 +66,11 @@ pub(super) fn rebuild(core: &mut Core, old: Sched) -> Result<Sched, PgError> {
     core.cache.forget_clean();
     let Some(conn) = &mut core.conn else { return Ok(old) };
     let mut sched = old.emptied();
+    // Events may have come from elsewhere, as with a store that was copied.
+    let last = all(conn, "select coalesce(max(seq), 0) from event", &[], "reading the last event", |row| row.count(0))?;
+    let last = last.first().copied().unwrap_or(0);
+    core.head.last_event = core.head.last_event.max(last);
+    core.cache.last_event = core.cache.last_event.max(last);
     let mut last = None;
     let mut unfinished = 0;
     loop {

@@ -3,14 +3,14 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use futures::future::{FutureExt, LocalBoxFuture, join_all};
-use rl_engine::{JobState, JobStatus, OperationStatus};
 use serde::Serialize;
 use tokio_postgres::Statement;
 
 use super::cache::Cache;
+use super::columns::{JobColumns, OperationColumns, StepColumns};
 use super::conn::{Conn, Param};
 use super::error::PgError;
-use super::table::{ms, step_state_name, unwind_name};
+use super::table::{ms, step_state_name};
 
 const INSERT_OPERATION: &str = "insert into operation (id, subject, state, counts, cancel_by, cancel_at, updated_at, finished_at)
     select * from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::bigint[], $8::bigint[])";
@@ -69,103 +69,6 @@ pub(super) struct Changes {
     events: (Vec<i64>, Vec<String>, Vec<Option<String>>, Vec<String>, Vec<String>, Vec<i64>),
     owners: (Vec<String>, Vec<i64>),
     gone_owners: Vec<String>,
-}
-
-#[derive(Default)]
-struct OperationColumns {
-    id: Vec<String>,
-    state: Vec<&'static str>,
-    counts: Vec<String>,
-    cancel_by: Vec<Option<String>>,
-    cancel_at: Vec<Option<i64>>,
-    updated_at: Vec<i64>,
-    finished_at: Vec<Option<i64>>,
-}
-
-#[derive(Default)]
-struct JobColumns {
-    id: Vec<String>,
-    state: Vec<&'static str>,
-    numbers: [Vec<i64>; 4],
-    owner: Vec<Option<String>>,
-    not_before: Vec<Option<i64>>,
-    flags: [Vec<i64>; 4],
-    unwind: Vec<Option<&'static str>>,
-    reason: Vec<Option<String>>,
-    hint: Vec<Option<String>>,
-    times: [Vec<Option<i64>>; 3],
-}
-
-#[derive(Default)]
-struct StepColumns {
-    job: Vec<String>,
-    direction: Vec<&'static str>,
-    name: Vec<String>,
-    position: Vec<i64>,
-    state: Vec<&'static str>,
-    attempt: Vec<i64>,
-    intent: Vec<Option<String>>,
-    ext_ref: Vec<Option<String>>,
-    receipt: Vec<Option<String>>,
-    at: Vec<i64>,
-}
-
-impl OperationColumns {
-    fn push(&mut self, id: String, status: &OperationStatus) {
-        self.id.push(id);
-        self.state.push(status.state.as_str());
-        self.counts.push(text(&status.counts));
-        self.cancel_by.push(status.cancel.as_ref().map(|cancel| cancel.by.clone()));
-        self.cancel_at.push(status.cancel.as_ref().map(|cancel| ms(cancel.at)));
-        self.updated_at.push(ms(status.updated_at));
-        self.finished_at.push(status.finished_at.map(ms));
-    }
-}
-
-impl JobColumns {
-    fn push(&mut self, id: String, status: &JobStatus) {
-        self.id.push(id);
-        self.state.push(JobState::as_str(status.state));
-        let fence = i64::try_from(status.fence).unwrap_or(i64::MAX);
-        let numbers = [status.waiting_for.into(), status.failures.into(), status.crashes.into(), fence];
-        self.numbers.iter_mut().zip(numbers).for_each(|(column, number)| column.push(number));
-        self.owner.push(status.owner.map(|owner| owner.to_string()));
-        self.not_before.push(status.not_before.map(ms));
-        let flags = [status.holds_locks, status.cancel, status.traces, status.open_step];
-        self.flags.iter_mut().zip(flags).for_each(|(column, flag)| column.push(flag.into()));
-        self.unwind.push(status.unwind.map(unwind_name));
-        self.reason.push(status.reason.clone());
-        self.hint.push(status.hint.clone());
-        let times = [status.started_at, status.deadline_at, status.finished_at];
-        self.times.iter_mut().zip(times).for_each(|(column, time)| column.push(time.map(ms)));
-    }
-
-    /// In the order of [`UPDATE_JOB`].
-    fn params(&self) -> Vec<Param<'_>> {
-        let [waiting_for, failures, crashes, fence] = &self.numbers;
-        let [holds_locks, cancel, traces, open_step] = &self.flags;
-        let [started_at, deadline_at, finished_at] = &self.times;
-        vec![
-            &self.id,
-            &self.state,
-            waiting_for,
-            failures,
-            crashes,
-            fence,
-            &self.owner,
-            &self.not_before,
-            holds_locks,
-            &self.unwind,
-            cancel,
-            traces,
-            open_step,
-            &self.reason,
-            &self.hint,
-            started_at,
-            deadline_at,
-            finished_at,
-        ]
-    }
 }
 
 impl Changes {
@@ -331,37 +234,6 @@ impl Changes {
         let sent: Vec<_> = sent.collect();
         let answers = conn.wait(doing, async { Ok(join_all(sent).await) })?;
         answers.into_iter().try_for_each(|answer| answer.map(drop)).map_err(|error| PgError::of(doing, error))
-    }
-}
-
-impl StepColumns {
-    fn push(&mut self, step: &rl_engine::StepRecord) {
-        self.job.push(step.job.to_string());
-        self.direction.push(step.direction.as_str());
-        self.name.push(step.name.clone());
-        self.position.push(step.position.into());
-        self.state.push(step_state_name(step.state));
-        self.attempt.push(step.attempt.into());
-        self.intent.push(step.intent.as_ref().map(text));
-        self.ext_ref.push(step.ext_ref.clone());
-        self.receipt.push(step.receipt.as_ref().map(text));
-        self.at.push(ms(step.at));
-    }
-
-    /// In the order of [`INSERT_STEP`].
-    fn params(&self) -> Vec<Param<'_>> {
-        vec![
-            &self.job,
-            &self.direction,
-            &self.name,
-            &self.position,
-            &self.state,
-            &self.attempt,
-            &self.intent,
-            &self.ext_ref,
-            &self.receipt,
-            &self.at,
-        ]
     }
 }
 

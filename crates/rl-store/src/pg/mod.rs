@@ -5,13 +5,17 @@
 //! works on at hand and writes what changed in a few statements; it follows what others changed by their rows in `change`.
 mod alone;
 mod cache;
+mod columns;
 mod conn;
 mod connect;
 mod error;
 mod feed;
 mod flush;
+mod head;
 mod migrate;
+mod peer;
 mod reader;
+mod reader_rows;
 mod rows;
 mod session;
 mod table;
@@ -32,7 +36,8 @@ use crate::sql::Sql;
 pub(crate) use alone::{Looker, past_the_writer};
 use conn::Conn;
 pub use error::PgError;
-use rows::{ReaderRows, ReaderSql};
+pub use peer::plain_claim_complete;
+use reader_rows::{ReaderRows, ReaderSql};
 use session::TimeSource;
 pub use url::{Target, UrlError};
 

@@ -12,8 +12,9 @@ use super::conn::{Conn, runtime};
 use super::error::PgError;
 use super::feed;
 use super::flush::Changes;
+use super::head::{Head, seal};
 use super::rows::{WriterRows, WriterSql};
-use super::txn::{Core, Head, seal, text};
+use super::txn::{Core, text};
 use super::url::Target;
 use crate::error::StoreError;
 use crate::sql::Sql;
@@ -66,8 +67,8 @@ pub(super) enum End {
     Kept,
     /// Nothing was kept.
     NotKept(Arc<PgError>),
-    /// The connection was lost while the commit was under way: it is `next` if it is there.
-    Unknown(Head),
+    /// The connection was lost while the commit was under way, for the reason given: it is the head if it is there.
+    Unknown(Head, String),
 }
 
 /// See the module.
@@ -105,7 +106,7 @@ impl Session {
         session.begin(&Hint::default())?;
         match session.commit(Announce::default()) {
             End::NotKept(error) => Err(JournalError::from(PgError::Ended { why: text(&*error) }).into()),
-            End::Kept | End::Unknown(_) => Ok(session),
+            End::Kept | End::Unknown(..) => Ok(session),
         }
     }
 
@@ -231,6 +232,7 @@ impl Session {
         core.head.last_event = core.head.last_event.max(seen.last_event) + 1;
         core.head.epoch = core.head.epoch.max(seen.epoch) + 1;
         core.cache.last_event = core.head.last_event;
+        core.must_write = true;
         let now = UnixMs(core.head.now_ms);
         let (done, _) = self.write(|tx, _| roll_back_in(tx, lost, now));
         done.map(drop).map_err(|error: JournalError| ended("taking back running jobs", error))
@@ -337,13 +339,14 @@ impl Session {
                 self.core.get_mut().cache.committed();
                 self.seen.head = head;
                 let doubtful = self.core.get_mut().conn.as_ref().is_some_and(Conn::take_doubt);
-                if doubtful { End::Unknown(next) } else { End::Kept }
+                if doubtful { End::Unknown(next, "the database gave a warning".to_owned()) } else { End::Kept }
             }
             Err(error) if error.is_lost() => {
-                tracing::warn!(error = text(&error), "the connection was lost while a commit was under way");
+                let why = text(&error);
+                tracing::warn!(error = why, "the connection was lost while a commit was under way");
                 self.disconnect();
                 self.seen.stale = true;
-                End::Unknown(next)
+                End::Unknown(next, why)
             }
             Err(error) => self.drop_all(error),
         }

@@ -12,8 +12,9 @@ use tokio::sync::{Notify, watch};
 
 use super::connect::{Link, open};
 use super::error::PgError;
+use super::head::Head;
 use super::session::News;
-use super::txn::{Head, text};
+use super::txn::text;
 use super::url::Target;
 
 /// Least time between two notifications of this server: one says as much as many.
@@ -63,9 +64,16 @@ impl Known {
 
     /// This server committed.
     pub(super) fn committed(&self, head: &Head, announce: Announce) {
-        self.marks().reach(head);
+        let is_new = {
+            let mut marks = self.marks();
+            let is_new = marks.version != head.version;
+            marks.reach(head);
+            is_new
+        };
         self.signal.send_if_modified(|signal| announce.apply(signal));
-        self.news.notify_one();
+        if is_new {
+            self.news.notify_one();
+        }
     }
 
     /// The writer took over what other servers did.

@@ -10,8 +10,9 @@ use rl_engine::{Announce, Hint, JournalError, Lane, Tx};
 use tokio::sync::{Semaphore, oneshot};
 
 use super::error::PgError;
+use super::head::Head;
 use super::session::{End, Session, TimeSource};
-use super::txn::{Head, text};
+use super::txn::text;
 use super::url::Target;
 use super::watcher::Known;
 use crate::error::StoreError;
@@ -243,7 +244,7 @@ impl Shared {
                 let reachable = !error.is_lost();
                 (Err(error), reachable)
             }
-            End::Unknown(next) => (self.resolve(session, &next), true),
+            End::Unknown(next, why) => (self.resolve(session, &next, &why), true),
         };
         if outcome.is_ok() {
             self.commits.fetch_add(1, Ordering::Relaxed);
@@ -258,7 +259,7 @@ impl Shared {
 
     /// Finds out what became of a commit, however long that takes: nobody is told anything before it is known. Whoever waits for
     /// a turn meanwhile is told that there is none.
-    fn resolve(&self, session: &mut Session, next: &Head) -> Result<(), Arc<PgError>> {
+    fn resolve(&self, session: &mut Session, next: &Head, why: &str) -> Result<(), Arc<PgError>> {
         let mut tries = 0;
         loop {
             match session.resolve(next) {
@@ -268,9 +269,7 @@ impl Shared {
                 }
                 Ok(false) => {
                     tracing::warn!("the commit is not in the database");
-                    return Err(Arc::new(PgError::Ended {
-                        why: "the connection was lost before its commit".to_owned(),
-                    }));
+                    return Err(Arc::new(PgError::Ended { why: why.to_owned() }));
                 }
                 Err(error) => {
                     tracing::warn!(error = text(&error), "what became of a commit is not known yet");

@@ -11,9 +11,10 @@ use super::lab::Lab;
 #[tokio::test(flavor = "multi_thread")]
 async fn postgresql_journal_conforms() {
     let lab = Lab::start();
-    conformance::run(&|| {
-        Box::pin(async {
-            let store = Postgres::open_with_callers_clock(&lab.database()).unwrap();
+    conformance::run_with_clock(&|clock| {
+        let lab = &lab;
+        Box::pin(async move {
+            let store = Postgres::open_with_clock(&lab.database(), Arc::new(clock)).unwrap();
             (Arc::new(store) as Arc<dyn Journal>, Box::new(()) as _)
         })
     })
@@ -69,8 +70,9 @@ impl Backend for Turns {
 #[tokio::test(flavor = "multi_thread")]
 async fn two_servers_that_take_turns_conform() {
     let lab = Lab::start();
-    conformance::run(&|| {
-        Box::pin(async {
+    conformance::run_across_servers(&|_| {
+        let lab = &lab;
+        Box::pin(async move {
             let target = lab.database();
             let server = || Postgres::open_with_callers_clock(&target).unwrap();
             let turns = Turns { servers: [server(), server()], next: AtomicUsize::new(0) };
