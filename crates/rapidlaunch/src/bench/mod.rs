@@ -2,6 +2,9 @@
 //! simulated site runs in this process.
 
 mod child;
+mod peers;
+mod store;
+mod worker;
 mod world;
 
 use serde_json::json;
@@ -20,8 +23,14 @@ const APPLY_SPEED: f64 = 10.0;
 /// How many times faster those work that only have to be filled.
 const FILL_SPEED: f64 = 2_000.0;
 
+/// Jobs in flight in one process.
+const IN_FLIGHT: usize = 10_000;
+
 /// Runs the benches whose figures were asked for.
 pub(crate) async fn run(args: &BenchArgs, out: &Out) -> Result<(), CommandError> {
+    if let Some(served) = worker::serve(out).await {
+        return served;
+    }
     let wanted = |names: &[&str]| {
         args.only.is_empty() || args.only.iter().any(|only| names.iter().any(|name| name.contains(only.as_str())))
     };
@@ -34,6 +43,47 @@ pub(crate) async fn run(args: &BenchArgs, out: &Out) -> Result<(), CommandError>
     if wanted(&["plan_noop_10000_s", "plan_noop_10000_requests_per_site"]) {
         plan_10000(out).await?;
     }
+    if wanted(&["submit_durable_per_s_64"]) {
+        submits(out).await?;
+    }
+    if wanted(&["journaled_jobs_per_s_1024", "start_latency_ms_p99"]) {
+        jobs(out).await?;
+    }
+    if wanted(&["rss_10000_inflight_mb", "recovery_10000_inflight_s", "idle_rss_mb", "idle_cpu_percent"]) {
+        processes(out).await?;
+    }
+    Ok(())
+}
+
+/// Durable submits, and peers on the same disk.
+async fn submits(out: &Out) -> Result<(), CommandError> {
+    let world = World::on_disk()?;
+    let rate = store::submits(&world.data()).await?;
+    figure(out, "submit_durable_per_s_64", rate, "1/s", ">= 75000");
+    let single = peers::unshared(&world.data().join("unshared")).await?;
+    figure(out, "submit_durable_per_s_64_to_unshared_commits", rate / single, "1", ">= 15");
+    if let Some(redis) = peers::redis(&world.data().join("redis")).await? {
+        figure(out, "redis_lpush_always_per_s_64", redis, "1/s", "peer");
+        figure(out, "submit_durable_per_s_64_to_redis_always", rate / redis, "1", ">= 1");
+    }
+    Ok(())
+}
+
+async fn jobs(out: &Out) -> Result<(), CommandError> {
+    let world = World::on_disk()?;
+    figure(out, "journaled_jobs_per_s_1024", store::jobs(&world.data()).await?, "1/s", ">= 20000");
+    figure(out, "start_latency_ms_p99", store::start_latency(&world.data()).await?, "ms", "<= 2");
+    Ok(())
+}
+
+async fn processes(out: &Out) -> Result<(), CommandError> {
+    let world = World::on_disk()?;
+    let (rss, recovered) = worker::in_flight(&world.data().join("inflight"), IN_FLIGHT).await?;
+    figure(out, "rss_10000_inflight_mb", rss as f64 / 1e6, "MB", "<= 64");
+    figure(out, "recovery_10000_inflight_s", recovered.as_secs_f64(), "s", "<= 5");
+    let (rss, share) = worker::idle(&world.data().join("idle")).await?;
+    figure(out, "idle_rss_mb", rss as f64 / 1e6, "MB", "<= 20");
+    figure(out, "idle_cpu_percent", share, "%", "~ 0");
     Ok(())
 }
 

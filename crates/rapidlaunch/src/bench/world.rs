@@ -29,8 +29,17 @@ impl Drop for World {
 impl World {
     /// No site, only a folder with the smallest example.
     pub(super) fn idle() -> Result<Self, CommandError> {
-        let dir =
-            std::env::temp_dir().join(format!("rapidlaunch-bench-{}-{}", std::process::id(), ulid::Ulid::generate()));
+        Self::within(&std::env::temp_dir())
+    }
+
+    /// As [`World::idle`], in a place that is on a disk where the usual one may be in memory (`/var/tmp`, hier(7)).
+    pub(super) fn on_disk() -> Result<Self, CommandError> {
+        let disk = Path::new("/var/tmp");
+        Self::within(if disk.is_dir() { disk } else { Path::new(".") })
+    }
+
+    fn within(parent: &Path) -> Result<Self, CommandError> {
+        let dir = parent.join(format!("rapidlaunch-bench-{}-{}", std::process::id(), ulid::Ulid::generate()));
         let example = dir.join("first.yaml");
         let world = Self {
             sim: None,
