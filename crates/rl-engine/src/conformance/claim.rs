@@ -139,44 +139,58 @@ pub(super) async fn serves_its_own_sites_first(suite: Suite) {
     suite.clock.advance(grace - Duration::from_secs(1));
     assert!(suite.journal.claim(request(), suite.now()).await.unwrap().jobs.is_empty());
     suite.clock.advance(Duration::from_secs(1));
-    let late = suite.journal.claim(request(), suite.now()).await.unwrap().jobs;
+    let mut late = suite.journal.claim(request(), suite.now()).await.unwrap().jobs;
+    if late.is_empty() {
+        // Another server of the same store counts from when it first saw the job.
+        suite.clock.advance(grace);
+        late = suite.journal.claim(request(), suite.now()).await.unwrap().jobs;
+    }
     assert_eq!(late.len(), 1, "its own servers did not take it");
     assert_eq!(late[0].job.spec.site.as_deref(), Some("fra1"));
 }
 
+/// Each server counts for itself, so that of several that take turns some jobs more go on before all know.
 pub(super) async fn probes_a_node_that_does_not_answer(suite: Suite) {
-    let mut spec = suite.operation("shop", &["a", "b", "c", "d", "e", "f", "g", "h"]);
+    let keys: Vec<String> = (0..30).map(|number| format!("j{number}")).collect();
+    let mut spec = suite.operation("shop", &keys.iter().map(String::as_str).collect::<Vec<_>>());
     for job in &mut spec.jobs {
         job.node = Some("fra1/pve1".to_owned());
     }
     let id = suite.submit(spec).await;
-    let first = suite.claim(6).await;
-    assert_eq!(first.len(), 6);
-    for claimed in &first {
+    let (mut failed, mut refused) = (0, 0);
+    while refused < 2 {
+        let Some(claimed) = suite.claim(1).await.pop() else {
+            refused += 1;
+            continue;
+        };
+        failed += 1;
         let not_before = suite.now() + Duration::from_secs(600);
         let unreachable = Some("fra1/pve1".to_owned());
         let retry = Finish::Retry { not_before, reason: "no answer".to_owned(), unreachable };
         suite.finish(claimed.holder, retry).await.unwrap();
     }
+    assert!((5..=12).contains(&failed), "after {failed} failures the node's jobs wait");
     let claims = suite.journal.claim(suite.claim_request(suite.owner, 10), suite.now()).await.unwrap();
-    assert!(claims.jobs.is_empty(), "the node's jobs wait");
+    assert!(claims.jobs.is_empty());
     let due = claims.next_due.expect("until a probe is due");
-    let waiting = suite.journal.jobs(id, 6, 2).await.unwrap();
-    for job in &waiting {
-        assert_eq!(job.status.state, JobState::Ready);
-        let reason = job.status.reason.as_deref().unwrap_or_default();
-        assert!(reason.contains("fra1/pve1 does not answer"), "{reason}");
-    }
+    let jobs = suite.journal.jobs(id, 0, 30).await.unwrap();
+    let waiting = jobs.iter().filter(|job| job.status.state == JobState::Ready);
+    let told =
+        waiting.filter(|job| job.status.reason.as_deref().is_some_and(|why| why.contains("fra1/pve1 does not answer")));
+    assert_eq!(told.count(), 30 - failed, "every job that waits says why");
     suite.clock.advance(due.since(suite.now()));
-    let probe = suite.claim(10).await;
-    assert_eq!(probe.len(), 1, "one job tries it");
-    suite.journal.outcome(probe[0].holder, key("s"), payload(), None, suite.now()).await.unwrap();
-    assert_eq!(suite.claim(10).await.len(), 1, "it answered, so the other goes on");
-    let kinds: Vec<String> =
-        (suite.journal.events(crate::EventQuery { limit: 100, ..Default::default() }).await.unwrap())
-            .into_iter()
-            .map(|event| event.kind)
-            .filter(|kind| kind.starts_with("target."))
-            .collect();
-    assert_eq!(kinds, ["target.unreachable", "target.answers"]);
+    let mut going = suite.claim(10).await;
+    assert_eq!(going.len(), 1, "one job tries it");
+    let mut left = 30 - failed;
+    for _ in 0..60 {
+        left -= going.len();
+        for claimed in going {
+            suite.journal.outcome(claimed.holder, key("s"), payload(), Some(Finish::Done), suite.now()).await.unwrap();
+        }
+        going = suite.claim(10).await;
+    }
+    assert_eq!(left, 0, "it answers, so the others go on");
+    let events = suite.journal.events(crate::EventQuery { limit: 1_000, ..Default::default() }).await.unwrap();
+    let told = |kind: &str| events.iter().filter(|event| event.kind == kind).count();
+    assert!((1..=2).contains(&told("target.unreachable")) && (1..=2).contains(&told("target.answers")));
 }
