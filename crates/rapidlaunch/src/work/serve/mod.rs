@@ -48,7 +48,8 @@ pub(crate) struct Server {
 
 /// Runs until `shutdown` or until the store fails for good.
 pub(crate) async fn run(server: Server, shutdown: CancellationToken) -> Result<(), CommandError> {
-    let Server { data, only, pace, config, out } = server;
+    let Server { data, only, pace, mut config, out } = server;
+    config.sites = only.iter().map(ToString::to_string).collect();
     let lines = Lines::new(out);
     let sites = Arc::new(LiveSites::new(Arc::clone(&data), only, pace, out));
     sites.refresh().await?;
