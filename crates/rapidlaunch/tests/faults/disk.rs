@@ -12,7 +12,7 @@ use crate::shim::Shim;
 use crate::worker::{Acknowledged, Place, Settings, guests};
 
 /// Room of the small file system.
-const ROOM_MIB: u64 = 96;
+const ROOM_MIB: u64 = 160;
 
 /// A file system in a file, mounted; gone when dropped.
 struct SmallDisk {
@@ -69,7 +69,7 @@ fn busy_world() -> World {
 
 #[test]
 fn row_04_the_disk_is_full() {
-    let how = "the data directory of a worker under load lies on a loop file system of 96 MiB that is filled and emptied; then the same with the binary";
+    let how = "the data directory of a worker under load lies on a loop file system of 160 MiB that is filled and emptied; then the same with the binary";
     row("04", "disk full", how, || {
         let world = busy_world();
         let disk = match SmallDisk::mount(&world) {

@@ -51,7 +51,7 @@ impl Lab {
 
     /// The database behind another port.
     pub(crate) fn url_at(&self, host: &str, port: u16) -> String {
-        format!("postgres://postgres@{host}:{port}/rapidlaunch")
+        format!("postgres://postgres@{host}:{port}/rapidlaunch?sslmode=disable")
     }
 
     /// Hears what workers have said, waits until everything accepted is done, and compares with the site's ledger. How long that took.

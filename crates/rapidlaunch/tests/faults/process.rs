@@ -90,12 +90,12 @@ impl Process {
     #[track_caller]
     pub(crate) fn wait_line(&mut self, begin: &str, patience: Duration) -> String {
         let began = Instant::now();
+        let mut ended = false;
         loop {
             let found = self.lines.lock().unwrap().iter().find(|line| line.contains(begin)).cloned();
             if let Some(line) = found {
                 return line;
             }
-            let ended = !self.runs();
             assert!(
                 began.elapsed() < patience && !ended,
                 "{} did not say `{begin}` (ended: {ended})\n{}\n{}",
@@ -103,6 +103,11 @@ impl Process {
                 self.tail(),
                 self.errors()
             );
+            // What it said last is looked at once more after its end.
+            if !self.runs() {
+                self.drained();
+                ended = true;
+            }
             std::thread::sleep(LOOK);
         }
     }

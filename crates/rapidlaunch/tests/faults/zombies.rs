@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
-use pg_lab::Options;
+use pg_lab::{Options, PgServer};
 use rustix::process::Signal;
 
+use crate::harness::{Allow, World, farm};
 use crate::lab::{LEASE_MS, Lab, acks, made, until};
+use crate::launch::{each_once, started};
 use crate::report::{Outcome, row, size};
 use crate::worker::Settings;
 
@@ -45,6 +47,44 @@ fn row_07_a_stopped_server_comes_back() {
             "{rounds} rounds, {lost} leases lost and told, {jobs} jobs acknowledged: 0 lost, 0 doubled; all done {:.1} s after the last",
             took.as_secs_f64()
         ))
+    });
+}
+
+/// A launch that two servers of the binary share.
+fn launched_by_two() -> Result<usize, String> {
+    let pg = PgServer::start(&Options::default()).map_err(|error| error.to_string())?;
+    let world = World::with(|config| config.time_scale = 10.0);
+    let url = pg.url();
+    let containers = size(6, 20);
+    let files = world.write_farm(&farm(containers));
+    let run = world.run_files(&["apply", "--yes", "--detach", "--output", "json", "--database", &url], &files).expect(0);
+    let id = started(&run);
+    let args = ["--database", url.as_str(), "--lease", "3s"];
+    let mut servers = [world.serve(&args), world.serve(&args)];
+    world.until("a container is made", || world.creates() > 0);
+    for server in &servers {
+        server.signal(Signal::STOP);
+        std::thread::sleep(Duration::from_millis(LEASE_MS + 1_000));
+        server.signal(Signal::CONT);
+    }
+    until("the launch is done", Duration::from_secs(90), || {
+        let done = |line: &String| line.contains(&id) && line.contains("\"done\"");
+        servers.iter().any(|server| server.lines().iter().any(done))
+    });
+    servers.iter_mut().for_each(|server| drop(server.end(Duration::from_secs(60))));
+    each_once(&world, containers);
+    world.run(&["verify", "farm", "--database", &url]).expect(0);
+    world.run(&["op", "ls"]).expect(0);
+    world.finish_with(Allow { copies: true, ..Allow::default() });
+    Ok(containers)
+}
+
+#[test]
+fn row_07b_two_servers_of_the_binary() {
+    let how = "`apply --detach --database`, two `serve --database --lease 3s`, each stopped beyond its lease in turn while containers are made";
+    row("07b", "zombie: the binary", how, || match launched_by_two() {
+        Ok(containers) => Outcome::Pass(format!("{containers} containers, each made once and proven; both servers stopped and came back")),
+        Err(why) => Outcome::Skipped(why),
     });
 }
 
