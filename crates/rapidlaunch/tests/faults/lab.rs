@@ -27,12 +27,17 @@ pub(crate) struct Lab {
 impl Lab {
     /// A laboratory, or why there is none on this machine.
     pub(crate) fn open(options: &Options) -> Result<Self, String> {
+        Self::with_guests(options, GUESTS)
+    }
+
+    /// The same with so many guests.
+    pub(crate) fn with_guests(options: &Options, count: u64) -> Result<Self, String> {
         let pg = PgServer::start(options).map_err(|error| error.to_string())?;
         let world = World::with(|config| {
             config.time_scale = 10_000.0;
             config.worker_limit = 64;
         });
-        let guests = guests(&world, GUESTS);
+        let guests = guests(&world, count);
         Ok(Self { world, pg, guests, heard: Acknowledged::default() })
     }
 

@@ -87,7 +87,9 @@ fn requests(mut client: TcpStream, mut server: TcpStream, switches: &Switches) {
         }
         let sent = &bytes[..count];
         commit = prepared_commit(sent).or(commit);
-        let commits = commit.as_ref().is_some_and(|bound: &Vec<u8>| sent.windows(bound.len()).any(|window| window == bound.as_slice()));
+        let commits = commit
+            .as_ref()
+            .is_some_and(|bound: &Vec<u8>| sent.windows(bound.len()).any(|window| window == bound.as_slice()));
         let take = |left: u64| left.checked_sub(1);
         let cut = commits && switches.cut_commits.fetch_update(Ordering::SeqCst, Ordering::SeqCst, take).is_ok();
         if cut {

@@ -27,12 +27,18 @@ fn failures() -> Vec<(&'static str, Value)> {
         ),
         ("create is refused", refuse("POST", "/nodes/*/lxc", 400, "Parameter verification failed.")),
         ("create is not allowed", refuse("POST", "/nodes/*/lxc", 403, "Permission check failed (/vms, VM.Allocate)")),
-        ("one of several creates fails", json!([{ "when": { "method": "POST", "path": "/nodes/*/lxc", "nth": 2 },
-            "action": { "do": "fail-task", "text": "command 'mkfs.ext4' failed: exit code 1", "done": false } }])),
-        ("create fails, and so does taking away its trace", json!([
-            { "when": { "method": "POST", "path": "/nodes/*/lxc", "times": 2 }, "action": { "do": "kill-task" } },
-            { "when": { "method": "DELETE", "path": "/nodes/*/lxc/*", "times": 2 }, "action": { "do": "refuse", "status": 500, "message": "got timeout" } },
-        ])),
+        (
+            "one of several creates fails",
+            json!([{ "when": { "method": "POST", "path": "/nodes/*/lxc", "nth": 2 },
+            "action": { "do": "fail-task", "text": "command 'mkfs.ext4' failed: exit code 1", "done": false } }]),
+        ),
+        (
+            "create fails, and so does taking away its trace",
+            json!([
+                { "when": { "method": "POST", "path": "/nodes/*/lxc", "times": 2 }, "action": { "do": "kill-task" } },
+                { "when": { "method": "DELETE", "path": "/nodes/*/lxc/*", "times": 2 }, "action": { "do": "refuse", "status": 500, "message": "got timeout" } },
+            ]),
+        ),
     ]
 }
 

@@ -57,7 +57,8 @@ fn launched_by_two() -> Result<usize, String> {
     let url = pg.url();
     let containers = size(6, 20);
     let files = world.write_farm(&farm(containers));
-    let run = world.run_files(&["apply", "--yes", "--detach", "--output", "json", "--database", &url], &files).expect(0);
+    let run =
+        world.run_files(&["apply", "--yes", "--detach", "--output", "json", "--database", &url], &files).expect(0);
     let id = started(&run);
     let args = ["--database", url.as_str(), "--lease", "3s"];
     let mut servers = [world.serve(&args), world.serve(&args)];
@@ -83,7 +84,9 @@ fn launched_by_two() -> Result<usize, String> {
 fn row_07b_two_servers_of_the_binary() {
     let how = "`apply --detach --database`, two `serve --database --lease 3s`, each stopped beyond its lease in turn while containers are made";
     row("07b", "zombie: the binary", how, || match launched_by_two() {
-        Ok(containers) => Outcome::Pass(format!("{containers} containers, each made once and proven; both servers stopped and came back")),
+        Ok(containers) => Outcome::Pass(format!(
+            "{containers} containers, each made once and proven; both servers stopped and came back"
+        )),
         Err(why) => Outcome::Skipped(why),
     });
 }
