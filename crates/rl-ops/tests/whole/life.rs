@@ -2,7 +2,10 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
+use async_trait::async_trait;
+use rl_engine::{Clock, SimClock, UnixMs};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -11,6 +14,9 @@ use tokio_util::sync::CancellationToken;
 pub(crate) struct Life {
     /// Dies at this point of its journal, counted from 1; never when 0.
     crash_at: AtomicU64,
+    /// Stands still from this point on, until somebody lets it go on; never when 0.
+    halt_at: u64,
+    halted: Notify,
     passed: AtomicU64,
     died: CancellationToken,
     state: Mutex<State>,
@@ -30,8 +36,10 @@ pub(crate) struct State {
 }
 
 impl Life {
-    pub(crate) fn new(crash_at: u64) -> Arc<Self> {
+    pub(crate) fn new(crash_at: u64, halt_at: u64) -> Arc<Self> {
         Arc::new(Self {
+            halt_at,
+            halted: Notify::new(),
             crash_at: AtomicU64::new(crash_at),
             passed: AtomicU64::new(0),
             died: CancellationToken::new(),
@@ -60,6 +68,11 @@ impl Life {
         self.died.cancel();
     }
 
+    /// Ends when it stands still at the point it was made for.
+    pub(crate) async fn halted(&self) {
+        self.halted.notified().await;
+    }
+
     /// Ends when it has died.
     pub(crate) async fn died(&self) {
         self.died.cancelled().await;
@@ -71,8 +84,13 @@ impl Life {
 
     /// Something on the way to the database: there are two around each write, before it is made and after it is on disk.
     pub(crate) async fn point(&self) {
-        if self.passed.fetch_add(1, Ordering::SeqCst) + 1 == self.crash_at.load(Ordering::SeqCst) {
+        let at = self.passed.fetch_add(1, Ordering::SeqCst) + 1;
+        if at == self.crash_at.load(Ordering::SeqCst) {
             self.died.cancel();
+        }
+        if at == self.halt_at {
+            self.change(|state| state.stopped = true);
+            self.halted.notify_one();
         }
         self.wait(|state| !state.stopped && !state.no_database).await;
     }
@@ -89,5 +107,27 @@ impl Life {
         if self.died.is_cancelled() {
             std::future::pending::<()>().await;
         }
+    }
+}
+
+/// The clock of a server's process: whoever sleeps in a process that stands still wakes when it goes on.
+pub(crate) struct ProcessClock {
+    pub(crate) clock: SimClock,
+    pub(crate) life: Arc<Life>,
+}
+
+#[async_trait]
+impl Clock for ProcessClock {
+    fn now(&self) -> UnixMs {
+        self.clock.now()
+    }
+
+    fn steady(&self) -> Duration {
+        self.clock.steady()
+    }
+
+    async fn sleep(&self, duration: Duration) {
+        self.clock.sleep(duration).await;
+        self.life.wait(|state| !state.stopped).await;
     }
 }

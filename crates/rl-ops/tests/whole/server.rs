@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::book::View;
 use crate::broken::{self, Broken};
 use crate::handle::Handle;
-use crate::life::Life;
+use crate::life::{Life, ProcessClock};
 use crate::run::World;
 
 /// How long a clock jumps at most when an administrator sets it wrong: ten years.
@@ -56,7 +56,8 @@ impl Server {
     /// One run of its process.
     async fn live(&mut self, crash_at: u64) {
         let world = Arc::clone(&self.world);
-        let life = Life::new(crash_at);
+        let halt_at = if self.calm() { 0 } else { self.rng.random_range(0..60) };
+        let life = Life::new(crash_at, halt_at);
         let seed = self.rng.random();
         let clock = SimClock::auto(world.database.now());
         clock.jump(self.off_ms);
@@ -67,7 +68,8 @@ impl Server {
         let ctx = Arc::new(Ctx::new(sites, Arc::new(book)));
         // Retention goes by the wall clock of the only server: a jump of years would take the history away, and the books with it.
         let config = EngineConfig { seed: Some(seed), retention: None, ..EngineConfig::standard() };
-        let engine = Engine::new(journal, broken::registry(world.broken), ctx, Arc::new(clock.clone()), config);
+        let own = ProcessClock { clock: clock.clone(), life: Arc::clone(&life) };
+        let engine = Engine::new(journal, broken::registry(world.broken), ctx, Arc::new(own), config);
         let shutdown = CancellationToken::new();
         let run = tokio::spawn({
             let shutdown = shutdown.clone();
@@ -96,9 +98,20 @@ impl Server {
     /// Lets one thing after another happen to a run, until the world is calm.
     async fn suffer(&mut self, life: &Arc<Life>, clock: &SimClock, shutdown: &CancellationToken) {
         let calm = self.world.calm.clone();
+        // Longer than a lease, most times: it wakes up in the middle of a write and believes that nothing happened.
+        let halt_for = Duration::from_secs(self.rng.random_range(5..300));
+        let (number, rules) = (self.number, Arc::clone(&self.world.rules));
+        let halt = async {
+            life.halted().await;
+            rules.event(format!("server {number} stands still in a write for {halt_for:?}"));
+            tokio::time::sleep(halt_for).await;
+            life.change(|state| state.stopped = false);
+            std::future::pending::<()>().await
+        };
         tokio::select! {
             biased;
             () = calm.cancelled() => {}
+            () = halt => {}
             () = self.trouble(life, clock, shutdown) => {}
         }
         life.mend();

@@ -51,7 +51,7 @@ impl User {
         let ids = Ids::from_seed(clock, seed);
         // A person's process does not die in the middle.
         let journal =
-            Handle::new(&world.database, &world.rules, &Life::new(0), 100 + usize::from(number), rng.random());
+            Handle::new(&world.database, &world.rules, &Life::new(0, 0), 100 + usize::from(number), rng.random());
         let mut user = Self { number, world: Arc::clone(world), journal, ids, rng, guests: Vec::new() };
         for slot in 0..user.rng.random_range(1..=GUESTS_MAX) {
             let guest = user.guest(slot, 0);
