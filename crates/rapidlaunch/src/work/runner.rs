@@ -105,7 +105,7 @@ async fn follow(run: &Run<'_>, board: &ProgressBoard, engine: &Running) -> Resul
     let jobs = job_names(run).await?;
     let mut view = View::new(run.out, jobs);
     let mut seen = Seen { after: 0, operation: run.operation };
-    let mut ticks = 0u32;
+    let (mut ticks, mut behind, mut reachable) = (0u32, true, true);
     let mut signal = run.journal.subscribe();
     let mut interval = tokio::time::interval(TICK);
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -120,23 +120,56 @@ async fn follow(run: &Run<'_>, board: &ProgressBoard, engine: &Running) -> Resul
             }
         }
         ticks += 1;
-        if ticks.is_multiple_of(TICKS_PER_REQUEST_LOOK) {
-            obey_cancel_request(run).await?;
-        }
-        if signal.has_changed().unwrap_or(true) || ticks == 1 {
-            signal.borrow_and_update();
-            seen.show(run, &mut view).await?;
-            if let Some(record) = settled(run).await? {
-                seen.show(run, &mut view).await?;
+        let changed = signal.has_changed().unwrap_or(true);
+        signal.borrow_and_update();
+        behind |= changed || ticks == 1;
+        match round(run, &mut seen, &mut view, behind, ticks).await {
+            Ok(Some(record)) => {
                 view.finish();
                 return Ok(Left::Settled(Box::new(record)));
             }
+            Ok(None) => (behind, reachable) = (false, true),
+            // The engine waits for the store to come back, and so does who looks on.
+            Err(error) if is_out_of_reach(&error) => {
+                if std::mem::take(&mut reachable) {
+                    view.say("the store is out of reach; waiting for it");
+                }
+            }
+            Err(error) => return Err(error),
         }
         if engine.is_finished() {
             return Err(CommandError::failed("the engine stopped before the operation was settled"));
         }
         view.draw(&board.all());
     }
+}
+
+/// Obeys, shows what is new, and answers the operation once it is settled.
+async fn round(
+    run: &Run<'_>,
+    seen: &mut Seen,
+    view: &mut View,
+    behind: bool,
+    ticks: u32,
+) -> Result<Option<OperationRecord>, CommandError> {
+    if ticks.is_multiple_of(TICKS_PER_REQUEST_LOOK) {
+        obey_cancel_request(run).await?;
+    }
+    if !behind {
+        return Ok(None);
+    }
+    seen.show(run, view).await?;
+    let record = settled(run).await?;
+    if record.is_some() {
+        seen.show(run, view).await?;
+    }
+    Ok(record)
+}
+
+/// Whether the store may come back by itself.
+fn is_out_of_reach(error: &CommandError) -> bool {
+    let source = error.source.as_deref().and_then(|source| source.downcast_ref::<rl_engine::JournalError>());
+    source.is_some_and(rl_engine::JournalError::is_unavailable)
 }
 
 async fn job_names(run: &Run<'_>) -> Result<BTreeMap<rl_engine::JobId, String>, CommandError> {

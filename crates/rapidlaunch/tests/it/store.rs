@@ -182,3 +182,20 @@ fn a_password_is_kept_off_the_command_line() {
     world.run(&["stack", "ls"]).expect(0);
     world.finish();
 }
+
+#[test]
+fn an_apply_outlives_a_crash_of_its_database() {
+    let mut world = World::new();
+    let server = PgServer::start(&Options::default()).unwrap();
+    world.database = Some(server.url());
+    let files = world.write_farm(&farm(CONTAINERS));
+    let child = world.spawn_files(&["apply", "--yes", "--output", "json"], &files);
+    world.until("some containers are made", || !world.stamped().is_empty());
+    server.stop("immediate").unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    server.boot().unwrap();
+    let run = world.wait(child).expect(0);
+    let stack = &run.json()["stacks"][0];
+    assert_eq!(stack["proof"]["ok"], true, "{stack:#}");
+    world.finish();
+}

@@ -92,7 +92,7 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
 fn unhex(digits: &str) -> Option<Vec<u8>> {
     let digit = |byte: u8| char::from(byte).to_digit(16);
     let pairs = digits.as_bytes().chunks(2);
-    pairs.map(|pair| Some(u8::try_from(digit(*pair.first()?)? * 16 + digit(*pair.get(1)?)?).ok()?)).collect()
+    pairs.map(|pair| u8::try_from(digit(*pair.first()?)? * 16 + digit(*pair.get(1)?)?).ok()).collect()
 }
 
 #[cfg(test)]
