@@ -80,9 +80,23 @@ impl FromStr for AddressRange {
     }
 }
 
+impl AddressRange {
+    /// The network that has just these addresses, where there is one.
+    pub fn as_net(self) -> Option<IpNet> {
+        let longest = if self.is_ipv4() { 32 } else { 128 };
+        let net = |prefix| IpNet::new(self.first, prefix).ok();
+        (0..=longest).filter_map(net).find(|net| net.network() == self.first && net.broadcast() == self.last)
+    }
+}
+
+/// A single address, a network, or first and last.
 impl fmt::Display for AddressRange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.first == self.last { write!(f, "{}", self.first) } else { write!(f, "{}-{}", self.first, self.last) }
+        match self.as_net() {
+            _ if self.first == self.last => write!(f, "{}", self.first),
+            Some(net) => write!(f, "{net}"),
+            None => write!(f, "{}-{}", self.first, self.last),
+        }
     }
 }
 

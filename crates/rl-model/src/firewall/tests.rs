@@ -36,7 +36,10 @@ fn a_network_is_its_addresses() {
     let AddressSpec::Ranges(ranges) = spec("10.0.0.77/24,10.9.0.1") else { panic!() };
     assert!(ranges[0].contains("10.0.0.0".parse().unwrap()) && ranges[0].contains("10.0.0.255".parse().unwrap()));
     assert!(!ranges[0].contains("10.0.1.0".parse().unwrap()) && !ranges[0].contains("::1".parse().unwrap()));
-    assert_eq!(spec("10.0.0.77/24,10.9.0.1").to_string(), "10.0.0.0-10.0.0.255,10.9.0.1");
+    assert_eq!(spec("10.0.0.77/24,10.9.0.1").to_string(), "10.0.0.0/24,10.9.0.1");
+    assert_eq!(spec("10.0.0.1-10.0.0.2").to_string(), "10.0.0.1-10.0.0.2");
+    assert_eq!(spec("fd00::-fd00::ff").to_string(), "fd00::/120");
+    assert_eq!(spec("0.0.0.0/0").to_string(), "0.0.0.0/0");
 }
 
 #[test]

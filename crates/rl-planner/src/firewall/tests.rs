@@ -109,7 +109,7 @@ fn the_first_rule_that_speaks_of_the_packet_decides() {
     let step = said.deciding().unwrap();
     assert_eq!((said.verdict, step.position, step.comment.as_deref()), (Verdict::Accept, Some(1), Some("web")));
     let first = &said.stages[0].steps[0];
-    assert_eq!(first.outcome, Outcome::Passes("source 10.0.0.5 is not in 10.9.0.0-10.9.255.255".into()));
+    assert_eq!(first.outcome, Outcome::Passes("source 10.0.0.5 is not in 10.9.0.0/16".into()));
     assert_eq!(ask(&view, &tcp("10.0.0.5", 80)), (Verdict::Drop, "Guest Some(2) IN DROP".into()));
 }
 
@@ -199,11 +199,11 @@ fn a_network_is_cut_where_the_rules_cut_it() {
     assert_eq!(
         shown,
         [
-            "10.0.0.0-10.0.0.15 Drop",
-            "10.0.0.16-10.0.0.31 Accept",
-            "10.0.0.32-10.0.0.39 Drop",
-            "10.0.0.40-10.0.0.47 Accept",
-            "10.0.0.48-10.0.0.49 Reject",
+            "10.0.0.0/28 Drop",
+            "10.0.0.16/28 Accept",
+            "10.0.0.32/29 Drop",
+            "10.0.0.40/29 Accept",
+            "10.0.0.48/31 Reject",
             "10.0.0.50 Accept",
             "10.0.0.51-10.0.0.63 Reject",
             "10.0.0.64-10.0.0.255 Drop",
