@@ -76,10 +76,44 @@ fn explain(world: &World, from: &str, to: &str, code: i32) -> String {
 fn the_rule_that_decides_is_named() {
     let world = guarded();
     settings(&world).bind(|| {
-        assert_snapshot!(explain(&world, "192.0.2.7", "shop/web:22", 0), @"");
-        assert_snapshot!(explain(&world, "192.0.2.66", "web:22", 3), @"");
-        assert_snapshot!(explain(&world, "db", "web@eth0:53/udp", 3), @"");
-        assert_snapshot!(explain(&world, "192.0.2.64/30", "web:22", 3), @"");
+        assert_snapshot!(explain(&world, "192.0.2.7", "shop/web:22", 0), @r"
+        ACCEPT from 192.0.2.7 to web (10.50.0.11, tcp port 22)
+          decided by rule 0 of group admin, called by rule 1 on the way in to web: IN SSH(ACCEPT) -source +office  # from the office
+
+        In to web, net0 on pve2 (pve-firewall)
+          0        left out IN ACCEPT -p tcp -dport 22  (it is switched off)
+          1        enter    GROUP admin
+            0      ACCEPT   IN SSH(ACCEPT) -source +office  # from the office
+        ");
+        assert_snapshot!(explain(&world, "192.0.2.66", "web:22", 3), @r"
+        DROP from 192.0.2.66 to web (10.50.0.11, tcp port 22)
+          decided by the policy on the way in to web: policy_in DROP
+
+        In to web, net0 on pve2 (pve-firewall)
+          0        left out IN ACCEPT -p tcp -dport 22  (it is switched off)
+          1        enter    GROUP admin
+            0      -        IN SSH(ACCEPT) -source +office  # from the office  (source 192.0.2.66 is not in +office)
+          2        -        IN ACCEPT -p tcp -dport https  # shop  (destination port 22 is not in https)
+          3        -        IN REJECT -p tcp -dport 25  (destination port 22 is not in 25)
+          policy   DROP     policy_in DROP
+        ");
+        assert_snapshot!(explain(&world, "db", "web@eth0:53/udp", 3), @r"
+        DROP from db, 10.50.0.10 to web (10.50.0.11, udp port 53)
+          decided by rule 0 on the way out of db: OUT DROP -dest 10.50.0.0/24 -p udp
+
+        Out of db, net0 on pve1 (pve-firewall)
+          0        DROP     OUT DROP -dest 10.50.0.0/24 -p udp
+        ");
+        assert_snapshot!(explain(&world, "192.0.2.64/30", "web:22", 3), @r"
+        ACCEPT from 192.0.2.64/31 to web
+          decided by rule 0 of group admin, called by rule 1 on the way in to web: IN SSH(ACCEPT) -source +office  # from the office
+        DROP from 192.0.2.66 to web
+          decided by the policy on the way in to web: policy_in DROP
+        ACCEPT from 192.0.2.67 to web
+          decided by rule 0 of group admin, called by rule 1 on the way in to web: IN SSH(ACCEPT) -source +office  # from the office
+
+        The rules treat the network in 3 parts; -v shows the walk of each.
+        ");
     });
     let said = world.run(&["firewall", "explain", "--from", "db", "--to", "web:25", "-o", "json"]).expect(3).json();
     assert_eq!(said["verdict"], "reject");

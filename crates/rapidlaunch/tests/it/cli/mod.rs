@@ -1,6 +1,7 @@
 //! The commands as a person and as a script meet them.
 
 mod exits;
+mod firewall;
 mod guests;
 mod ops;
 mod people;
