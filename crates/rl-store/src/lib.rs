@@ -1,7 +1,9 @@
-//! SQLite behind the engine's journal and the stores of stacks, guests, leases and sites.
+//! SQLite or PostgreSQL behind the engine's journal and the stores of stacks, guests, leases and sites.
 //!
 //! - [`Store::open`] takes the data directory for this process alone; [`Store::look`] only reads one that another process has.
 //!   [`Store::journal`] is what an engine runs on.
+//! - [`Store::connect`] uses a PostgreSQL database, which other servers may use at the same time; [`Store::at`] takes either [`Place`].
+//! - [`copy()`] copies a store from one place to another; [`check()`] looks for contradictions; [`raw_row`] reads a row as it is stored.
 //! - [`Store::start_operation`] writes an operation, its stack's new revision and every reservation in one transaction, or
 //!   nothing: a [`Conflict`] says what stood in the way.
 //! - Sites: [`Store::put_site`], [`Store::site`], [`Store::sites`]. Stacks: [`Store::stack`], [`Store::stacks`],
