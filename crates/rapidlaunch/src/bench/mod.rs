@@ -3,6 +3,7 @@
 
 mod child;
 mod peers;
+mod postgres;
 mod store;
 mod worker;
 mod world;
@@ -48,6 +49,13 @@ pub(crate) async fn run(args: &BenchArgs, out: &Out) -> Result<(), CommandError>
     }
     if wanted(&["journaled_jobs_per_s_1024", "start_latency_ms_p99"]) {
         jobs(out).await?;
+    }
+    if wanted(&["pg_journaled_jobs_per_s", "pg_plain_claim_complete_per_s"])
+        && let Some((ours, plain)) = postgres::jobs().await?
+    {
+        figure(out, "pg_journaled_jobs_per_s", ours, "1/s", "see the ratio");
+        figure(out, "pg_plain_claim_complete_per_s", plain, "1/s", "peer");
+        figure(out, "pg_journaled_jobs_to_plain", ours / plain, "1", ">= 3");
     }
     if wanted(&["rss_10000_inflight_mb", "recovery_10000_inflight_s", "idle_rss_mb", "idle_cpu_percent"]) {
         processes(out).await?;
