@@ -26,6 +26,16 @@ pub(super) const CHANGES_KEPT: u64 = 20_000;
 /// Commits between two removals of older ones.
 const PRUNE_EVERY: u64 = 512;
 
+/// The writer finds rows by their keys and nothing else: the plans made while the tables are small must be those that are right
+/// when they are large, and need no second look. A database that does not know one of these settings goes on without it.
+const PLANS: [&str; 5] = [
+    "set plan_cache_mode = force_generic_plan",
+    "set enable_seqscan = off",
+    "set enable_hashjoin = off",
+    "set enable_mergejoin = off",
+    "set jit = off",
+];
+
 /// Whose clock decides about leases and waits.
 #[derive(Clone)]
 pub(super) enum TimeSource {
@@ -122,7 +132,15 @@ impl Session {
             return Ok(());
         }
         core.conn = None;
-        core.conn = Some(Conn::open(&self.runtime, &self.target)?);
+        let conn = Conn::open(&self.runtime, &self.target)?;
+        for setting in PLANS {
+            match conn.batch(setting, "setting the writer's session up") {
+                Err(error) if error.is_lost() => return Err(error),
+                Err(error) => tracing::debug!(error = text(&error), setting, "the database does not know a setting"),
+                Ok(()) => {}
+            }
+        }
+        core.conn = Some(conn);
         Ok(())
     }
 
