@@ -28,7 +28,7 @@ const DRAIN_LOOK: Duration = Duration::from_millis(20);
 const TOLD_MAX: usize = 64;
 
 /// What a job's task ends with: the job, and an error only when the journal failed.
-type Ended = (JobId, Result<(), JournalError>);
+type Ended = (Holder, Result<(), JournalError>);
 
 struct Run<'a> {
     engine: &'a Engine,
@@ -249,7 +249,7 @@ impl<'a> Run<'a> {
         }
         let driver = job::Driver::new(self.engine, held);
         self.held.insert(holder.job, Arc::clone(driver.job()));
-        self.tasks.spawn(async move { (holder.job, driver.drive().await) });
+        self.tasks.spawn(async move { (holder, driver.drive().await) });
         Ok(())
     }
 
@@ -295,11 +295,15 @@ impl<'a> Run<'a> {
 
     async fn ended(&mut self, ended: Result<Ended, tokio::task::JoinError>) -> Result<(), JournalError> {
         match ended {
-            Ok((id, result)) => {
-                self.engine.progress.clear(id);
-                match (self.held.remove(&id), result) {
-                    (Some(job), Err(error)) if error.is_lease_lost() => self.give_back(job.holder).await,
-                    (_, result) => result,
+            Ok((holder, result)) => {
+                // A job that was lost may have been claimed here again meanwhile: the later holder stays.
+                if self.held.get(&holder.job).is_some_and(|job| job.holder == holder) {
+                    self.engine.progress.clear(holder.job);
+                    self.held.remove(&holder.job);
+                }
+                match result {
+                    Err(error) if error.is_lease_lost() => self.give_back(holder).await,
+                    result => result,
                 }
             }
             // Steps are guarded one by one, so this is a fault of the engine itself: stop rather than lose track of a job.
