@@ -21,6 +21,12 @@ use crate::sql::Sql;
 
 /// Longest wait for this server's turn while others write; then the batch is refused.
 const TURN_MAX: Duration = Duration::from_secs(12);
+/// Jobs in one batch beyond which the session is given more time: the database waits while they are put together.
+const JOBS_MANY: usize = 2_000;
+/// Seconds of silence inside a transaction that every session has, as the connection's settings say.
+const IDLE_SECONDS: usize = 4;
+/// Jobs that even a slow machine puts together in a second.
+const JOBS_A_SECOND: usize = 500;
 /// Versions whose changes are kept for servers that were away; one that was away for longer reads everything.
 pub(super) const CHANGES_KEPT: u64 = 20_000;
 /// Commits between two removals of older ones.
@@ -193,6 +199,12 @@ impl Session {
     fn prepare(&mut self, hint: &Hint) -> Result<(), PgError> {
         self.follow()?;
         let core = self.core.get_mut();
+        if hint.jobs.len() > JOBS_MANY {
+            let seconds = IDLE_SECONDS + hint.jobs.len() / JOBS_A_SECOND;
+            let sql = format!("set local idle_in_transaction_session_timeout = '{seconds}s'");
+            let Some(conn) = &core.conn else { return Ok(()) };
+            conn.batch(&sql, "beginning a large transaction")?;
+        }
         let fetched = core
             .load_jobs(&hint.jobs)
             .and_then(|()| core.load_operations(&hint.operations))

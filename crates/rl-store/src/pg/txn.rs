@@ -13,7 +13,7 @@ use super::table;
 use crate::sql::Value;
 
 /// Most times one transaction is run again because the database asked for it.
-const AGAIN_MAX: u32 = 8;
+const AGAIN_MAX: u32 = 20;
 /// Longest pause before the first repetition; it doubles.
 const PAUSE: Duration = Duration::from_millis(5);
 
