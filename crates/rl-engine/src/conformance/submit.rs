@@ -99,9 +99,10 @@ pub(super) async fn refuses_more_when_the_queue_is_long(suite: Suite) {
     suite.clock.advance(Duration::from_millis(100));
     // Each server of a store measures for itself, so that of several that take turns some still accept.
     let mut refused = None;
-    for _ in 0..4 {
-        suite.claim(1).await;
-        suite.claim(1).await;
+    for round in 0..24 {
+        for _ in 0..=round % 3 {
+            suite.claim(1).await;
+        }
         refused = suite.journal.submit(suite.operation("small", &["too long"]), suite.now()).await.err().or(refused);
     }
     let Some(JournalError::Full { retry_after, why }) = refused else { panic!("{refused:?}") };
