@@ -46,7 +46,9 @@ pub(crate) fn classify(error: &PveError) -> StepError {
         // Nothing of the site answers: after several such failures all of its jobs wait for one that gets through.
         ErrorKind::Unreachable => StepError::unreachable(Reach::Site, error.retry_after().unwrap_or(BUSY_WAIT), text),
         // The proxy found no way to the node (pveproxy's 595).
-        ErrorKind::MayHaveHappened if error.status() == Some(595) => StepError::unreachable(Reach::Node, LOST_WAIT, text),
+        ErrorKind::MayHaveHappened if error.status() == Some(595) => {
+            StepError::unreachable(Reach::Node, LOST_WAIT, text)
+        }
         ErrorKind::MayHaveHappened => StepError::retry(LOST_WAIT, text),
         _ => StepError::retry(error.retry_after().unwrap_or(BUSY_WAIT), text),
     }

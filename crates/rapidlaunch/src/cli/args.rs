@@ -202,8 +202,8 @@ pub(crate) struct ServeArgs {
     /// Work for these sites only [default: all that the store knows]
     #[arg(long, value_delimiter = ',', value_name = "SITE")]
     pub(crate) sites: Vec<SiteName>,
-    /// How long other servers wait for a sign of life before they take over this one's work, such as 120s or 3m; at least 100s,
-    /// because no call to a site is begun that the lease might not outlast
+    /// How long other servers wait for a sign of life before they take over this one's work, such as 15s or 1m [default: 15s];
+    /// at least 2s
     #[arg(long, value_parser = duration, value_name = "TIME")]
     pub(crate) lease: Option<Duration>,
 }

@@ -24,7 +24,8 @@ pub(crate) async fn run(global: &Global, args: &DestroyArgs, out: &Out) -> Resul
         let unfinished = data.unfinished(name).await?;
         if let Some(id) = unfinished.filter(|_| args.detach) {
             out.say(&format!("Stack {name} has the unfinished operation {id}; nothing else was started."));
-            results.push(serde_json::json!({ "stack": name, "operation": { "id": id.to_string(), "state": "running" } }));
+            results
+                .push(serde_json::json!({ "stack": name, "operation": { "id": id.to_string(), "state": "running" } }));
             continue;
         }
         if let Some(id) = unfinished {

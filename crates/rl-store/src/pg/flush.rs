@@ -52,6 +52,9 @@ const PUT_OWNER: &str = "insert into owner (id, lease_until) select * from unnes
     on conflict (id) do update set lease_until = excluded.lease_until";
 const REMOVE_OWNER: &str = "delete from owner where id = any($1::text[])";
 
+/// Number, operation, job, kind, body and moment of new events.
+type EventColumns = (Vec<i64>, Vec<String>, Vec<Option<String>>, Vec<String>, Vec<String>, Vec<i64>);
+
 /// The columns of what changed.
 #[derive(Default)]
 pub(super) struct Changes {
@@ -66,7 +69,7 @@ pub(super) struct Changes {
     after: (Vec<String>, Vec<String>),
     jobs: JobColumns,
     steps: StepColumns,
-    events: (Vec<i64>, Vec<String>, Vec<Option<String>>, Vec<String>, Vec<String>, Vec<i64>),
+    events: EventColumns,
     owners: (Vec<String>, Vec<i64>),
     gone_owners: Vec<String>,
 }

@@ -98,10 +98,8 @@ fn serve(shared: &Shared, target: &Target) {
 
 /// Begins a transaction that reads, on the connection at hand if it still works.
 fn begin(runtime: &Rc<Runtime>, target: &Target, kept: Option<Conn>) -> Result<Conn, PgError> {
-    if let Some(conn) = kept {
-        if conn.batch(BEGIN, "beginning a read").is_ok() {
-            return Ok(conn);
-        }
+    if let Some(conn) = kept.filter(|conn| conn.batch(BEGIN, "beginning a read").is_ok()) {
+        return Ok(conn);
     }
     let conn = Conn::open(runtime, target)?;
     conn.batch(BEGIN, "beginning a read")?;

@@ -105,12 +105,12 @@ impl Target {
     pub(super) fn secret(&self) -> Result<Option<Zeroizing<String>>, std::io::Error> {
         match (&self.password, &self.passfile) {
             (Some(password), _) => Ok(Some(password.clone())),
-            (None, Some(path)) => self.from_passfile(path).map(Some),
+            (None, Some(path)) => self.passfile_secret(path).map(Some),
             (None, None) => Ok(None),
         }
     }
 
-    fn from_passfile(&self, path: &Path) -> Result<Zeroizing<String>, std::io::Error> {
+    fn passfile_secret(&self, path: &Path) -> Result<Zeroizing<String>, std::io::Error> {
         let text = Zeroizing::new(std::fs::read_to_string(path)?);
         let lines = text.lines().filter(|line| !line.starts_with('#') && !line.is_empty());
         let found = lines.filter_map(pass_fields).find(|fields| self.is_meant(fields));

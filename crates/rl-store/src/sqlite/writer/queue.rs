@@ -21,8 +21,11 @@ const IDLE: Duration = Duration::from_millis(500);
 pub(super) struct Work {
     /// It runs statements of its own.
     pub(super) statements: bool,
-    pub(super) run: Box<dyn FnOnce(Option<&mut Session>) -> Pending + Send>,
+    pub(super) run: Run,
 }
+
+/// What a write does with the session, if there is one.
+type Run = Box<dyn FnOnce(Option<&mut Session>) -> Pending + Send>;
 
 /// What the handle and the thread share.
 pub(super) struct Shared {
