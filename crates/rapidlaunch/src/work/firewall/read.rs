@@ -1,5 +1,6 @@
 //! Reads what a question needs of a site: options, rules and names of its guests, and what these refer to.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
@@ -42,9 +43,9 @@ pub(crate) async fn view(pve: &Pve, asked: &Asked) -> Result<View, CommandError>
         let inside = decode::live_interfaces(inside).into_iter();
         let addresses = inside.map(|nic| (nic.name, nic.addresses.iter().map(|own| own.address()).collect()));
         view.live.insert(record.vmid, addresses.collect());
-        if !view.firewall.nodes.contains_key(&node) {
-            let options = pve.send(api::node_options(&node)).await.map_err(unread)?;
-            view.firewall.nodes.insert(node, NodeFirewall { options: decode::firewall::node_options(&options) });
+        if let Entry::Vacant(place) = view.firewall.nodes.entry(node) {
+            let options = pve.send(api::node_options(place.key())).await.map_err(unread)?;
+            place.insert(NodeFirewall { options: decode::firewall::node_options(&options) });
         }
         view.firewall.guests.insert(record.vmid, guest);
     }
