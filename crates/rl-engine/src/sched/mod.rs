@@ -111,7 +111,10 @@ impl Sched {
 
     /// Puts a job where its stored status says it belongs, wherever it was before: for changes that another server made, and for
     /// a write of this one that was taken back. The number of unfinished jobs is not touched: see [`Sched::set_unfinished`].
-    pub fn mirror(&mut self, slot: JobSlot, status: &JobStatus) {
+    ///
+    /// `noticed` is the time now, by the clock of claims, if it is known: a ready job that was not ready here before has waited
+    /// since then at least.
+    pub fn mirror(&mut self, slot: JobSlot, status: &JobStatus, noticed: Option<UnixMs>) {
         let id = slot.id;
         let known = self.jobs.get(&id);
         let (held, since) = known.map_or((false, None), |entry| (entry.holds, entry.ready_since));
@@ -125,7 +128,7 @@ impl Sched {
         }
         self.note_parked(id, status);
         match status.state {
-            JobState::Ready => self.make_ready(slot, since),
+            JobState::Ready => self.make_ready(slot, since.or(noticed)),
             JobState::Backoff => self.set_timer(slot, status.not_before.unwrap_or_default()),
             JobState::Running => self.set_held(slot, status),
             _ => self.forget_if_idle(id),

@@ -1,7 +1,7 @@
 //! What other servers did: followed change by change, or read anew as a whole.
 use std::collections::HashSet;
 
-use rl_engine::{JobId, JournalError, OperationId, RowResult, Sched, StepRecord, StepState, Tx};
+use rl_engine::{JobId, JournalError, OperationId, RowResult, Sched, StepRecord, StepState, Tx, UnixMs};
 
 use super::error::PgError;
 use super::head::Head;
@@ -14,7 +14,8 @@ const CHUNK: usize = 5_000;
 const FOLLOW_MAX: usize = 50_000;
 
 /// Follows every change since a version. `false` when the changes are not all there, or too many: then everything is to be read.
-pub(super) fn follow(core: &mut Core, sched: &mut Sched, since: u64) -> Result<bool, PgError> {
+/// `now` is the time of claims, if it is known.
+pub(super) fn follow(core: &mut Core, sched: &mut Sched, since: u64, now: Option<UnixMs>) -> Result<bool, PgError> {
     let (from, to) = (number(since), number(core.head.version));
     let Some(conn) = &mut core.conn else { return Ok(false) };
     if to - from > number(super::session::CHANGES_KEPT) {
@@ -40,12 +41,12 @@ pub(super) fn follow(core: &mut Core, sched: &mut Sched, since: u64) -> Result<b
     }
     let jobs: Vec<JobId> = jobs.into_iter().collect();
     for chunk in jobs.chunks(CHUNK) {
-        mirror(core, sched, chunk)?;
+        mirror(core, sched, chunk, now)?;
     }
     Ok(true)
 }
 
-fn mirror(core: &mut Core, sched: &mut Sched, ids: &[JobId]) -> Result<(), PgError> {
+fn mirror(core: &mut Core, sched: &mut Sched, ids: &[JobId], now: Option<UnixMs>) -> Result<(), PgError> {
     for id in ids {
         core.cache.jobs.remove(id);
     }
@@ -53,15 +54,15 @@ fn mirror(core: &mut Core, sched: &mut Sched, ids: &[JobId]) -> Result<(), PgErr
     let mut gone: HashSet<JobId> = ids.iter().copied().collect();
     for (slot, status) in table::slots(conn, &texts(ids))? {
         gone.remove(&slot.id);
-        sched.mirror(slot, &status);
+        sched.mirror(slot, &status, now);
     }
     gone.into_iter().for_each(|id| sched.forget(id));
     Ok(())
 }
 
 /// Reads every unfinished job anew; nothing at hand is believed any more except what this transaction changed. What is not in
-/// the rows (which nodes did not answer) is kept.
-pub(super) fn rebuild(core: &mut Core, old: Sched) -> Result<Sched, PgError> {
+/// the rows (which nodes did not answer) is kept. `now` is the time of claims, if it is known.
+pub(super) fn rebuild(core: &mut Core, old: Sched, now: Option<UnixMs>) -> Result<Sched, PgError> {
     core.tell(false).map_err(|error| PgError::Ended { why: error.to_string() })?;
     core.cache.forget_clean();
     let Some(conn) = &mut core.conn else { return Ok(old) };
@@ -79,7 +80,7 @@ pub(super) fn rebuild(core: &mut Core, old: Sched) -> Result<Sched, PgError> {
         let ended = chunk.len() < CHUNK;
         for (slot, status) in chunk {
             last = Some(slot.clone());
-            sched.mirror(slot, &status);
+            sched.mirror(slot, &status, now);
         }
         if ended {
             sched.set_unfinished(unfinished);

@@ -213,7 +213,17 @@ impl Session {
         fetched.map_err(|error| ended("fetching what a batch looks at", error))
     }
 
+    /// The time by which this transaction's claims are made, unless only the callers know it.
+    fn store_now(&mut self) -> Option<UnixMs> {
+        match &self.time {
+            TimeSource::Database => Some(UnixMs(self.core.get_mut().head.now_ms)),
+            TimeSource::Callers => None,
+            TimeSource::Given(clock) => Some(clock.now()),
+        }
+    }
+
     fn follow(&mut self) -> Result<(), PgError> {
+        let now = self.store_now();
         let core = self.core.get_mut();
         let head = core.head.clone();
         let seen = &self.seen;
@@ -229,12 +239,12 @@ impl Session {
         self.news.foreign |= head.version != seen.head.version || lost.is_some();
         self.news.cancels |= head.cancels != seen.head.cancels || lost.is_some();
         self.news.schedules |= head.schedules != seen.head.schedules || lost.is_some();
-        let followed = near && feed::follow(core, &mut self.sched, seen.head.version)?;
+        let followed = near && feed::follow(core, &mut self.sched, seen.head.version, now)?;
         if !followed {
             // A write that fails half way from here on finds nothing at hand that could be believed.
             self.seen.stale = true;
             let known = feed::salvage(core, lost.is_some() || head.epoch != self.seen.head.epoch);
-            self.sched = feed::rebuild(core, std::mem::take(&mut self.sched))?;
+            self.sched = feed::rebuild(core, std::mem::take(&mut self.sched), now)?;
             if let Some(lost) = lost {
                 self.roll_back(lost)?;
             }
@@ -311,11 +321,7 @@ impl Session {
         if let Some(why) = self.core.get_mut().failed() {
             return Err(JournalError::from(PgError::Ended { why: why.to_owned() }).into());
         }
-        let store_now = match &self.time {
-            TimeSource::Database => Some(UnixMs(self.core.get_mut().head.now_ms)),
-            TimeSource::Callers => None,
-            TimeSource::Given(clock) => Some(clock.now()),
-        };
+        let store_now = self.store_now();
         let mut rows = WriterRows(&self.core);
         let mut tx = Tx::new(&mut rows, &mut self.sched);
         if let Some(now) = store_now {
@@ -329,6 +335,7 @@ impl Session {
 
     /// Takes the current write back, in the rows and in the scheduler.
     fn take_back(&mut self, unfinished: usize) {
+        let now = self.store_now();
         let core = self.core.get_mut();
         let rows_failed = core.rows_failed;
         let touched = core.undo_write();
@@ -337,14 +344,14 @@ impl Session {
         }
         if rows_failed {
             // Jobs may have been picked that were not touched yet.
-            match feed::rebuild(core, std::mem::take(&mut self.sched)) {
+            match feed::rebuild(core, std::mem::take(&mut self.sched), now) {
                 Ok(sched) => self.sched = sched,
                 Err(error) => core.fail_with(&error),
             }
         } else {
             for id in touched {
                 match core.cache.jobs.get(&id) {
-                    Some(entry) => self.sched.mirror((*entry.slot).clone(), &entry.status),
+                    Some(entry) => self.sched.mirror((*entry.slot).clone(), &entry.status, now),
                     None => self.sched.forget(id),
                 }
             }

@@ -18,6 +18,8 @@ pub(crate) struct Allow {
     pub(crate) volumes: bool,
     /// A guest the test itself brought back from a destroyed state, or that was undone and made again.
     pub(crate) made_again: bool,
+    /// Rows that no release can read: the test wrote nonsense over them, and they must be kept as they are.
+    pub(crate) unreadable: bool,
 }
 
 /// A guest of the site that bears our stamp.
@@ -67,7 +69,9 @@ impl World {
             assert_eq!(open["operations"], serde_json::json!([]), "operations are pending");
         }
         let checked = self.run(&["store", "check", "--output", "json"]).expect(0).json();
-        assert_eq!(checked["findings"], serde_json::json!([]), "the store is not sound");
+        let mut findings = checked["findings"].as_array().unwrap().clone();
+        findings.retain(|finding| !allow.unreadable || finding["level"] != "quarantined");
+        assert_eq!(findings, Vec::<serde_json::Value>::new(), "the store is not sound");
         let stamped = self.stamped();
         if !allow.copies {
             self.no_orphan(&stamped);

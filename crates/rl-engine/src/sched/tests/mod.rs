@@ -233,7 +233,7 @@ fn mirrored(sched: &mut Sched, number: u32, state: crate::JobState, holds: bool)
     status.state = state;
     status.holds_locks = holds;
     status.owner = Some(OWNER).filter(|_| state == crate::JobState::Running);
-    sched.mirror(slot, &status);
+    sched.mirror(slot, &status, Some(UnixMs(1_000)));
     id
 }
 
