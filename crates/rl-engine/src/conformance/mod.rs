@@ -73,15 +73,6 @@ macro_rules! cases {
     };
 }
 
-/// The case that measures how long ready jobs wait. Each server of a store measures for itself, so it holds for one alone.
-///
-/// # Panics
-/// When the journal does not do what the case expects.
-pub async fn run_alone(make: &Make<'_>) {
-    let make = |_: SimClock| make();
-    cases!(make; submit::refuses_more_when_the_queue_is_long);
-}
-
 async fn run_skewed(make: &MakeClocked<'_>) {
     cases!(
         make;
@@ -137,6 +128,7 @@ pub async fn run_across_servers(make: &MakeClocked<'_>) {
         claim::serves_its_own_sites_first,
         fence::remembers_calls_of_a_dead_owner,
         step::tells_what_its_holder_saw,
+        submit::refuses_more_when_the_queue_is_long,
         schedule::starts_when_due,
         schedule::makes_up_for_missed_times_as_told,
         schedule::waits_for_the_operation_before,

@@ -112,12 +112,16 @@ impl Sched {
     /// Puts a job where its stored status says it belongs, wherever it was before: for changes that another server made, and for
     /// a write of this one that was taken back. The number of unfinished jobs is not touched: see [`Sched::set_unfinished`].
     ///
-    /// `noticed` is the time now, by the clock of claims, if it is known: a ready job that was not ready here before has waited
-    /// since then at least.
+    /// `noticed` is the time now, by the clock of claims, when another server made the change: a job that did not wait here before
+    /// has been ready since then at least. `None` when a write of this server was taken back, or when the time is not known: then
+    /// the job has been ready since when it was.
     pub fn mirror(&mut self, slot: JobSlot, status: &JobStatus, noticed: Option<UnixMs>) {
         let id = slot.id;
         let known = self.jobs.get(&id);
-        let (held, since) = known.map_or((false, None), |entry| (entry.holds, entry.ready_since));
+        let held = known.is_some_and(|entry| entry.holds);
+        let waits = |entry: &&Entry| !matches!(entry.at, At::Idle | At::Running(_) | At::Timer(_));
+        let known = known.filter(|entry| noticed.is_none() || waits(entry));
+        let since = known.and_then(|entry| entry.ready_since).or(noticed);
         self.leave(id);
         let slot = Arc::new(slot);
         if held && !status.holds_locks {
@@ -128,7 +132,7 @@ impl Sched {
         }
         self.note_parked(id, status);
         match status.state {
-            JobState::Ready => self.make_ready(slot, since.or(noticed)),
+            JobState::Ready => self.make_ready(slot, since),
             JobState::Backoff => self.set_timer(slot, status.not_before.unwrap_or_default()),
             JobState::Running => self.set_held(slot, status),
             _ => self.forget_if_idle(id),

@@ -26,11 +26,3 @@ async fn shared_journal_with_a_clock_conforms_whatever_the_callers_clocks_show()
     })
     .await;
 }
-
-#[tokio::test]
-async fn long_queue_is_noticed() {
-    conformance::run_alone(&|| {
-        Box::pin(async { (Arc::new(MemoryJournal::new()) as Arc<dyn Journal>, Box::new(()) as _) })
-    })
-    .await;
-}

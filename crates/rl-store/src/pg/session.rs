@@ -351,7 +351,7 @@ impl Session {
         } else {
             for id in touched {
                 match core.cache.jobs.get(&id) {
-                    Some(entry) => self.sched.mirror((*entry.slot).clone(), &entry.status, now),
+                    Some(entry) => self.sched.mirror((*entry.slot).clone(), &entry.status, None),
                     None => self.sched.forget(id),
                 }
             }

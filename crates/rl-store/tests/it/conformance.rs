@@ -15,8 +15,3 @@ async fn made() -> conformance::Made {
 async fn sqlite_journal_conforms() {
     conformance::run(&|| Box::pin(made())).await;
 }
-
-#[tokio::test]
-async fn sqlite_journal_notices_a_long_queue() {
-    conformance::run_alone(&|| Box::pin(made())).await;
-}

@@ -227,14 +227,41 @@ fn timers_beyond_any_back_off_are_brought_near() {
 
 /// A job wherever its stored status puts it: what other servers change is mirrored so.
 fn mirrored(sched: &mut Sched, number: u32, state: crate::JobState, holds: bool) -> JobId {
+    mirrored_at(sched, number, state, holds, NOW)
+}
+
+fn mirrored_at(sched: &mut Sched, number: u32, state: crate::JobState, holds: bool, noticed: UnixMs) -> JobId {
     let slot = slot(number, 1, vec![LockDomain::exclusive("guest:1")]);
     let id = slot.id;
     let mut status = crate::transition::submitted(0);
     status.state = state;
     status.holds_locks = holds;
     status.owner = Some(OWNER).filter(|_| state == crate::JobState::Running);
-    sched.mirror(slot, &status, Some(UnixMs(1_000)));
+    sched.mirror(slot, &status, Some(noticed));
     id
+}
+
+#[test]
+fn jobs_of_other_servers_wait_since_they_were_noticed() {
+    use crate::JobState::{Ready, Running};
+    let second = Duration::from_secs(1);
+    let mut sched = Sched::default();
+    let claim = |sched: &mut Sched, now| {
+        let picked =
+            sched.pick(Pick { max: 1, sites: &[], foreign_grace: Duration::ZERO, now, known: &KnownKinds::new() });
+        (picked.jobs.len(), sched.queue_wait(now))
+    };
+    mirrored_at(&mut sched, 1, Ready, false, NOW);
+    // A change that leaves it ready does not begin its wait anew.
+    mirrored_at(&mut sched, 1, Ready, false, NOW + second);
+    assert_eq!(claim(&mut sched, NOW + second * 2), (1, Some(second * 2)));
+    // A run elsewhere does.
+    mirrored_at(&mut sched, 2, Ready, false, NOW);
+    mirrored_at(&mut sched, 1, Running, false, NOW + second);
+    mirrored_at(&mut sched, 2, Running, false, NOW + second);
+    mirrored_at(&mut sched, 2, Ready, false, NOW + second * 4);
+    sched.release_locks(slot(1, 1, Vec::new()).id);
+    assert_eq!(claim(&mut sched, NOW + second * 5), (1, Some(second)));
 }
 
 #[test]

@@ -21,20 +21,6 @@ async fn postgresql_journal_conforms() {
     .await;
 }
 
-/// The wait of a queue is measured by a server that is alone on the callers' clock, which the case moves.
-#[tokio::test(flavor = "multi_thread")]
-async fn postgresql_journal_notices_a_long_queue() {
-    let lab = Lab::start();
-    conformance::run_alone(&|| {
-        let lab = &lab;
-        Box::pin(async move {
-            let store = Postgres::open_with_callers_clock(&lab.database()).unwrap();
-            (Arc::new(store) as Arc<dyn Journal>, Box::new(()) as _)
-        })
-    })
-    .await;
-}
-
 /// Two servers of one database: every write goes to the other one than the last.
 struct Turns {
     servers: [Postgres; 2],
@@ -84,11 +70,11 @@ impl Backend for Turns {
 #[tokio::test(flavor = "multi_thread")]
 async fn two_servers_that_take_turns_conform() {
     let lab = Lab::start();
-    conformance::run_across_servers(&|_| {
+    conformance::run_across_servers(&|clock| {
         let lab = &lab;
         Box::pin(async move {
             let target = lab.database();
-            let server = || Postgres::open_with_callers_clock(&target).unwrap();
+            let server = || Postgres::open_with_clock(&target, Arc::new(clock.clone())).unwrap();
             let turns = Turns { servers: [server(), server()], next: AtomicUsize::new(0) };
             (Arc::new(turns) as Arc<dyn Journal>, Box::new(()) as _)
         })
