@@ -174,6 +174,8 @@ fn every_recorded_refusal_is_understood() {
       500 can't overwrite running container
       500 format error
       500 no options specified
+      500 no such IPSet 'none'
+      500 no such security group 'nosuch'
       500 parameter 'storage' not allowed for linked clones
       500 storage 'recdir' is disabled
       500 unable to delete required option 'rootfs'
