@@ -97,6 +97,11 @@ impl Crash {
             }
             self.reached.cancel();
         }
+        self.pass().await;
+    }
+
+    /// Goes on only while the process lives and the way is open.
+    async fn pass(&self) {
         // The sender lives in this value, so the wait can only end by mending.
         let _ = self.cut.subscribe().wait_for(|cut| !cut).await;
         if self.died.is_cancelled() {
@@ -121,6 +126,14 @@ impl CrashJournal {
         self.crash.point().await;
         let result = write.await;
         self.crash.point().await;
+        result
+    }
+
+    /// A write that time brings about, and not the work: counted, it would move the points of the work from run to run.
+    async fn timed<T>(&self, write: impl Future<Output = Result<T, JournalError>>) -> Result<T, JournalError> {
+        self.crash.pass().await;
+        let result = write.await;
+        self.crash.pass().await;
         result
     }
 }
@@ -177,7 +190,7 @@ impl Journal for CrashJournal {
         self.write(self.inner.claim(request, now)).await
     }
     async fn heartbeat(&self, owner: OwnerId, lease_until: UnixMs, now: UnixMs) -> Result<Beat, JournalError> {
-        self.write(self.inner.heartbeat(owner, lease_until, now)).await
+        self.timed(self.inner.heartbeat(owner, lease_until, now)).await
     }
     async fn intent(
         &self,
@@ -247,7 +260,7 @@ impl Journal for CrashJournal {
         self.inner.unfinished(subject).await
     }
     async fn prune(&self, before: UnixMs, limit: usize, now: UnixMs) -> Result<usize, JournalError> {
-        self.write(self.inner.prune(before, limit, now)).await
+        self.timed(self.inner.prune(before, limit, now)).await
     }
     async fn notice(&self, holder: Holder, notice: Notice, now: UnixMs) -> Result<(), JournalError> {
         self.write(self.inner.notice(holder, notice, now)).await
@@ -265,7 +278,7 @@ impl Journal for CrashJournal {
         self.inner.schedules().await
     }
     async fn fire_schedules(&self, ids: Ids, now: UnixMs) -> Result<Fired, JournalError> {
-        self.write(self.inner.fire_schedules(ids, now)).await
+        self.timed(self.inner.fire_schedules(ids, now)).await
     }
     fn subscribe(&self) -> watch::Receiver<Signal> {
         self.inner.subscribe()
