@@ -167,7 +167,10 @@ pub(crate) async fn end_earlier(
     label: &str,
 ) -> Result<(), StepError> {
     stop_earlier(cx, api, earlier, kinds, label).await?;
-    will_not_come(cx, api, earlier, label)
+    if wait_out(cx, api, earlier, label).await {
+        stop_earlier(cx, api, earlier, kinds, label).await?;
+    }
+    Ok(())
 }
 
 /// Stops the task that an interrupted run of a step has started and waits for its end; where the answer with its id was
@@ -195,15 +198,14 @@ pub(crate) async fn stop_earlier(
     follow_earlier(cx, api, earlier, kinds, label).await.map(drop)
 }
 
-/// An error for as long as a call whose answer was lost may still begin.
-pub(crate) fn will_not_come(cx: &StepCx, api: &SiteApi, earlier: &PriorAttempt, label: &str) -> Result<(), StepError> {
-    let PriorAttempt::Intent { at, .. } = earlier else { return Ok(()) };
-    let (waited, settle) = (cx.now().since(*at), api.local(SETTLE));
-    if waited >= settle {
-        return Ok(());
-    }
+/// Waits until a call whose answer was lost cannot begin any more, and says whether it waited: what was seen before is old
+/// then. The wait is measured by the steady clock, here, because the wall clock that dated the call may have jumped since.
+pub(crate) async fn wait_out(cx: &StepCx, api: &SiteApi, earlier: &PriorAttempt, label: &str) -> bool {
+    let PriorAttempt::Intent { .. } = earlier else { return false };
     let text = format!("the answer to the call `{label}` was lost; waiting until it cannot begin any more");
-    Err(StepError::retry(settle - waited, text))
+    cx.progress(text, None);
+    cx.clock().sleep(api.local(SETTLE)).await;
+    true
 }
 
 /// Waits for room at a gate, unless the operation is cancelled meanwhile.

@@ -15,7 +15,7 @@ use super::leased_vmid;
 use crate::context::Ctx;
 use crate::fault::BUSY_WAIT;
 use crate::identity::{Ours, must_find};
-use crate::live::{Announced, call, will_not_come};
+use crate::live::{Announced, call, wait_out};
 use crate::payload::Target;
 
 /// The step's name, by which later steps find its receipt.
@@ -57,7 +57,8 @@ impl Step for ChangeConfig {
 
     async fn leave(&self, cx: &StepCx) -> Result<(), StepError> {
         let api = cx.context::<Ctx>().site(&self.target.site)?;
-        will_not_come(cx, &api, &cx.done_so_far(), NAME)
+        wait_out(cx, &api, &cx.done_so_far(), NAME).await;
+        Ok(())
     }
 }
 

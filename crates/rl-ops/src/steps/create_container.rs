@@ -20,7 +20,7 @@ use crate::context::Ctx;
 use crate::fault::{BUSY_WAIT, LOCKED_WAIT, classify, look_error};
 use crate::identity::{Found, Ours, find, foreign};
 use crate::live::{
-    Announced, NotDone, call, end_earlier, enter, follow, stop_earlier, task_error, watch_only, will_not_come,
+    Announced, NotDone, call, end_earlier, enter, follow, stop_earlier, task_error, wait_out, watch_only,
 };
 use crate::payload::Target;
 use crate::site::SiteApi;
@@ -95,8 +95,15 @@ impl Step for CreateContainer {
         let api = &cx.context::<Ctx>().site(&self.target.site)?;
         stop_earlier(cx, api, &cx.done_so_far(), MAKING, "create").await?;
         let vmid = leased_vmid(cx, &self.target).await?;
-        if matches!(find(api, &self.target, vmid).await?, Found::Absent) {
-            return will_not_come(cx, api, &cx.done_so_far(), "create");
+        let is_absent = || async { Ok::<_, StepError>(matches!(find(api, &self.target, vmid).await?, Found::Absent)) };
+        if is_absent().await? {
+            let waited = wait_out(cx, api, &cx.done_so_far(), "create").await;
+            if waited {
+                stop_earlier(cx, api, &cx.done_so_far(), MAKING, "create").await?;
+            }
+            if !waited || is_absent().await? {
+                return Ok(());
+            }
         }
         // Its VMID, MACs and addresses stay leased: the stack still wants the guest, and the next plan makes it with them.
         destroy::remove_ours(cx, api, &self.target, vmid).await

@@ -13,7 +13,7 @@ use super::{GuestReceipt, leased_vmid};
 use crate::context::Ctx;
 use crate::fault::BUSY_WAIT;
 use crate::identity::{Ours, must_find};
-use crate::live::{Announced, NotDone, call, will_not_come};
+use crate::live::{Announced, NotDone, call, wait_out};
 use crate::payload::Target;
 
 /// See the module.
@@ -68,7 +68,8 @@ impl Step for DropVolumes {
 
     async fn leave(&self, cx: &StepCx) -> Result<(), StepError> {
         let api = cx.context::<Ctx>().site(&self.target.site)?;
-        will_not_come(cx, &api, &cx.done_so_far(), self.name())
+        wait_out(cx, &api, &cx.done_so_far(), self.name()).await;
+        Ok(())
     }
 }
 
