@@ -44,6 +44,11 @@ fn targets(slot: &JobSlot) -> impl Iterator<Item = &Arc<str>> {
     slot.node.iter().chain(slot.site.iter())
 }
 
+/// Whether a target is left alone for now. A probe further ahead than its pause can only come from a clock that went back.
+fn rests(probe_at: UnixMs, pause: Duration, now: UnixMs) -> bool {
+    now < probe_at && probe_at <= now + pause
+}
+
 impl Breakers {
     pub(super) fn is_empty(&self) -> bool {
         self.by_target.is_empty()
@@ -53,7 +58,7 @@ impl Breakers {
     pub(super) fn refuses(&self, slot: &JobSlot, now: UnixMs) -> Option<Arc<str>> {
         let refuses = |target: &&Arc<str>| match self.by_target.get(*target).map(|breaker| breaker.state) {
             None | Some(State::Closed(_)) => false,
-            Some(State::Open { probe_at, .. }) => now < probe_at,
+            Some(State::Open { probe_at, pause }) => rests(probe_at, pause, now),
             Some(State::Probing { job, .. }) => job != slot.id,
         };
         targets(slot).find(refuses).cloned()
@@ -138,7 +143,7 @@ impl Breakers {
     pub(super) fn due(&mut self, now: UnixMs) -> Vec<JobId> {
         let mut due = Vec::new();
         for breaker in self.by_target.values_mut() {
-            if matches!(breaker.state, State::Open { probe_at, .. } if probe_at <= now) {
+            if matches!(breaker.state, State::Open { probe_at, pause } if !rests(probe_at, pause, now)) {
                 due.extend(breaker.waiters.pop());
             }
         }

@@ -18,6 +18,8 @@ use crate::run::World;
 
 /// How long a clock jumps at most when an administrator sets it wrong: ten years.
 const TEN_YEARS_MS: i64 = 10 * 365 * 24 * 3600 * 1000;
+/// How far a clock may be off.
+const OFF_MAX_MS: i64 = TEN_YEARS_MS + HOUR_MS;
 const HOUR_MS: i64 = 3600 * 1000;
 /// Writes acknowledged too early that a crash may lose, in a store that is broken on purpose.
 const LOST_MAX: usize = 6;
@@ -131,6 +133,8 @@ impl Server {
                 4 | 5 => {
                     let far = if kind == 4 { HOUR_MS } else { TEN_YEARS_MS };
                     let by = if self.rng.random_bool(0.5) { far } else { -far };
+                    // Jumps that add up would end before 1970, where no clock of a computer goes.
+                    let by = (self.off_ms + by).clamp(-OFF_MAX_MS, OFF_MAX_MS) - self.off_ms;
                     self.off_ms += by;
                     clock.jump(by);
                     continue;
