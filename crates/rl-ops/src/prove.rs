@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt;
-use rl_engine::fail_point;
+use rl_engine::{StepError, fail_point};
 use rl_model::{
     AddressMode, ConfigFields, FieldKey, GuestKind, GuestName, GuestStatus, LiveInterface, ObservedGuest, Proof,
     ProofCheck, ProofItem, ResolvedGuest, ResolvedStack, SiteName, StackName, Stamp, Unread, Vmid,
@@ -13,7 +13,7 @@ use rl_model::{
 use rl_pve::PveError;
 use rl_pve::decode::SiteRows;
 
-use crate::fault::full_text;
+use crate::fault::{classify, full_text};
 use crate::site::SiteApi;
 
 /// Guests read at once; the client's own limit by node is what holds back.
@@ -23,6 +23,10 @@ const LIVE_LOOKS_MAX: u32 = 12;
 
 /// Looks at a guest that does not run at all: a start is seen at once, only addresses take their time.
 const STOPPED_LOOKS_MAX: u32 = 3;
+
+/// Looks at a list or a configuration before the proof says that it could not be read: a proof that fails because a
+/// proxy was restarted tells nothing about the guest.
+const READS_MAX: u32 = 4;
 
 /// Reads a stack back and compares it with what shall be. Changes nothing.
 pub async fn prove(sites: &BTreeMap<SiteName, Arc<SiteApi>>, resolved: &ResolvedStack, at_ms: i64) -> Proof {
@@ -51,7 +55,7 @@ pub async fn prove_gone(
     let mut items = Vec::new();
     for (name, api) in sites {
         let ours = guests.iter().filter(|(site, _)| site == name);
-        match api.rows().await {
+        match patiently(api, || api.rows()).await {
             Ok(rows) => items.extend(ours.map(|(_, stamp)| {
                 let left = rows.guests.values().find(|row| row.has_stamp_tag(&stamp.tag()));
                 let found =
@@ -69,13 +73,32 @@ pub async fn prove_gone(
     Proof::new(stack.clone(), at_ms, items)
 }
 
+/// Reads, and reads again a second of the site's time later while the error is one that may pass.
+async fn patiently<T, F>(api: &SiteApi, read: impl Fn() -> F) -> Result<T, PveError>
+where
+    F: Future<Output = Result<T, PveError>>,
+{
+    let mut looks = 1;
+    loop {
+        match read().await {
+            Err(error) if looks < READS_MAX && may_pass(&error) => looks += 1,
+            answer => return answer,
+        }
+        api.pause(Duration::from_secs(1)).await;
+    }
+}
+
+fn may_pass(error: &PveError) -> bool {
+    matches!(classify(error), StepError::Retry { .. } | StepError::Unreachable { .. })
+}
+
 type Lists = BTreeMap<SiteName, Result<Arc<SiteRows>, PveError>>;
 
 async fn lists(sites: &BTreeMap<SiteName, Arc<SiteApi>>, resolved: &ResolvedStack) -> Lists {
     let mut out = Lists::new();
     for (name, api) in sites {
         if resolved.guests.values().any(|guest| guest.site == *name) {
-            out.insert(name.clone(), api.rows().await);
+            out.insert(name.clone(), patiently(api, || api.rows()).await);
         }
     }
     out
@@ -137,7 +160,7 @@ async fn read_checks(
     stamp: &Stamp,
     checks: &mut Vec<ProofCheck>,
 ) {
-    let config = match api.config(&row.node, row.vmid).await {
+    let config = match patiently(api, || api.config(&row.node, row.vmid)).await {
         Ok(Some((config, _))) => config,
         Ok(None) => return checks.push(check("configuration", "present", "missing")),
         Err(error) => return checks.push(unread(&error)),
@@ -202,7 +225,7 @@ async fn power_checks(api: &SiteApi, row: &ObservedGuest, guest: &ResolvedGuest,
     let wanted = if guest.running { "running" } else { "stopped" };
     if !guest.running {
         // The resource list shows a state up to ten seconds old; the node's own list is live, and read once for all.
-        let found = match api.node_guests(&row.node).await {
+        let found = match patiently(api, || api.node_guests(&row.node)).await {
             Ok(list) => match list.get(&row.vmid).map(|row| row.status) {
                 Some(GuestStatus::Stopped) => "stopped",
                 Some(GuestStatus::Running) => "running",

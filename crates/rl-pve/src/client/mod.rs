@@ -38,9 +38,11 @@ pub use resolver::NameResolver;
 pub use streams::{ByteStream, Dial, Dialled};
 
 /// Times a call that is safe to repeat is sent at most.
-const TRIES_MAX: u32 = 3;
-/// Pause before a repetition; an endpoint that restarts needs a moment.
+const TRIES_MAX: u32 = 5;
+/// Pause before the first repetition; it doubles before each further one, for an endpoint that restarts needs a moment.
 const REPEAT_PAUSE: Duration = Duration::from_millis(250);
+/// All pauses between the tries of one call together.
+const PAUSES_ALL: Duration = REPEAT_PAUSE.saturating_mul(2_u32.pow(TRIES_MAX - 1) - 1);
 
 /// The client of one site. Cheap to clone; all clones share connections, limits and counters.
 #[derive(Clone)]
@@ -161,7 +163,7 @@ impl Pve {
         match request.safety() {
             Safety::Once => answer,
             // No try begins after the time of one answer has passed.
-            Safety::Read | Safety::Repeatable => 2 * answer + TRIES_MAX * (REPEAT_PAUSE + inner.connect_all),
+            Safety::Read | Safety::Repeatable => 2 * answer + PAUSES_ALL + TRIES_MAX * inner.connect_all,
         }
     }
 
@@ -185,7 +187,7 @@ impl Pve {
                 }
                 Failure::Lost(_) if call.safety != Safety::Once && in_time => {
                     lost = true;
-                    tokio::time::sleep(REPEAT_PAUSE).await;
+                    tokio::time::sleep(REPEAT_PAUSE * 2_u32.pow(tries - 1)).await;
                 }
                 Failure::NotSent(error) | Failure::Lost(error) | Failure::Refused(error) => {
                     let unsure = lost && call.safety == Safety::Repeatable;
