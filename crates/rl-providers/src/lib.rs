@@ -1,0 +1,4 @@
+//! DNS and secret providers: one trait per family, one file per vendor.
+
+pub mod dns;
+pub mod secrets;

@@ -1,0 +1,1 @@
+//! Where the value of a secret comes from.
