@@ -10,6 +10,7 @@ pub mod manifest;
 mod names;
 mod net;
 mod observed;
+mod part;
 mod plan;
 mod proof;
 mod property;
@@ -30,6 +31,10 @@ pub use net::{BridgeName, Cidr, IfaceAddr, MacAddr, NicName, NicSlot, VlanId};
 pub use observed::{
     Bridge, ContainerConfig, GuestKind, GuestStatus, LiveInterface, Observed, ObservedGuest, ObservedNode,
     ObservedSite, ObservedStorage, Unread,
+};
+pub use part::{
+    GrantChange, GuestSecrets, Part, PartAction, PartKind, PartLine, PartSign, RecordChange, RecordType, Records,
+    SetChange, SiteFirewall,
 };
 pub use plan::{
     Action, ActionId, ActionKind, Change, Consequence, Note, NoteLevel, Placement, Plan, PlanId, PlanReport, Policy,

@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::manifest::SectionKind;
 use crate::{
-    FieldKey, GuestName, Hostname, MacAddr, NodeName, ResolvedGuest, ResolvedStack, SiteName, StackName, Stamp, Vmid,
+    FieldKey, GuestName, Hostname, MacAddr, NodeName, PartAction, ResolvedGuest, ResolvedStack, SiteName, StackName,
+    Stamp, Vmid,
 };
 
 /// Short fingerprint of a plan's content: two plans that would do the same have the same id.
@@ -21,7 +22,7 @@ impl fmt::Display for PlanId {
     }
 }
 
-/// Place of an action in its plan.
+/// Place of an action, or of a part, in its plan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct ActionId(pub u32);
@@ -56,12 +57,15 @@ pub struct Plan {
     pub resolved: ResolvedStack,
     /// What is done, one entry a guest; an action waits for those named in its `after`.
     pub actions: Vec<Action>,
+    /// What is done beside the guests: shared firewall objects, records, secrets.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<PartAction>,
 }
 
 impl Plan {
     /// Whether nothing is to be done.
     pub fn is_empty(&self) -> bool {
-        self.actions.is_empty()
+        self.actions.is_empty() && self.parts.is_empty()
     }
 }
 

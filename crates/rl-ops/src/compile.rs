@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use rl_engine::{Envelope, Ids, JobId, JobSpec, LockDomain, OnFailure};
-use rl_model::{Action, ActionId, ActionKind, NodeName, Plan, Site, SiteName};
+use rl_model::{Action, ActionId, ActionKind, NodeName, Part, PartAction, Plan, Site, SiteName};
 
 use crate::kinds::{ACTION, VERB};
 use crate::payload::{GuestVerb, GuestVerbPayload, JobPayload, Target};
@@ -26,11 +26,14 @@ pub enum CompileError {
     Payload(#[source] rl_engine::EnvelopeError),
 }
 
-/// One job per action of the plan.
+/// One job per action of the plan, and one per part.
 pub fn compile(plan: &Plan, sites: &BTreeMap<SiteName, Site>, ids: &Ids) -> Result<Vec<JobSpec>, CompileError> {
-    let job_ids: BTreeMap<ActionId, JobId> = plan.actions.iter().map(|action| (action.id, ids.job())).collect();
-    let awaited: BTreeSet<ActionId> = plan.actions.iter().flat_map(|action| action.after.iter().copied()).collect();
-    plan.actions
+    let numbers = plan.actions.iter().map(|action| action.id).chain(plan.parts.iter().map(|part| part.id));
+    let job_ids: BTreeMap<ActionId, JobId> = numbers.map(|id| (id, ids.job())).collect();
+    let waits = plan.actions.iter().map(|action| &action.after).chain(plan.parts.iter().map(|part| &part.after));
+    let awaited: BTreeSet<ActionId> = waits.flatten().copied().collect();
+    let mut jobs: Vec<JobSpec> = plan
+        .actions
         .iter()
         .map(|action| {
             let site = sites.get(&action.site).ok_or_else(|| CompileError::UnknownSite(action.site.clone()))?;
@@ -49,7 +52,33 @@ pub fn compile(plan: &Plan, sites: &BTreeMap<SiteName, Site>, ids: &Ids) -> Resu
             job.max_attempts = ATTEMPTS_MAX;
             Ok(job)
         })
-        .collect()
+        .collect::<Result<_, CompileError>>()?;
+    let mut seen: BTreeMap<String, u32> = BTreeMap::new();
+    for part in &plan.parts {
+        let times = seen.entry(part.kind.part().subject()).or_default();
+        *times += 1;
+        jobs.push(part_job(part, *times, &job_ids)?);
+    }
+    Ok(jobs)
+}
+
+/// The job of a part. What it has done so far stays when it fails: another try goes on from there.
+fn part_job(action: &PartAction, nth: u32, ids: &BTreeMap<ActionId, JobId>) -> Result<JobSpec, CompileError> {
+    let part = action.kind.part();
+    let envelope = Envelope::of(action.kind.job_kind(), 1, action).map_err(CompileError::Payload)?;
+    let mut job = JobSpec::new(ids[&action.id], part_key(part, nth), envelope);
+    job.after = action.after.iter().filter_map(|id| ids.get(id).copied()).collect();
+    job.locks = vec![LockDomain::exclusive(part.lock())];
+    job.site = part.site().map(ToString::to_string);
+    job.on_failure = OnFailure::Keep;
+    job.deadline = Some(JOB_DEADLINE);
+    job.max_attempts = ATTEMPTS_MAX;
+    Ok(job)
+}
+
+/// Keys are unique in an operation: a zone may lose records before its guests go and get others after new ones came.
+fn part_key(part: &dyn Part, nth: u32) -> String {
+    if nth == 1 { part.subject() } else { format!("{} ({nth})", part.subject()) }
 }
 
 /// One job for a person's word about one guest.

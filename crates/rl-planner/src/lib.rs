@@ -6,6 +6,7 @@ pub mod diagnostic;
 pub mod drift;
 pub mod firewall;
 pub mod parse;
+pub mod parts;
 mod place;
 pub mod plan;
 pub mod resolve;

@@ -10,7 +10,7 @@ mod guest;
 pub(crate) mod leave;
 mod needed;
 mod order;
-mod report;
+pub(crate) mod report;
 mod say;
 pub(crate) mod shallow;
 pub(crate) mod world;
@@ -19,8 +19,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rl_model::manifest::SectionKind;
 use rl_model::{
-    Action, ActionKind, GuestName, KnownGuest, Leases, NoteLevel, Observed, Plan, PlanReport, Policy, ResolvedGuest,
-    ResolvedStack, StackName,
+    Action, ActionKind, GuestName, KnownGuest, Leases, NoteLevel, Observed, PartAction, Plan, PlanReport, Policy,
+    ResolvedGuest, ResolvedStack, StackName,
 };
 
 pub use needed::{CONFIGS_READ_MAX, configs_needed};
@@ -28,6 +28,8 @@ pub use needed::{CONFIGS_READ_MAX, configs_needed};
 use guest::{Decision, Draft, Scene, left};
 use report::Reporter;
 use world::World;
+
+use crate::parts::{self, PartScene};
 
 /// Plans a stack: one action at most for each guest, ordered by `after`, removals last and in reverse.
 ///
@@ -58,7 +60,9 @@ pub fn plan(
     let mut actions = order::ordered(drafts);
     let count = actions.len();
     actions.extend(order::shifted(removals, count));
-    (finish(after, actions, false, base_revision), report.finish())
+    let scene = PartScene { resolved: &after, observed, leases, policy };
+    let parts = parts::plan(&scene, &mut actions, &mut report);
+    (finish(after, actions, parts, false, base_revision), report.finish())
 }
 
 /// Plans the removal of every guest the store knows of a stack, dependents before those they waited for.
@@ -75,14 +79,24 @@ pub fn plan_destroy(
     let scene = Scene { world: &world, stack: &empty, leases, policy };
     let mut report = Reporter::default();
     let leaving: Vec<&KnownGuest> = leases.guests.values().collect();
-    let actions = removals(&scene, &leaving, &mut report);
-    (finish(empty, actions, true, base_revision), report.finish())
+    let mut actions = removals(&scene, &leaving, &mut report);
+    let parts = {
+        let scene = PartScene { resolved: &empty, observed, leases, policy };
+        parts::plan(&scene, &mut actions, &mut report)
+    };
+    (finish(empty, actions, parts, true, base_revision), report.finish())
 }
 
-fn finish(resolved: ResolvedStack, actions: Vec<Action>, destroy: bool, base_revision: u64) -> Plan {
+fn finish(
+    resolved: ResolvedStack,
+    actions: Vec<Action>,
+    parts: Vec<PartAction>,
+    destroy: bool,
+    base_revision: u64,
+) -> Plan {
     let stack = resolved.name.clone();
-    let id = order::fingerprint(&stack, destroy, &actions);
-    Plan { id, stack, base_revision, destroy, resolved, actions }
+    let id = order::fingerprint(&stack, destroy, &actions, &parts);
+    Plan { id, stack, base_revision, destroy, resolved, actions, parts }
 }
 
 fn still_there(known: &KnownGuest, resolved: &ResolvedStack) -> bool {

@@ -58,6 +58,7 @@ pub(crate) struct PlanJson<'a> {
     blocked: bool,
     destroy: bool,
     actions: &'a [rl_model::Action],
+    parts: &'a [rl_model::PartAction],
     report: &'a rl_model::PlanReport,
 }
 
@@ -70,6 +71,7 @@ pub(crate) fn json(planned: &Planned) -> PlanJson<'_> {
         blocked: planned.report.is_blocked(),
         destroy: planned.plan.destroy,
         actions: &planned.plan.actions,
+        parts: &planned.plan.parts,
         report: &planned.report,
     }
 }

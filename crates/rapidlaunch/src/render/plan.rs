@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use rl_model::{
-    Action, ActionKind, AddressMode, Change, Consequence, FieldKey, GuestName, Memory, Note, NoteLevel, Placement,
-    Plan, PlanReport, PropertyString, ResolvedGuest,
+    Action, ActionKind, AddressMode, Change, Consequence, FieldKey, GuestName, Memory, Note, NoteLevel, PartAction,
+    PartSign, Placement, Plan, PlanReport, PropertyString, ResolvedGuest,
 };
 
 use super::style::{Style, count};
@@ -21,6 +21,9 @@ pub(crate) fn plan(plan: &Plan, report: &PlanReport, style: Style) -> String {
     let _ = writeln!(out, "{} {}\n", style.bold(title), style.cyan(plan.stack.as_str()));
     for action in &plan.actions {
         action_text(&mut out, action, placements.get(&action.stamp.name).copied(), plan.destroy, style);
+    }
+    for part in &plan.parts {
+        part_text(&mut out, part, plan.destroy, style);
     }
     notes(&mut out, &report.notes, style);
     unchanged(&mut out, report, style);
@@ -71,6 +74,23 @@ fn action_text(out: &mut String, action: &Action, placement: Option<&Placement>,
     // The plan's own head says why the guests of a destroyed stack go.
     let told = destroy || matches!(action.kind, ActionKind::Create { .. } | ActionKind::Forget);
     for reason in action.reasons.iter().filter(|_| !told) {
+        let _ = writeln!(out, "      {}", style.dim(&format!("because {reason}")));
+    }
+    out.push('\n');
+}
+
+fn part_text(out: &mut String, action: &PartAction, destroy: bool, style: Style) {
+    let part = action.kind.part();
+    let _ = writeln!(out, "  {}", style.bold(&part.subject()));
+    for line in part.lines() {
+        let text = match line.sign {
+            PartSign::Add => style.green(&format!("+ {}", line.text)),
+            PartSign::Change => style.yellow(&format!("~ {}", line.text)),
+            PartSign::Remove => style.red(&format!("- {}", line.text)),
+        };
+        let _ = writeln!(out, "      {text}");
+    }
+    for reason in action.reasons.iter().filter(|_| !destroy) {
         let _ = writeln!(out, "      {}", style.dim(&format!("because {reason}")));
     }
     out.push('\n');
@@ -227,7 +247,7 @@ fn unchanged(out: &mut String, report: &PlanReport, style: Style) {
 
 /// The last line: counts by verb.
 pub(crate) fn summary(plan: &Plan, report: &PlanReport, style: Style) -> String {
-    if plan.actions.is_empty() {
+    if plan.is_empty() {
         let text = if report.is_blocked() {
             "Nothing can be done until a person acts."
         } else {
@@ -241,6 +261,9 @@ pub(crate) fn summary(plan: &Plan, report: &PlanReport, style: Style) -> String 
         if n > 0 {
             parts.push(format!("{n} to {verb}"));
         }
+    }
+    if !plan.parts.is_empty() {
+        parts.push(count(plan.parts.len(), "other part", "other parts"));
     }
     let restarts = plan.actions.iter().filter(|action| restarts(&action.kind)).count();
     if restarts > 0 {

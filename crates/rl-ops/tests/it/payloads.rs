@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use rl_engine::{Envelope, JobSpec, OnFailure};
-use rl_model::{Action, ActionId, ActionKind, Consequence, DiskSize, ResolvedGuest};
+use rl_model::{Action, ActionId, ActionKind, Consequence, DiskSize, PartAction, PartKind, Records, ResolvedGuest};
 use rl_ops::{CompileError, GuestVerb, JobPayload, compile};
 
 use crate::lab::{self, Lab, action, create, guest, jobs, p, remove, update, volume};
@@ -131,4 +131,30 @@ async fn stored_payloads_of_version_1_are_read() {
         }
         assert_eq!(stored, written_now, "{file}: the shape has changed; give it a new version and lift the old one");
     }
+}
+
+#[tokio::test]
+async fn parts_wait_for_guests_and_guests_for_parts() {
+    let part = |id, after: &[u32]| PartAction {
+        id: ActionId(id),
+        kind: PartKind::Records(Box::new(Records { zone: p("example.org"), changes: Vec::new() })),
+        reasons: Vec::new(),
+        after: after.iter().copied().map(ActionId).collect(),
+    };
+    let mut leaving = action(1, &guest(2, true), remove(&guest(2, true)));
+    leaving.after = vec![ActionId(2)];
+    let mut plan = lab::plan(vec![action(0, &guest(1, true), create(&guest(1, true))), leaving]);
+    plan.parts = vec![part(2, &[]), part(3, &[0])];
+    let lab = Lab::of(1).await;
+    let sites = std::collections::BTreeMap::from([(p("fra1"), lab.site.clone())]);
+    let jobs = compile(&plan, &sites, &rl_engine::Ids::from_seed(lab::clock(), 3)).unwrap();
+    let keys: Vec<&str> = jobs.iter().map(|job| job.key.as_str()).collect();
+    assert_eq!(keys, ["create web-1", "remove web-2", "zone example.org", "zone example.org (2)"]);
+    assert_eq!(jobs[1].after, [jobs[2].id]);
+    assert_eq!(jobs[3].after, [jobs[0].id]);
+    assert_eq!(jobs[2].locks, [rl_engine::LockDomain::exclusive("zone:example.org".to_owned())]);
+    assert!(jobs[2].payload.read::<PartAction>().is_ok_and(|read| read == plan.parts[0]));
+    // A guest whom a part waits for is proven before its job ends.
+    let payload: JobPayload = jobs[0].payload.read().unwrap();
+    assert!(payload.awaited);
 }

@@ -129,7 +129,15 @@ pub(crate) fn update(old: &ResolvedGuest, new: &ResolvedGuest, power: Consequenc
 
 pub(crate) fn plan(actions: Vec<Action>) -> Plan {
     let resolved = stack(&actions.iter().filter_map(|action| action.kind.guest().cloned()).collect::<Vec<_>>());
-    Plan { id: PlanId("test".to_owned()), stack: p("shop"), base_revision: 0, destroy: false, resolved, actions }
+    Plan {
+        id: PlanId("test".to_owned()),
+        stack: p("shop"),
+        base_revision: 0,
+        destroy: false,
+        resolved,
+        actions,
+        parts: Vec::new(),
+    }
 }
 
 /// Jobs of a plan with these actions.

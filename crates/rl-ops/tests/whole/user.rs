@@ -172,7 +172,7 @@ impl User {
         let controller = ControllerId::from_bits(9);
         let resolved = ResolvedStack { name: stack.clone(), controller, guests: by_name, sections: Vec::new() };
         let id = PlanId("simulated".to_owned());
-        let plan = Plan { id, stack, base_revision: 0, destroy: false, resolved, actions };
+        let plan = Plan { id, stack, base_revision: 0, destroy: false, resolved, actions, parts: Vec::new() };
         rl_ops::compile(&plan, &sites, &self.ids).unwrap().into_iter().zip(guests).collect()
     }
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
-use rl_model::{Action, ActionId, GuestName, PlanId, StackName};
+use rl_model::{Action, ActionId, GuestName, PartAction, PlanId, StackName};
 use sha2::{Digest, Sha256};
 
 use super::guest::Draft;
@@ -77,10 +77,10 @@ pub(crate) fn shifted(actions: Vec<Action>, by: usize) -> Vec<Action> {
         .collect()
 }
 
-/// Fingerprint of what a plan does: stack, direction and actions.
-pub(crate) fn fingerprint(stack: &StackName, destroy: bool, actions: &[Action]) -> PlanId {
+/// Fingerprint of what a plan does: stack, direction, actions and parts.
+pub(crate) fn fingerprint(stack: &StackName, destroy: bool, actions: &[Action], parts: &[PartAction]) -> PlanId {
     let mut hasher = Sha256::new();
-    serde_json::to_writer(&mut hasher, &(stack, destroy, actions))
+    serde_json::to_writer(&mut hasher, &(stack, destroy, actions, parts))
         .expect("a plan serialises: its maps have text as keys, and hashing cannot fail");
     let digest = hasher.finalize();
     PlanId(digest[..PLAN_ID_BYTES].iter().fold(String::new(), |mut text, byte| {

@@ -125,7 +125,7 @@ proptest! {
             prop_assert_eq!(waits, wanted);
         }
         let stack = "shop".parse().unwrap();
-        prop_assert_eq!(fingerprint(&stack, false, &plain), fingerprint(&stack, false, &turned));
-        prop_assert_ne!(fingerprint(&stack, false, &plain), fingerprint(&stack, true, &plain));
+        prop_assert_eq!(fingerprint(&stack, false, &plain, &[]), fingerprint(&stack, false, &turned, &[]));
+        prop_assert_ne!(fingerprint(&stack, false, &plain, &[]), fingerprint(&stack, true, &plain, &[]));
     }
 }

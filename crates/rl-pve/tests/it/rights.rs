@@ -79,6 +79,7 @@ fn plan(guest: &ResolvedGuest) -> Plan {
             action(2, guest, remove),
             elsewhere,
         ],
+        parts: Vec::new(),
     }
 }
 
