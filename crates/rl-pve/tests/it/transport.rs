@@ -72,7 +72,7 @@ async fn a_read_is_repeated_when_its_answer_is_lost() {
     let error = fake.client().send(version::get()).await.unwrap_err();
     assert_eq!(*error.kind(), ErrorKind::Unreachable);
     assert!(!error.may_have_happened());
-    assert_eq!(fake.seen().len(), 3, "and no more often than three times");
+    assert_eq!(fake.seen().len(), 5, "and no more often than five times");
 }
 
 #[tokio::test]
