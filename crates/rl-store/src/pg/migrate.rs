@@ -8,7 +8,10 @@ use super::error::PgError;
 use crate::error::StoreError;
 
 /// All changes, oldest first. One that was released is never edited again; its hash is checked.
-const CHANGES: &[(u32, &str)] = &[(1, include_str!("../../migrations/pg/0001_start.sql"))];
+const CHANGES: &[(u32, &str)] = &[
+    (1, include_str!("../../migrations/pg/0001_start.sql")),
+    (2, include_str!("../../migrations/pg/0002_secrets.sql")),
+];
 /// Most tries: two servers that start at once get in each other's way at most once a change.
 const TRIES_MAX: u32 = 20;
 /// Time between two tries.

@@ -5,8 +5,11 @@ use sha2::{Digest, Sha256};
 use crate::error::{Doing, StoreError};
 
 /// All changes, oldest first. One that was released is never edited again; its hash is checked.
-const CHANGES: &[(u32, &str)] =
-    &[(1, include_str!("../../migrations/0001_start.sql")), (2, include_str!("../../migrations/0002_schedules.sql"))];
+const CHANGES: &[(u32, &str)] = &[
+    (1, include_str!("../../migrations/0001_start.sql")),
+    (2, include_str!("../../migrations/0002_schedules.sql")),
+    (3, include_str!("../../migrations/0003_secrets.sql")),
+];
 
 /// Brings the schema up to date, all of it in one transaction.
 pub(super) fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
