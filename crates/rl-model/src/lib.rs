@@ -4,6 +4,7 @@
 //! not convert into each other. Nothing here reads a clock, a file or a socket.
 
 pub mod config;
+pub mod dns;
 mod error;
 pub mod firewall;
 pub mod manifest;
@@ -47,7 +48,7 @@ pub use resolved::{
     AddressMode, Features, HeldLease, KnownGuest, LeaseState, Leases, ResolvedGuest, ResolvedNic, ResolvedStack,
     ResolvedVolume, SiteLeases, StartupOrder,
 };
-pub use secret::{SecretRef, SecretValue};
+pub use secret::{ProviderName, SealedValue, SecretRef, SecretSource, SecretValue};
 pub use site::{AddressRange, Endpoint, Network, Site, SiteLimits, TlsTrust, TokenSource};
 pub use stamp::Stamp;
 

@@ -5,6 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::{Part, PartLine, PartSign};
+use crate::dns::{DnsName, Owner, RecordSet};
 use crate::{Fqdn, SiteName};
 
 /// What is done to the records of one zone.
@@ -12,6 +13,8 @@ use crate::{Fqdn, SiteName};
 pub struct Records {
     /// The zone.
     pub zone: Fqdn,
+    /// Whose the records are.
+    pub owner: Owner,
     /// Record sets that change.
     pub changes: Vec<RecordChange>,
 }
@@ -19,16 +22,14 @@ pub struct Records {
 /// One record set: all records of one name and type.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RecordChange {
-    /// Name within the zone, `@` for the zone itself.
-    pub name: String,
+    /// Whole name.
+    pub name: DnsName,
     /// Type.
     pub kind: RecordType,
-    /// Values when it was seen, in the notation of zone files; empty when there was none.
-    pub before: Vec<String>,
-    /// Values afterwards; empty when it goes.
-    pub after: Vec<String>,
-    /// Time to live in seconds.
-    pub ttl_s: u32,
+    /// What it was when it was seen.
+    pub before: Option<RecordSet>,
+    /// What it is afterwards; it goes when there is none.
+    pub after: Option<RecordSet>,
 }
 
 /// Types of records that are written (RFC 1035, RFC 3596, RFC 2782).
@@ -47,6 +48,11 @@ pub enum RecordType {
     Txt,
     /// Name of an address.
     Ptr,
+}
+
+impl RecordType {
+    /// Every type.
+    pub const ALL: [Self; 6] = [Self::A, Self::Aaaa, Self::Cname, Self::Srv, Self::Txt, Self::Ptr];
 }
 
 impl fmt::Display for RecordType {
@@ -76,18 +82,31 @@ impl Part for Records {
     }
 
     fn lines(&self) -> Vec<PartLine> {
-        let line = |change: &RecordChange| {
-            let there = |values: &Vec<String>| (!values.is_empty()).then_some(());
-            let sign = PartSign::between(there(&change.before).as_ref(), there(&change.after).as_ref());
-            let (before, after) = (change.before.join(", "), change.after.join(", "));
-            let what = format!("{} {}", change.name, change.kind);
-            let text = match sign {
-                PartSign::Add => format!("{what} {after}"),
-                PartSign::Change => format!("{what} {before} -> {after}"),
-                PartSign::Remove => format!("{what} {before}"),
-            };
-            PartLine { sign, text }
-        };
-        self.changes.iter().map(line).collect()
+        self.changes.iter().map(|change| change.line(&self.zone)).collect()
     }
+}
+
+impl RecordChange {
+    fn line(&self, zone: &Fqdn) -> PartLine {
+        let sign = PartSign::between(self.before.as_ref(), self.after.as_ref());
+        let what = format!("{} {}", self.name.within(zone), self.kind);
+        let (before, after) = (values(self.before.as_ref()), values(self.after.as_ref()));
+        let text = match sign {
+            PartSign::Add => format!("{what} {after}"),
+            PartSign::Change if before == after => format!("{what} {after}: {}", lifetimes(self)),
+            PartSign::Change => format!("{what} {before} -> {after}"),
+            PartSign::Remove => format!("{what} {before}"),
+        };
+        PartLine { sign, text }
+    }
+}
+
+fn values(set: Option<&RecordSet>) -> String {
+    set.iter().flat_map(|set| &set.values).map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+/// How the time to live changes.
+fn lifetimes(change: &RecordChange) -> String {
+    let ttl = |set: &Option<RecordSet>| set.as_ref().map_or(0, |set| set.ttl_s);
+    format!("time to live {} s -> {} s", ttl(&change.before), ttl(&change.after))
 }

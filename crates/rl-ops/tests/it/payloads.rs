@@ -135,9 +135,11 @@ async fn stored_payloads_of_version_1_are_read() {
 
 #[tokio::test]
 async fn parts_wait_for_guests_and_guests_for_parts() {
+    let owner = rl_model::dns::Owner { controller: p("0123456789abcdefghjk"), stack: p("shop") };
+    let records = Records { zone: p("example.org"), owner, changes: Vec::new() };
     let part = |id, after: &[u32]| PartAction {
         id: ActionId(id),
-        kind: PartKind::Records(Box::new(Records { zone: p("example.org"), changes: Vec::new() })),
+        kind: PartKind::Records(Box::new(records.clone())),
         reasons: Vec::new(),
         after: after.iter().copied().map(ActionId).collect(),
     };
