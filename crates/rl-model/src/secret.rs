@@ -1,10 +1,18 @@
 //! Secrets: a reference that may be shown, and a value that may not.
 
 use std::fmt;
+use std::str::FromStr;
 
 use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize};
 
+use crate::ParseError;
 use crate::names::text_newtype;
+
+/// First line of a value encrypted by age, in its text form (C2SP age, "armor").
+const ARMOR_FIRST: &str = "-----BEGIN AGE ENCRYPTED FILE-----";
+/// Longest place within a provider: a path of Vault or of a file.
+const PLACE_LEN_MAX: usize = 1024;
 
 text_newtype!(
     /// Name of a secret: lower-case parts joined by `/`, as in `shop/db-password`.
@@ -21,6 +29,106 @@ text_newtype!(
         }
     }
 );
+
+text_newtype!(
+    /// Name of a declared secret provider.
+    ProviderName, "provider name", |text| {
+        let good = (1..=32).contains(&text.len())
+            && text.starts_with(|c: char| c.is_ascii_lowercase())
+            && text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
+        if good { Ok(()) } else {
+            Err("write 1 to 32 lower-case letters, digits and `-`, beginning with a letter".into())
+        }
+    }
+);
+
+text_newtype!(
+    /// A value encrypted by age, in its text form: what a store keeps of a secret.
+    SealedValue, "encrypted value", |text| {
+        if text.starts_with(ARMOR_FIRST) { Ok(()) } else { Err(format!("it begins with `{ARMOR_FIRST}`")) }
+    }
+);
+
+/// Where a value comes from: `shop/db-password` is the installation's own store, `corp:shop/db#password` the entry `password` at
+/// `shop/db` of the declared provider `corp`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum SecretSource {
+    /// The installation's own store.
+    Store(SecretRef),
+    /// A provider declared in the stack or site file.
+    Provider {
+        /// Its name.
+        provider: ProviderName,
+        /// Where in it: a path of Vault, or a file.
+        place: String,
+        /// Which entry there, where a place has several.
+        key: Option<String>,
+    },
+}
+
+impl SecretSource {
+    /// What a person calls this kind of value.
+    pub const WHAT: &'static str = "source of a secret";
+
+    /// The provider it names; `None` for the installation's own store.
+    pub fn provider(&self) -> Option<&ProviderName> {
+        match self {
+            Self::Store(_) => None,
+            Self::Provider { provider, .. } => Some(provider),
+        }
+    }
+}
+
+impl FromStr for SecretSource {
+    type Err = ParseError;
+
+    fn from_str(text: &str) -> Result<Self, ParseError> {
+        let Some((provider, rest)) = text.split_once(':') else { return Ok(Self::Store(text.parse()?)) };
+        let provider = provider.parse()?;
+        let (place, key) = match rest.split_once('#') {
+            Some((place, key)) => (place, Some(key.to_owned())),
+            None => (rest, None),
+        };
+        let wrong = |rule: &str| ParseError::new(Self::WHAT, text, rule.to_owned());
+        if place.is_empty() || key.as_deref() == Some("") {
+            return Err(wrong("write `provider:path#key`, as in corp:shop/db#password"));
+        }
+        if rest.len() > PLACE_LEN_MAX || rest.chars().any(char::is_control) {
+            return Err(wrong("it has at most 1024 characters and no control characters"));
+        }
+        Ok(Self::Provider { provider, place: place.to_owned(), key })
+    }
+}
+
+impl fmt::Display for SecretSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Store(name) => name.fmt(f),
+            Self::Provider { provider, place, key: None } => write!(f, "{provider}:{place}"),
+            Self::Provider { provider, place, key: Some(key) } => write!(f, "{provider}:{place}#{key}"),
+        }
+    }
+}
+
+impl TryFrom<String> for SecretSource {
+    type Error = ParseError;
+    fn try_from(text: String) -> Result<Self, ParseError> {
+        text.parse()
+    }
+}
+
+impl From<SecretSource> for String {
+    fn from(source: SecretSource) -> String {
+        source.to_string()
+    }
+}
+
+impl From<SecretRef> for SecretSource {
+    fn from(name: SecretRef) -> Self {
+        Self::Store(name)
+    }
+}
 
 /// The value of a secret. It cannot be printed, compared by accident or serialised; memory is wiped on drop.
 #[derive(Clone)]
