@@ -35,8 +35,9 @@ const FUNCTION_LINES_MAX: usize = 70;
 /// Functions above the limit, with the length they have: tables. They may shrink, never grow.
 const LONG_FUNCTIONS: [(&str, &str, usize); 1] = [("pve-sim/src/families/storage_defs.rs", "fn options_of", 81)];
 /// Most packages in Cargo.lock: each is compiled, checked and trusted. 387 served one
-/// machine; PostgreSQL and cron brought 33.
-const PACKAGES_MAX: usize = 440;
+/// machine; PostgreSQL and cron brought 33; age, which nobody should write anew, brought 75 with its texts in many languages;
+/// DNS providers sign their updates.
+const PACKAGES_MAX: usize = 530;
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
