@@ -11,6 +11,7 @@ use crate::error::StoreError;
 const CHANGES: &[(u32, &str)] = &[
     (1, include_str!("../../migrations/pg/0001_start.sql")),
     (2, include_str!("../../migrations/pg/0002_secrets.sql")),
+    (3, include_str!("../../migrations/pg/0003_agents.sql")),
 ];
 /// Most tries: two servers that start at once get in each other's way at most once a change.
 const TRIES_MAX: u32 = 20;
