@@ -42,12 +42,35 @@ text_newtype!(
     }
 );
 
-text_newtype!(
-    /// A value encrypted by age, in its text form: what a store keeps of a secret.
-    SealedValue, "encrypted value", |text| {
-        if text.starts_with(ARMOR_FIRST) { Ok(()) } else { Err(format!("it begins with `{ARMOR_FIRST}`")) }
+/// A value encrypted by age, in its text form: what a store keeps of a secret.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SealedValue(String);
+
+impl SealedValue {
+    /// The text as it was parsed.
+    pub fn as_str(&self) -> &str {
+        &self.0
     }
-);
+}
+
+/// A text is not what it should be. Nothing of it is shown: it may be a value in clear.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("it is no value encrypted by age: its first line is not `{ARMOR_FIRST}`")]
+pub struct NotSealed;
+
+impl FromStr for SealedValue {
+    type Err = NotSealed;
+
+    fn from_str(text: &str) -> Result<Self, NotSealed> {
+        if text.starts_with(ARMOR_FIRST) { Ok(Self(text.to_owned())) } else { Err(NotSealed) }
+    }
+}
+
+impl fmt::Debug for SealedValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SealedValue({} bytes)", self.0.len())
+    }
+}
 
 /// Where a value comes from: `shop/db-password` is the installation's own store, `corp:shop/db#password` the entry `password` at
 /// `shop/db` of the declared provider `corp`.

@@ -2,7 +2,7 @@
 use std::path::PathBuf;
 
 use rl_engine::{JournalError, OperationId};
-use rl_model::{GuestId, SiteName, StackName, VmidRange};
+use rl_model::{GuestId, SecretRef, SiteName, StackName, VmidRange};
 
 use crate::domain::LeaseKind;
 
@@ -174,6 +174,18 @@ pub enum Conflict {
         name: String,
         /// The guest that has it.
         holder: GuestId,
+    },
+    /// Another version of a secret was stored meanwhile.
+    #[error(
+        "secret {name} is at version {latest} and does not become version {tried}: somebody else has set it meanwhile"
+    )]
+    SecretVersion {
+        /// The secret.
+        name: SecretRef,
+        /// Its newest version.
+        latest: u64,
+        /// The version that was to be stored.
+        tried: u64,
     },
 }
 

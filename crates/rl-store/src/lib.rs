@@ -8,7 +8,8 @@
 //!   nothing: a [`Conflict`] says what stood in the way.
 //! - Sites: [`Store::put_site`], [`Store::site`], [`Store::sites`]. Stacks: [`Store::stack`], [`Store::stacks`],
 //!   [`Store::revision`], [`Store::record_applied`]. Guests: [`Store::guests`], [`Store::guest`], [`Store::record_guest`],
-//!   [`Store::release_guest`]. Leases: [`Store::leases`], [`Store::vmid_of`], [`Store::lease_another_vmid`].
+//!   [`Store::release_guest`]. Secrets, encrypted: [`Store::put_secret_version`], [`Store::sealed_secret`],
+//!   [`Store::record_delivery`]. Leases: [`Store::leases`], [`Store::vmid_of`], [`Store::lease_another_vmid`].
 //!
 //! **Invariant:** an answer leaves only after the commit it belongs to is on disk; after a failed commit none leaves.
 mod check;
@@ -29,7 +30,9 @@ mod view;
 pub use check::{CheckReport, Finding, Level, check};
 pub use copy::{Copied, CopyError, CopyReport, copy};
 pub use domain::{
-    GuestRecord, GuestState, LeaseKind, RevisionRecord, SiteRecord, StackRecord, StackStart, StackState, Started,
+    AgentRecord, AgentToken, DeliveryRecord, GENERATED_LEN_MAX, Generator, GuestRecord, GuestState, Joining, LeaseKind,
+    NewVersion, Origin, RecipientRole, RevisionRecord, SecretRecord, SiteRecord, StackRecord, StackStart, StackState,
+    Started, VERSIONS_KEPT, VersionRecord,
 };
 pub use error::{Conflict, StoreError};
 pub use pg::{PgError, Postgres, Target, UrlError, plain_claim_complete};

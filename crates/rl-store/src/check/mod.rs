@@ -3,6 +3,7 @@ mod jobs;
 mod leases;
 mod payloads;
 mod report;
+mod secrets;
 
 use std::collections::BTreeMap;
 
@@ -40,6 +41,7 @@ pub async fn check(place: &Place) -> Result<CheckReport, StoreError> {
         }
         jobs::check(db, &mut findings)?;
         leases::check(db, &mut findings)?;
+        secrets::check(db, &mut findings)?;
         Ok(findings.report(tables))
     })
     .await

@@ -2,14 +2,14 @@
 use std::error::Error;
 
 use rl_engine::{Direction, Envelope, JobCounts, JobSpec, JobState, LockDomain, OperationInfo, OperationState};
-use rl_model::{MacAddr, ResolvedGuest, ResolvedStack, Site, Vmid};
+use rl_model::{GuestPath, MacAddr, ResolvedGuest, ResolvedStack, SealedValue, SecretRef, SecretSource, Site, Vmid};
 use serde::de::DeserializeOwned;
 
 use super::report::{Findings, Level};
 use crate::copy::catalog::Table;
 use crate::copy::chunks;
 use crate::copy::sum::{Plain, is_text, plain};
-use crate::domain::{GUEST_PAYLOAD, GuestState, SITE_PAYLOAD, STACK_PAYLOAD, StackState};
+use crate::domain::{GUEST_PAYLOAD, Generator, GuestState, Origin, SITE_PAYLOAD, STACK_PAYLOAD, StackState};
 use crate::error::StoreError;
 use crate::sql::{Cell, SqlRow};
 
@@ -70,6 +70,12 @@ fn unread(table: &Table, column: &str, cell: &Cell, row: &SqlRow) -> Option<Unre
         ("guest", "resolved") => return sealed::<ResolvedGuest>(GUEST_PAYLOAD, text),
         ("guest", "state") => text.parse::<GuestState>().map(drop).map_err(Into::into),
         ("lease", "value") => lease(table, row, text),
+        ("secret" | "secret_version", "name") => text.parse::<SecretRef>().map(drop).map_err(Into::into),
+        ("secret", "generator") => text.parse::<Generator>().map(drop).map_err(Into::into),
+        ("secret_version", "sealed") => text.parse::<SealedValue>().map(drop).map_err(Into::into),
+        ("secret_version", "origin") => text.parse::<Origin>().map(drop).map_err(Into::into),
+        ("secret_delivery", "source") => text.parse::<SecretSource>().map(drop).map_err(Into::into),
+        ("secret_delivery", "path") => text.parse::<GuestPath>().map(drop).map_err(Into::into),
         _ => Ok(()),
     };
     read.err().map(|why| (Level::Quarantined, why.to_string()))

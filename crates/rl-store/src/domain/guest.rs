@@ -2,6 +2,7 @@
 use rl_engine::{Lane, UnixMs};
 use rl_model::{GuestId, GuestName, NodeName, ResolvedGuest, SiteName, StackName, Vmid};
 
+use super::delivery;
 use super::lease::{self, Holding};
 use super::rows::{all, first, listed, open, read_as, seal};
 use crate::error::{Conflict, StoreError};
@@ -128,6 +129,7 @@ impl Store {
             .write_with(Lane::Progress, move |tx, db| {
                 let now = tx.at(now).now();
                 lease::keep_only(db, &id, &[], now + rest)?;
+                delivery::forget_all(db, &id)?;
                 let sql = "update guest set state = 'removed', removed_at = ?2 where id = ?1 and removed_at is null";
                 db.execute(sql, values![id.as_str(), now], "releasing a guest")?;
                 Ok(())

@@ -1,15 +1,23 @@
 //! Sites, stacks, guests and what they hold, in the same database as the journal.
+mod agent;
+mod delivery;
 mod guest;
 mod lease;
 mod rows;
+mod secret;
 mod site;
 mod stack;
 mod start;
 
 use std::fmt;
 
+pub use agent::{AgentRecord, AgentToken, Joining};
+pub use delivery::DeliveryRecord;
 pub(crate) use guest::RESOLVED as GUEST_PAYLOAD;
 pub use guest::{GuestRecord, GuestState};
+pub use secret::{
+    GENERATED_LEN_MAX, Generator, NewVersion, Origin, RecipientRole, SecretRecord, VERSIONS_KEPT, VersionRecord,
+};
 pub(crate) use site::SITE as SITE_PAYLOAD;
 pub use site::SiteRecord;
 pub(crate) use stack::RESOLVED as STACK_PAYLOAD;
