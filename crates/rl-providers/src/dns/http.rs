@@ -1,0 +1,113 @@
+//! Calls to the HTTP APIs of providers.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::{Method, RequestBuilder};
+use rustls::{ClientConfig, RootCertStore};
+use serde_json::Value;
+
+use super::error::DnsError;
+use super::resolve::Resolver;
+
+/// Longest time a connection may take.
+const CONNECT_LIMIT: Duration = Duration::from_secs(5);
+/// Longest time one call may take: PowerDNS writes a zone of a hundred thousand records within seconds.
+const CALL_LIMIT: Duration = Duration::from_secs(30);
+/// Largest answer: a PowerDNS zone at the limit of sets that are read.
+const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Most of a refusal's text that is shown.
+const REFUSAL_CHARS_MAX: usize = 300;
+
+/// A client of one API.
+pub(crate) struct Api {
+    client: reqwest::Client,
+    base: String,
+}
+
+/// An answer that is no success.
+pub(crate) struct HttpRefusal {
+    pub(crate) status: u16,
+    pub(crate) text: String,
+}
+
+impl Api {
+    /// A client; nothing is contacted yet.
+    pub(crate) fn new(base: &str) -> Result<Self, DnsError> {
+        let client = reqwest::Client::builder()
+            .tls_backend_preconfigured(tls().map_err(|error| DnsError::odd(base, error))?)
+            .dns_resolver(Arc::new(Resolver))
+            .user_agent(concat!("rapidlaunch/", env!("CARGO_PKG_VERSION")))
+            .no_proxy()
+            .referer(false)
+            .redirect(reqwest::redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            .connect_timeout(CONNECT_LIMIT)
+            .timeout(CALL_LIMIT)
+            .build()
+            .map_err(|error| DnsError::odd(base, error))?;
+        Ok(Self { client, base: base.trim_end_matches('/').to_owned() })
+    }
+
+    pub(crate) fn base(&self) -> &str {
+        &self.base
+    }
+
+    pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.client.request(method, format!("{}{path}", self.base))
+    }
+
+    /// Sends a call and reads its JSON; a success without a body is null.
+    pub(crate) async fn send(&self, request: RequestBuilder) -> Result<Result<Value, HttpRefusal>, DnsError> {
+        let lost = |error: reqwest::Error| DnsError::unreachable(&self.base, chain(&error));
+        let mut response = request.send().await.map_err(lost)?;
+        let status = response.status();
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(lost)? {
+            body.extend_from_slice(&chunk);
+            if body.len() > ANSWER_BYTES_MAX {
+                return Err(DnsError::odd(&self.base, "the answer is too long"));
+            }
+        }
+        if status.is_server_error() || status.as_u16() == 429 {
+            return Err(DnsError::unreachable(&self.base, format!("{status}: {}", short(&body))));
+        }
+        if !status.is_success() {
+            return Ok(Err(HttpRefusal { status: status.as_u16(), text: short(&body) }));
+        }
+        if body.is_empty() {
+            return Ok(Ok(Value::Null));
+        }
+        serde_json::from_slice(&body).map(Ok).map_err(|error| DnsError::odd(&self.base, error))
+    }
+}
+
+fn tls() -> Result<ClientConfig, rustls::Error> {
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    if roots.is_empty() {
+        roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+    }
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
+    Ok(config.with_root_certificates(roots).with_no_client_auth())
+}
+
+fn short(body: &[u8]) -> String {
+    let text = String::from_utf8_lossy(body);
+    text.chars().filter(|c| !c.is_control()).take(REFUSAL_CHARS_MAX).collect()
+}
+
+/// An error with its causes; the address, which has no secret, stands in front already.
+fn chain(error: &reqwest::Error) -> String {
+    let mut text = String::new();
+    let mut cause: Option<&dyn std::error::Error> = Some(error);
+    while let Some(error) = cause {
+        if !text.is_empty() {
+            text.push_str(": ");
+        }
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
