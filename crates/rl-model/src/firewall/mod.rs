@@ -9,6 +9,7 @@ mod options;
 mod ports;
 mod rule;
 mod view;
+mod wanted;
 
 pub use address::{AddressRange, AddressSpec, ScopedName, SetEntry, SetMember};
 pub use names::{AliasName, GroupName, IpSetName, MacroName, RuleIface, Scope};
@@ -18,6 +19,7 @@ pub use rule::{Fault, FirewallRule, ProtocolName, RuleKind, RuleText};
 pub use view::{
     Alias, DatacenterFirewall, FirewallNic, FirewallView, Group, GuestFirewall, IpSet, NodeFirewall, RULES_MAX,
 };
+pub use wanted::{LOG_OFF, ObservedFirewall, ResolvedFirewall, RuleId};
 
 #[cfg(test)]
 mod tests;

@@ -50,7 +50,7 @@ impl fmt::Display for FirewallAction {
 }
 
 /// `GET /cluster/firewall/options`.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DatacenterOptions {
     /// The first switch; off unless set.
     pub enable: bool,
@@ -82,7 +82,7 @@ impl Default for NodeOptions {
 }
 
 /// `GET /nodes/{node}/lxc/{vmid}/firewall/options`, likewise for `qemu`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GuestOptions {
     /// The second switch; off unless set.
     pub enable: bool,
@@ -100,6 +100,12 @@ pub struct GuestOptions {
     pub policy_in: Option<FirewallAction>,
     /// Policy for packets from the guest, ACCEPT unless set.
     pub policy_out: Option<FirewallAction>,
+    /// Log level of packets to the guest.
+    #[serde(default)]
+    pub log_level_in: Option<String>,
+    /// Log level of packets from the guest.
+    #[serde(default)]
+    pub log_level_out: Option<String>,
 }
 
 impl Default for GuestOptions {
@@ -113,11 +119,23 @@ impl Default for GuestOptions {
             ipfilter: false,
             policy_in: None,
             policy_out: None,
+            log_level_in: None,
+            log_level_out: None,
         }
     }
 }
 
 impl GuestOptions {
+    /// The log level in force for packets to the guest.
+    pub fn log_in(&self) -> &str {
+        self.log_level_in.as_deref().unwrap_or(super::LOG_OFF)
+    }
+
+    /// The log level in force for packets from the guest.
+    pub fn log_out(&self) -> &str {
+        self.log_level_out.as_deref().unwrap_or(super::LOG_OFF)
+    }
+
     /// The policy in force for packets to the guest.
     pub fn inbound(&self) -> FirewallAction {
         self.policy_in.unwrap_or(FirewallAction::Drop)

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
+
 use crate::ParseError;
 use crate::names::text_newtype;
 
@@ -26,7 +28,8 @@ text_newtype!(
 );
 
 /// The fields of a rule as texts, as the API lists them.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct RuleText {
     /// Position, from 0.
     pub pos: u32,
@@ -37,26 +40,37 @@ pub struct RuleText {
     /// Whether the rule is on.
     pub enable: bool,
     /// Macro.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub macro_name: Option<String>,
     /// Interface.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub iface: Option<String>,
     /// Source.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
     /// Destination.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub dest: Option<String>,
     /// Protocol.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub proto: Option<String>,
     /// Source ports.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub sport: Option<String>,
     /// Destination ports, or the ICMP type.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub dport: Option<String>,
     /// ICMP type.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub icmp_type: Option<String>,
     /// Log level.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub log: Option<String>,
     /// Comment.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub comment: Option<String>,
     /// What Proxmox found wrong with the rule, by field. It leaves such a rule out.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub errors: BTreeMap<String, String>,
 }
 

@@ -10,6 +10,7 @@
 
 mod builtin;
 mod chain;
+pub mod edit;
 mod explanation;
 mod matching;
 mod packet;

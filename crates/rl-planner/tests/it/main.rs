@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 mod drift;
+mod firewall_edit;
 mod firewall_nft;
 mod plan_cases;
 mod plan_identity;

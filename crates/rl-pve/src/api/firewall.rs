@@ -57,6 +57,12 @@ pub struct GuestOptionsRow {
     pub policy_in: Option<String>,
     /// Policy from the guest.
     pub policy_out: Option<String>,
+    /// Log level of packets to the guest.
+    pub log_level_in: Option<String>,
+    /// Log level of packets from the guest.
+    pub log_level_out: Option<String>,
+    /// Sent back with the next write.
+    pub digest: Option<String>,
 }
 
 /// A rule.
@@ -94,6 +100,8 @@ pub struct RuleRow {
     pub log: Option<PveText>,
     /// Comment.
     pub comment: Option<PveText>,
+    /// Of the whole list, the same in each of its rules; sent back with the next write.
+    pub digest: Option<String>,
     /// What Proxmox finds wrong with it, by field; it leaves such a rule out.
     pub errors: BTreeMap<String, PveText>,
 }

@@ -52,6 +52,8 @@ pub fn guest_options(row: GuestOptionsRow) -> GuestOptions {
         ipfilter: on(row.ipfilter, unset.ipfilter),
         policy_in: policy(row.policy_in),
         policy_out: policy(row.policy_out),
+        log_level_in: row.log_level_in,
+        log_level_out: row.log_level_out,
     }
 }
 

@@ -319,6 +319,7 @@ fn options(dice: &mut Dice) -> GuestOptions {
         ipfilter: dice.odds(20),
         policy_in: policy(dice),
         policy_out: policy(dice),
+        ..GuestOptions::default()
     }
 }
 

@@ -1,0 +1,101 @@
+//! A guest's firewall as it shall be, and what of it is read back.
+
+use serde::{Deserialize, Serialize};
+
+use crate::GuestId;
+
+use super::{FirewallAction, GuestOptions, RuleText};
+
+/// What the comment of each of our rules begins with.
+const PREFIX: &str = "rl:";
+/// Log level of options that are not set (`pve-api`: `log_level_in`).
+pub const LOG_OFF: &str = "nolog";
+
+/// The firewall of a guest as it shall be. Rules of others in the same list are no part of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ResolvedFirewall {
+    /// What happens to packets to the guest that no rule names.
+    pub policy_in: FirewallAction,
+    /// What happens to packets from the guest that no rule names.
+    pub policy_out: FirewallAction,
+    /// Log level of packets to the guest; [`LOG_OFF`] for none.
+    pub log_in: String,
+    /// Log level of packets from the guest.
+    pub log_out: String,
+    /// Whether the guest may send only from addresses of its own NICs.
+    pub ipfilter: bool,
+    /// The rules in their order. Each bears its [`RuleId`] at the beginning of its comment; the positions do not count.
+    pub rules: Vec<RuleText>,
+}
+
+impl ResolvedFirewall {
+    /// Whether the options of a guest are those that are wanted: the switch, both policies, log levels, `ipfilter`.
+    pub fn options_hold(&self, have: &GuestOptions) -> bool {
+        have.enable
+            && have.inbound() == self.policy_in
+            && have.outbound() == self.policy_out
+            && have.log_in() == self.log_in
+            && have.log_out() == self.log_out
+            && have.ipfilter == self.ipfilter
+    }
+}
+
+/// A guest's firewall as it was read.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ObservedFirewall {
+    /// Its options; `None` when they were not read.
+    pub options: Option<GuestOptions>,
+    /// Its rules in order.
+    pub rules: Vec<RuleText>,
+}
+
+/// Says in a rule's comment that the rule is ours, whose it is and which: `rl:4k2m8w1p0c3d:9f3ac01b22d4 what it is for`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RuleId(String);
+
+impl RuleId {
+    /// The id of a guest's rule; `key` tells the guest's rules apart.
+    pub fn of_guest(guest: &GuestId, key: &str) -> Self {
+        Self(format!("{}{key}", Self::prefix(guest)))
+    }
+
+    /// Finds the id in a comment, if it is one of this guest's rules.
+    pub fn find(guest: &GuestId, comment: Option<&str>) -> Option<Self> {
+        Self::with_prefix(&Self::prefix(guest), comment)
+    }
+
+    /// Finds an id that begins like this in a comment.
+    pub fn with_prefix(prefix: &str, comment: Option<&str>) -> Option<Self> {
+        let word = comment?.split_whitespace().next()?;
+        (word.len() > prefix.len() && word.starts_with(prefix)).then(|| Self(word.to_owned()))
+    }
+
+    /// What the ids of a guest's rules begin with. A copy of the guest carries rules with the id of its source: they are not
+    /// its own.
+    pub fn prefix(guest: &GuestId) -> String {
+        format!("{PREFIX}{}:", guest.short())
+    }
+
+    /// What the ids of the rules of a site's security group begin with.
+    pub fn group_prefix(group: &str) -> String {
+        format!("{PREFIX}group/{group}:")
+    }
+
+    /// The id made of a prefix and a key.
+    pub fn new(prefix: &str, key: &str) -> Self {
+        Self(format!("{prefix}{key}"))
+    }
+
+    /// The comment of the rule: the id and what the user says of it.
+    pub fn comment(&self, text: Option<&str>) -> String {
+        match text.map(str::trim).filter(|text| !text.is_empty()) {
+            Some(text) => format!("{} {text}", self.0),
+            None => self.0.clone(),
+        }
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
