@@ -1,1 +1,12 @@
-//! Where the value of a secret comes from.
+//! Where the values of secrets come from: the installation's own store, Vault or OpenBao, files encrypted by age or SOPS.
+
+mod error;
+mod keyring;
+mod make;
+
+pub use error::SecretError;
+pub use keyring::{IdentityFile, Keyring, KeyringError, Recipient};
+pub use make::generated;
+
+/// Longest value of a secret in bytes: keys and certificate bundles with room to spare, and every copy of it is kept in memory.
+pub const VALUE_BYTES_MAX: usize = 64 << 10;
