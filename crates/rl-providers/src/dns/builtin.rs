@@ -16,6 +16,9 @@ pub trait ZoneBook: Send + Sync {
     /// The records of a zone and its serial; an empty zone where nothing was written yet.
     async fn zone(&self, zone: &Fqdn) -> Result<(u32, ZoneRecords), BookError>;
 
+    /// The serial of a zone alone.
+    async fn serial(&self, zone: &Fqdn) -> Result<u32, BookError>;
+
     /// Changes a zone in one transaction, if it is as expected; answers its new serial.
     async fn change(&self, zone: &Fqdn, change: &ZoneChange) -> Result<u32, BookError>;
 }

@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::error::{DnsError, KeyFault};
-use super::tsig::{Key, fault_of, now_s};
+use super::tsig::{Key, fault_of};
 
 /// Longest wait for a connection.
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
@@ -57,7 +57,7 @@ impl<'k> Conn<'k> {
     pub(crate) async fn send(&mut self, mut request: Message) -> Result<Verifier, DnsError> {
         let odd = |error: hickory_proto::ProtoError| DnsError::odd(self.server, error);
         let verifier = match self.key {
-            Some(key) => request.finalize(key.signer(), now_s()).map_err(odd)?,
+            Some(key) => request.finalize(key.signer(), key.now_s()).map_err(odd)?,
             None => None,
         };
         let bytes = request.to_vec().map_err(odd)?;

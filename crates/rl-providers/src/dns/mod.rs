@@ -16,6 +16,7 @@ mod powerdns;
 mod provider;
 mod resolve;
 mod rfc2136;
+pub mod server;
 mod transfer;
 mod tsig;
 

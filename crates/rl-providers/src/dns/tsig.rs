@@ -23,6 +23,7 @@ pub struct Key {
     name: DnsName,
     algorithm: TsigAlgorithm,
     signer: TSigner,
+    clock: fn() -> u64,
 }
 
 /// A value that is none of a key.
@@ -51,12 +52,23 @@ impl Key {
         }
         let signer = TSigner::new(bytes, wire_algorithm(algorithm), wire_name(&name), FUDGE_S)
             .map_err(|_| KeyError::Algorithm(name.clone(), algorithm))?;
-        Ok(Self { name, algorithm, signer })
+        Ok(Self { name, algorithm, signer, clock: now_s })
     }
 
     /// Its name.
     pub fn name(&self) -> &DnsName {
         &self.name
+    }
+
+    /// The same key with another clock: seconds of Unix time.
+    #[must_use]
+    pub fn with_clock(self, clock: fn() -> u64) -> Self {
+        Self { clock, ..self }
+    }
+
+    /// What a signature made now says the time is.
+    pub(crate) fn now_s(&self) -> u64 {
+        (self.clock)()
     }
 
     pub(crate) fn signer(&self) -> &TSigner {

@@ -27,7 +27,7 @@ fn part(before: Option<u8>, after: Option<u8>) -> Records {
 }
 
 fn put(zone: &mut ZoneRecords, at: &str, kind: RecordType, value: RecordValue) {
-    zone.insert((name(at), kind), RecordSet::new(60, [value]));
+    zone.insert((name(at), kind), RecordSet::new(OWNER_TTL_S, [value]));
 }
 
 fn zone(address: Option<u8>, held_by: Option<&str>) -> ZoneRecords {

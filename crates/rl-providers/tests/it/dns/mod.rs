@@ -1,0 +1,8 @@
+//! Zones.
+
+mod book;
+mod cloudflare;
+mod conformance;
+mod keys;
+mod lab;
+mod servers;
