@@ -105,18 +105,26 @@ pub(crate) async fn run_task(
     Ok(follow(cx, api, &upid, &label).await?)
 }
 
+/// No task of ours runs longer than a whole job may: one that does hangs. A job that goes forward has its own deadline; while it
+/// is undone or left, this is the only one.
+const TASK_LONGEST: Duration = Duration::from_secs(2 * 3600);
+/// How long a task may take to end after it was told to: pvedaemon sends SIGTERM, and SIGKILL five seconds later.
+const STOP_LONGEST: Duration = Duration::from_secs(10 * 60);
+
 /// Follows a task to its end. When the operation is cancelled, the task is stopped and its end awaited first, so that
-/// nothing is under way when the step ends.
+/// nothing is under way when the step ends. A task that hangs is stopped too.
 pub(crate) async fn follow(cx: &StepCx, api: &SiteApi, upid: &Upid, label: &str) -> Result<TaskEnd, StepError> {
     cx.progress(format!("{label}: task runs on {}", upid.node()), None);
     let end = tokio::select! {
         biased;
         end = api.watch(upid) => end,
         () = cx.cancelled() => {
-            cx.progress(format!("{label}: stopping the task on {}", upid.node()), None);
-            api.stop_task(upid).await.map_err(|error| StepError::retry(BUSY_WAIT, full_text(&error)))?;
-            api.watch(upid).await.map_err(|error| StepError::retry(BUSY_WAIT, full_text(&error)))?;
+            stop_and_see(cx, api, upid, label).await?;
             return Err(StepError::Cancelled);
+        }
+        () = cx.clock().sleep(api.local(TASK_LONGEST)) => {
+            stop_and_see(cx, api, upid, label).await?;
+            return Err(StepError::retry(Duration::ZERO, format!("{label}: task {upid} hung and was stopped")));
         }
     };
     let end = end.map_err(|error| StepError::retry(BUSY_WAIT, full_text(&error)))?;
@@ -125,6 +133,25 @@ pub(crate) async fn follow(cx: &StepCx, api: &SiteApi, upid: &Upid, label: &str)
         cx.note(format!("{label}: Proxmox ended the task with {count} warnings; its log is under {upid}")).await?;
     }
     Ok(end)
+}
+
+/// Stops a task of ours and sees it ended.
+async fn stop_and_see(cx: &StepCx, api: &SiteApi, upid: &Upid, label: &str) -> Result<(), StepError> {
+    cx.progress(format!("{label}: stopping the task on {}", upid.node()), None);
+    api.stop_task(upid).await.map_err(|error| StepError::retry(BUSY_WAIT, full_text(&error)))?;
+    tokio::select! {
+        biased;
+        end = api.watch(upid) => end.map(drop).map_err(|error| StepError::retry(BUSY_WAIT, full_text(&error))),
+        () = cx.clock().sleep(api.local(STOP_LONGEST)) => Err(hangs(upid, label)),
+    }
+}
+
+/// A task that does not end, and that stopping does not end or may not be tried on.
+fn hangs(upid: &Upid, label: &str) -> StepError {
+    StepError::blocked(
+        format!("{label}: task {upid} does not end"),
+        format!("look at the task on node {}, end it there, then retry", upid.node()),
+    )
 }
 
 /// Waits until nothing that an interrupted run of a step has started is under way any more: its task, or, where the answer
@@ -224,6 +251,13 @@ pub(crate) async fn watch_only(cx: &StepCx, api: &SiteApi, upid: &Upid, label: &
         biased;
         end = api.watch(upid) => end.map(drop).map_err(|error| StepError::retry(BUSY_WAIT, full_text(&error))),
         () = cx.cancelled() => Err(StepError::Cancelled),
+        () = cx.clock().sleep(api.local(TASK_LONGEST)) => {
+            if upid.user() != api.pve().identity() {
+                return Err(hangs(upid, label));
+            }
+            // The guest is ours alone for as long as the job holds it, so what this client has started about it is ours.
+            stop_and_see(cx, api, upid, label).await
+        }
     }
 }
 

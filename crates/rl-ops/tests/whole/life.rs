@@ -15,7 +15,7 @@ pub(crate) struct Life {
     /// Dies at this point of its journal, counted from 1; never when 0.
     crash_at: AtomicU64,
     /// Stands still from this point on, until somebody lets it go on; never when 0.
-    halt_at: u64,
+    halt_at: AtomicU64,
     halted: Notify,
     passed: AtomicU64,
     died: CancellationToken,
@@ -38,7 +38,7 @@ pub(crate) struct State {
 impl Life {
     pub(crate) fn new(crash_at: u64, halt_at: u64) -> Arc<Self> {
         Arc::new(Self {
-            halt_at,
+            halt_at: AtomicU64::new(halt_at),
             halted: Notify::new(),
             crash_at: AtomicU64::new(crash_at),
             passed: AtomicU64::new(0),
@@ -56,6 +56,7 @@ impl Life {
     /// Nothing goes wrong with it any more.
     pub(crate) fn mend(&self) {
         self.crash_at.store(0, Ordering::SeqCst);
+        self.halt_at.store(0, Ordering::SeqCst);
         self.change(|state| *state = State::default());
     }
 
@@ -88,7 +89,7 @@ impl Life {
         if at == self.crash_at.load(Ordering::SeqCst) {
             self.died.cancel();
         }
-        if at == self.halt_at {
+        if at == self.halt_at.load(Ordering::SeqCst) {
             self.change(|state| state.stopped = true);
             self.halted.notify_one();
         }
