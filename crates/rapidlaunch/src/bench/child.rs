@@ -74,7 +74,7 @@ impl<'a> RapidLaunch<'a> {
 }
 
 /// Peak resident memory of a process (`VmHWM`, proc(5)), 0 when it is gone.
-fn peak_memory(pid: u32) -> u64 {
+pub(super) fn peak_memory(pid: u32) -> u64 {
     status(pid, "VmHWM:")
 }
 

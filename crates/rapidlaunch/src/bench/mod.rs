@@ -2,6 +2,7 @@
 //! simulated site runs in this process.
 
 mod child;
+mod operations;
 mod peers;
 mod postgres;
 mod store;
@@ -24,12 +25,17 @@ const APPLY_SPEED: f64 = 10.0;
 /// How many times faster those work that only have to be filled.
 const FILL_SPEED: f64 = 2_000.0;
 
+/// Operations of `ops_2000`.
+const OPERATIONS: usize = 2_000;
 /// Jobs in flight in one process.
 const IN_FLIGHT: usize = 10_000;
 
 /// Runs the benches whose figures were asked for.
 pub(crate) async fn run(args: &BenchArgs, out: &Out) -> Result<(), CommandError> {
     if let Some(served) = worker::serve(out).await {
+        return served;
+    }
+    if let Some(served) = operations::serve(out).await {
         return served;
     }
     let wanted = |names: &[&str]| {
@@ -57,6 +63,9 @@ pub(crate) async fn run(args: &BenchArgs, out: &Out) -> Result<(), CommandError>
         figure(out, "pg_plain_claim_complete_per_s", plain, "1/s", "peer");
         figure(out, "pg_journaled_jobs_to_plain", ours / plain, "1", ">= 3");
     }
+    if wanted(&["ops_2000_s", "ops_2000_rss_mb"]) {
+        ops_2000(out).await?;
+    }
     if wanted(&["rss_10000_inflight_mb", "recovery_10000_inflight_s", "idle_rss_mb", "idle_cpu_percent"]) {
         processes(out).await?;
     }
@@ -81,6 +90,15 @@ async fn jobs(out: &Out) -> Result<(), CommandError> {
     let world = World::on_disk()?;
     figure(out, "journaled_jobs_per_s_1024", store::jobs(&world.data()).await?, "1/s", ">= 20000");
     figure(out, "start_latency_ms_p99", store::start_latency(&world.data()).await?, "ms", "<= 2");
+    Ok(())
+}
+
+/// Operations that are started at once and followed to their end.
+async fn ops_2000(out: &Out) -> Result<(), CommandError> {
+    let world = World::on_disk()?;
+    let measured = operations::operations(&world.data(), OPERATIONS).await?;
+    figure(out, "ops_2000_s", measured.took_s, "s", "<= 5.5");
+    figure(out, "ops_2000_rss_mb", measured.rss_bytes as f64 / 1e6, "MB", "<= 64");
     Ok(())
 }
 

@@ -208,7 +208,7 @@ fn row_14_the_connection_dies_at_commit() {
         let settings = Settings { rate: 100, jobs: 1_000_000, store: Place::Url(url), ..lab.settings("c") };
         let mut worker = settings.start();
         std::thread::sleep(Duration::from_secs(1));
-        let rounds = size(5, 200);
+        let rounds = size(5, 40);
         for _ in 0..rounds {
             let before = proxy.cuts();
             proxy.cut_commits(1);

@@ -147,7 +147,7 @@ fn row_01_killed_at_every_fail_point() {
 fn row_02_killed_at_random_under_load() {
     let how = "a worker over SQLite submits and runs 500 jobs a second and is killed at random, again and again; its acknowledgements are kept outside";
     row("02", "kill -9 at random times under load", how, || {
-        let kills = size(10, 1_000);
+        let kills = size(10, 200);
         let mut chance = StdRng::seed_from_u64(u64::from(seed()));
         let world = World::with(|config| {
             config.time_scale = 10_000.0;

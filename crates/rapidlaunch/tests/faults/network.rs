@@ -114,7 +114,7 @@ fn row_08_cut_off_from_the_database() {
             lab.world.sim.url().trim_start_matches("https://").trim_end_matches('/').parse().unwrap();
         let way = Proxy::at("10.213.78.1:0", site);
         let mut seen = Vec::new();
-        let seconds = size(vec![6], vec![5, 20, 60, 300]);
+        let seconds = size(vec![6], vec![5, 20, 60]);
         let inside = inside_settings(&lab, way.port());
         let outside = Settings { rate: 50, jobs: 1_000_000, hold_ms: 100, ..lab.settings("nb") };
         let mut cut_off = Process::start("worker inside", network.inside(&inside));

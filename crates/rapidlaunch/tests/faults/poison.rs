@@ -20,7 +20,7 @@ fn row_16_poison_jobs() {
         let (panicking, unknown, garbled) = world.runtime.block_on(poison(&world));
         garble(&world, &garbled);
         let mut settings = Settings::new(&world, Place::Dir(world.data.clone()), &guests);
-        (settings.jobs, settings.rate) = (size(200, 20_000), 500);
+        (settings.jobs, settings.rate) = (size(200, 5_000), 500);
         let mut worker = settings.start();
         worker.wait_line("submitted", Duration::from_secs(120));
         let mut heard = Acknowledged::default();

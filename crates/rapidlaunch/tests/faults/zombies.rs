@@ -19,7 +19,7 @@ fn row_07_a_stopped_server_comes_back() {
             Ok(lab) => lab,
             Err(why) => return Outcome::Skipped(why),
         };
-        let rounds = size(2, 200);
+        let rounds = size(2, 40);
         let settings = Settings { rate: 100, jobs: 1_000_000, hold_ms: 100, ..lab.settings("za") };
         let other = Settings { tag: "zb".to_owned(), ..settings.clone() };
         let workers = [settings.start(), other.start()];
