@@ -85,7 +85,8 @@ pub trait Courier: Send + Sync {
 }
 
 /// Why an order has no answer.
-#[derive(Debug, Clone, thiserror::Error)]
+#[derive(Debug, Clone, Serialize, Deserialize, thiserror::Error)]
+#[serde(tag = "error", rename_all = "kebab-case")]
 pub enum CallError {
     /// No agent of that node is connected. Nothing was done.
     #[error("waiting for the agent of {post}, {}", seen(*.last_seen_ms))]
@@ -119,8 +120,11 @@ pub enum CallError {
         how: String,
     },
     /// The order breaks a rule. Nothing was sent.
-    #[error("the order was not sent")]
-    Malformed(#[from] OrderError),
+    #[error("the order was not sent: {what}")]
+    Malformed {
+        /// Which rule.
+        what: String,
+    },
     /// The way to the agents is closed: the process that holds it cannot be reached.
     #[error("agents cannot be reached: {how}")]
     NoWay {
@@ -135,8 +139,14 @@ impl CallError {
         match self {
             Self::Away { .. } | Self::Lost { .. } | Self::NoWay { .. } => true,
             Self::Refused { refusal, .. } => refusal.passes(),
-            Self::NoAgent { .. } | Self::Malformed(_) => false,
+            Self::NoAgent { .. } | Self::Malformed { .. } => false,
         }
+    }
+}
+
+impl From<OrderError> for CallError {
+    fn from(error: OrderError) -> Self {
+        Self::Malformed { what: error.to_string() }
     }
 }
 
