@@ -20,6 +20,7 @@ use crate::out::Out;
 
 fn main() -> ExitCode {
     memory::limit_arenas();
+    memory::no_core_dumps();
     // Before anything that makes a TLS client: a TLS client that is built before a provider is installed panics.
     if rustls::crypto::aws_lc_rs::default_provider().install_default().is_err() {
         return ExitCode::FAILURE;

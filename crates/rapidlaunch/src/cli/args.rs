@@ -27,6 +27,9 @@ pub(crate) struct Global {
     /// [env: RAPIDLAUNCH_DATABASE]
     #[arg(long, global = true, value_name = "URL")]
     pub(crate) database: Option<String>,
+    /// File with the key that decrypts the secrets of the store [default: secrets.key in the data directory]
+    #[arg(long, global = true, env = "RAPIDLAUNCH_IDENTITY", value_name = "FILE", hide_env_values = true)]
+    pub(crate) identity: Option<PathBuf>,
     /// How results are printed
     #[arg(long, short = 'o', global = true, value_enum, default_value_t = OutputFormat::Text)]
     pub(crate) output: OutputFormat,
@@ -82,17 +85,20 @@ pub(crate) enum Command {
     /// List guests and act on one
     #[command(subcommand)]
     Guest(GuestCommand),
+    /// Set, rotate, list and remove secrets; never shows a value
+    #[command(subcommand)]
+    Secret(crate::cli::secret::SecretCommand),
     /// Explain what a site's firewall does
     #[command(subcommand)]
     Firewall(crate::cli::firewall::FirewallCommand),
     /// List stored stacks
     #[command(subcommand)]
-    Stack(StackCommand),
+    Stack(crate::cli::stack::StackCommand),
     /// Carry out what others start, until told to end
     Serve(ServeArgs),
     /// Check, copy and look into stores
     #[command(subcommand)]
-    Store(StoreCommand),
+    Store(crate::cli::store::StoreCommand),
     /// Launch the example stacks on two simulated sites
     Demo(DemoArgs),
     /// Run a simulated Proxmox VE site
@@ -286,47 +292,6 @@ pub(crate) enum SiteCommand {
         /// Site and stack files
         #[arg(long = "file", short = 'f', value_name = "FILE")]
         files: Vec<PathBuf>,
-    },
-}
-
-/// `stack …`
-#[derive(Debug, Subcommand)]
-pub(crate) enum StackCommand {
-    /// List stacks applied before
-    Ls,
-    /// Print the stored file of a stack
-    Show {
-        /// The stack
-        #[arg(value_name = "STACK")]
-        name: StackName,
-    },
-}
-
-/// `store …`
-#[derive(Debug, Subcommand)]
-pub(crate) enum StoreCommand {
-    /// Copy a store to an empty place, and compare every row
-    Copy {
-        /// Data directory or postgres:// URL to copy; no server may work on it
-        #[arg(value_name = "FROM")]
-        from: String,
-        /// Data directory or postgres:// URL to fill
-        #[arg(value_name = "TO")]
-        to: String,
-    },
-    /// Look for contradictions, and list the rows that cannot be read
-    Check,
-    /// Print one row as it is stored
-    Row {
-        /// The table
-        #[arg(value_name = "TABLE")]
-        table: String,
-        /// The row's key, as `store check` prints it
-        #[arg(value_name = "ROW")]
-        key: String,
-        /// Print the bytes of this column alone
-        #[arg(long, value_name = "NAME")]
-        column: Option<String>,
     },
 }
 

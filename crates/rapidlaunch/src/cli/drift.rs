@@ -57,7 +57,7 @@ async fn applied_stacks(data: &Data) -> Result<Vec<StackName>, CommandError> {
 async fn of_stack(data: &Data, name: &StackName, out: &Out) -> Result<Vec<Drift>, CommandError> {
     let resolved = verify::applied(data, name).await?;
     let known = data.sites().await?.into_iter().map(|site| (site.name.clone(), site)).collect();
-    let sites = connect::connect(&verify::sites_of(&resolved, &known)?, connect::pace(), out)?;
+    let sites = connect::connect(data, &verify::sites_of(&resolved, &known)?, connect::pace(), out).await?;
     let unseen = |error: rl_ops::ObserveError| CommandError::failed("the sites cannot be read").because(error);
     let mut observed = observe(&sites, &Scope::default(), operate::now_ms()).await.map_err(unseen)?;
     let mut scope = Scope::default();

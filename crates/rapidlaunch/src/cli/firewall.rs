@@ -75,6 +75,6 @@ async fn read_view(data: &Data, asked: &Asked, out: &Out) -> Result<read::View, 
     let site = data.site(name).await?.ok_or_else(|| {
         CommandError::input(format!("site `{name}` is not known")).hinted("apply a stack that uses it first")
     })?;
-    let api = connect::connect_one(&site, connect::pace(), out)?;
+    let api = connect::connect_one(data, &site, connect::pace(), out).await?;
     read::view(api.pve(), asked).await
 }

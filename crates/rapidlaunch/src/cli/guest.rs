@@ -78,7 +78,7 @@ async fn connect_sites(
     for name in names {
         sites.extend(data.site(&name).await?);
     }
-    connect::connect(&sites, connect::pace(), out)
+    connect::connect(data, &sites, connect::pace(), out).await
 }
 
 async fn list(data: &Data, stack: Option<&StackName>, out: &Out) -> Result<(), CommandError> {

@@ -12,6 +12,7 @@ pub(crate) mod guest;
 mod op;
 mod plan;
 pub(crate) mod schema;
+pub(crate) mod secret;
 mod serve;
 mod sim;
 mod site;
@@ -36,6 +37,7 @@ pub(crate) async fn run(cli: Cli, out: &Out) -> Result<(), CommandError> {
         Command::Drift(args) => drift::run(&global, &args, out).await,
         Command::Op(command) => op::run(&global, &command, out).await,
         Command::Site(command) => site::run(&global, &command, out).await,
+        Command::Secret(command) => secret::run(&global, &command, out).await,
         Command::Firewall(command) => firewall::run(&global, &command, out).await,
         Command::Guest(command) => guest::run(&global, &command, out).await,
         Command::Stack(command) => stack::run(&global, &command, out).await,

@@ -72,7 +72,7 @@ async fn check(data: &Data, name: &SiteName, files: &[PathBuf], out: &Out) -> Re
     let mut check = SiteCheck::default();
     for endpoint in &site.endpoints {
         let alone = Site { endpoints: vec![endpoint.clone()], ..site.clone() };
-        check.items.push(check_endpoint(&*connect::connect_one(&alone, connect::pace(), out)?).await);
+        check.items.push(check_endpoint(&*connect::connect_one(data, &alone, connect::pace(), out).await?).await);
     }
     if check.items.iter().any(|item| item.ok) {
         check.items.extend(deeper(data, site, files, out).await?);
@@ -83,7 +83,7 @@ async fn check(data: &Data, name: &SiteName, files: &[PathBuf], out: &Out) -> Re
 
 /// Everything beyond reachability: what is seen, and what the given stacks need.
 async fn deeper(data: &Data, site: &Site, files: &[PathBuf], out: &Out) -> Result<Vec<CheckItem>, CommandError> {
-    let api = connect::connect_one(site, connect::pace(), out)?;
+    let api = connect::connect_one(data, site, connect::pace(), out).await?;
     let connected = BTreeMap::from([(site.name.clone(), api.clone())]);
     let mut items = Vec::new();
     let observed = match observe(&connected, &Scope::default(), operate::now_ms()).await {

@@ -1,11 +1,27 @@
 //! `rapidlaunch stack …`
 
-use crate::cli::args::{Global, StackCommand};
+use clap::Subcommand;
+use rl_model::StackName;
+
+use crate::cli::args::Global;
 use crate::error::CommandError;
 use crate::out::Out;
 use crate::render::table::table;
 use crate::work::data::{Data, store_error};
 use crate::work::planning;
+
+/// `stack …`
+#[derive(Debug, Subcommand)]
+pub(crate) enum StackCommand {
+    /// List stacks applied before
+    Ls,
+    /// Print the stored file of a stack
+    Show {
+        /// The stack
+        #[arg(value_name = "STACK")]
+        name: StackName,
+    },
+}
 
 /// Lists and shows stored stacks.
 pub(crate) async fn run(global: &Global, command: &StackCommand, out: &Out) -> Result<(), CommandError> {

@@ -3,16 +3,45 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use clap::Subcommand;
 use rl_engine::SystemClock;
 use rl_store::{CheckReport, CopyError, CopyReport, Level, Place, Raw, RawRow};
 use serde_json::{Value, json};
 
-use crate::cli::args::{Global, StoreCommand};
+use crate::cli::args::Global;
 use crate::error::{CommandError, ErrorKind};
 use crate::out::Out;
 use crate::render::table::table;
 use crate::work::data::store_error;
 use crate::work::place;
+
+/// `store …`
+#[derive(Debug, Subcommand)]
+pub(crate) enum StoreCommand {
+    /// Copy a store to an empty place, and compare every row
+    Copy {
+        /// Data directory or postgres:// URL to copy; no server may work on it
+        #[arg(value_name = "FROM")]
+        from: String,
+        /// Data directory or postgres:// URL to fill
+        #[arg(value_name = "TO")]
+        to: String,
+    },
+    /// Look for contradictions, and list the rows that cannot be read
+    Check,
+    /// Print one row as it is stored
+    Row {
+        /// The table
+        #[arg(value_name = "TABLE")]
+        table: String,
+        /// The row's key, as `store check` prints it
+        #[arg(value_name = "ROW")]
+        key: String,
+        /// Print the bytes of this column alone
+        #[arg(long, value_name = "NAME")]
+        column: Option<String>,
+    },
+}
 
 /// Shortest time between two lines about the progress of a copy.
 const TELL: Duration = Duration::from_secs(1);

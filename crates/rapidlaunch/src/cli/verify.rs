@@ -20,7 +20,7 @@ pub(crate) async fn run(global: &Global, args: &StackRef, out: &Out) -> Result<(
     for name in &subject.stacks {
         let resolved = applied(&data, name).await?;
         let sites = sites_of(&resolved, &subject.manifest.sites)?;
-        let sites = connect::connect(&sites, connect::pace(), out)?;
+        let sites = connect::connect(&data, &sites, connect::pace(), out).await?;
         proofs.push(rl_ops::prove(&sites, &resolved, operate::now_ms()).await);
     }
     let ok = proofs.iter().all(|proof| proof.ok);

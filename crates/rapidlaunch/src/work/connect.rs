@@ -13,6 +13,8 @@ use rl_pve::{ApiToken, Pace, Pve, SiteConnection};
 use crate::env;
 use crate::error::CommandError;
 use crate::out::Out;
+use crate::work::data::Data;
+use crate::work::secrets;
 
 /// Longest token file that is read: a token has less than 200 characters.
 const TOKEN_BYTES_MAX: u64 = 4096;
@@ -21,17 +23,22 @@ const TOKEN_BYTES_MAX: u64 = 4096;
 pub(crate) type Sites = BTreeMap<SiteName, Arc<SiteApi>>;
 
 /// Makes a client for every site. Nothing is contacted yet.
-pub(crate) fn connect<'a>(
+pub(crate) async fn connect<'a>(
+    data: &Data,
     sites: impl IntoIterator<Item = &'a Site>,
     pace: Pace,
     out: &Out,
 ) -> Result<Sites, CommandError> {
-    sites.into_iter().map(|site| Ok((site.name.clone(), connect_one(site, pace, out)?))).collect()
+    let mut connected = Sites::new();
+    for site in sites {
+        connected.insert(site.name.clone(), connect_one(data, site, pace, out).await?);
+    }
+    Ok(connected)
 }
 
 /// Makes the client of one site.
-pub(crate) fn connect_one(site: &Site, pace: Pace, out: &Out) -> Result<Arc<SiteApi>, CommandError> {
-    let token = token(site, out)?;
+pub(crate) async fn connect_one(data: &Data, site: &Site, pace: Pace, out: &Out) -> Result<Arc<SiteApi>, CommandError> {
+    let token = token(data, site, out).await?;
     let mut connection = SiteConnection::of_site(site, token);
     connection.pace = pace;
     let pve = Pve::connect(connection)
@@ -45,7 +52,7 @@ pub(crate) fn pace() -> Pace {
 }
 
 /// Reads the API token of a site.
-fn token(site: &Site, out: &Out) -> Result<ApiToken, CommandError> {
+async fn token(data: &Data, site: &Site, out: &Out) -> Result<ApiToken, CommandError> {
     let text = match &site.token {
         TokenSource::File(path) => from_file(site, path, out)?,
         TokenSource::Env(name) => env::named(name).map(SecretValue::new).ok_or_else(|| {
@@ -56,11 +63,14 @@ fn token(site: &Site, out: &Out) -> Result<ApiToken, CommandError> {
             .hinted(format!("set {name} to user@realm!id=secret, or name a file with `token: {{ file: PATH }}`"))
         })?,
         TokenSource::Secret(name) => {
-            return Err(CommandError::input(format!(
-                "site {}: its API token is the secret {name}, and there is no secret store yet",
-                site.name
-            ))
-            .hinted("use `token: { file: PATH }` or `token: { env: NAME }`"));
+            let text = secrets::newest(data, name).await?;
+            text.ok_or_else(|| {
+                CommandError::input(format!(
+                    "site {}: its API token is the secret {name}, and there is no secret of that name",
+                    site.name
+                ))
+                .hinted(format!("store the token with `rapidlaunch secret set {name}`, as user@realm!id=secret"))
+            })?
         }
     };
     ApiToken::parse(&text).map_err(|error| {

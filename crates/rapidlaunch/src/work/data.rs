@@ -16,12 +16,17 @@ use crate::work::runner::journal_error;
 /// Operations looked through for one that a person names by the beginning or end of its id.
 const OPERATIONS_SEARCHED_MAX: usize = 1_000;
 
+/// Name of the file in a data directory that holds the key of its secrets.
+const IDENTITY: &str = "secrets.key";
+
 /// An open data directory.
 pub(crate) struct Data {
     /// The directory, where it is one.
     pub(crate) dir: Option<PathBuf>,
     /// The store in it.
     pub(crate) store: Store,
+    /// The file with the key of its secrets, where there is a place for one.
+    pub(crate) identity: Option<PathBuf>,
 }
 
 impl Data {
@@ -29,7 +34,7 @@ impl Data {
     pub(crate) async fn open(global: &Global) -> Result<Self, CommandError> {
         let place = place::of(global)?;
         let store = Store::at(&place, Arc::new(SystemClock::new())).await.map_err(store_error)?;
-        Ok(Self { dir: directory(&place), store })
+        Ok(Self::over(global, &place, store))
     }
 
     /// Opens the store, or only looks into the data directory while another process holds it.
@@ -39,7 +44,13 @@ impl Data {
             Err(StoreError::Held { dir, .. }) => Store::look(&dir, Arc::new(SystemClock::new())).await,
             opened => opened,
         };
-        Ok(Self { dir: directory(&place), store: opened.map_err(store_error)? })
+        Ok(Self::over(global, &place, opened.map_err(store_error)?))
+    }
+
+    fn over(global: &Global, place: &Place, store: Store) -> Self {
+        let dir = directory(place);
+        let identity = global.identity.clone().or_else(|| dir.as_ref().map(|dir| dir.join(IDENTITY)));
+        Self { dir, store, identity }
     }
 
     /// The journal.

@@ -209,7 +209,7 @@ async fn sites_of(
             CommandError::input(format!("site `{name}` is not known")).hinted("give its file with -f FILE")
         })?);
     }
-    connect::connect(&declared, connect::pace(), out)
+    connect::connect(data, &declared, connect::pace(), out).await
 }
 
 /// Cancels an operation and waits until nothing of it runs any more.

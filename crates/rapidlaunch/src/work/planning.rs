@@ -151,7 +151,7 @@ async fn plan_seeing(
     let base_revision = revision(data, name).await?;
     let leases = leases(data, name, base_revision, &mut names).await?;
     let declared = declared(&subject.manifest.sites, &names)?;
-    let sites = connect::connect(declared.values(), connect::pace(), out)?;
+    let sites = connect::connect(data, declared.values(), connect::pace(), out).await?;
     let mut observed = look(&sites).await?;
     let catalog = catalog(stack, &leases, &observed);
     if !catalog.is_empty() {
@@ -186,7 +186,7 @@ pub(crate) async fn plan_destroy(
     let base_revision = revision(data, name).await?;
     let leases = leases(data, name, base_revision, &mut names).await?;
     let declared = declared(&subject.manifest.sites, &names)?;
-    let sites = connect::connect(declared.values(), connect::pace(), out)?;
+    let sites = connect::connect(data, declared.values(), connect::pace(), out).await?;
     let mut observed = look(&sites).await?;
     let empty = rl_model::ResolvedStack {
         name: name.clone(),

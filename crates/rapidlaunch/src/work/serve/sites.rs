@@ -53,7 +53,7 @@ impl LiveSites {
             if matches!(&before, Some(Known::Connected(api)) if *api.site() == site) {
                 continue;
             }
-            let now = self.connect(&site);
+            let now = self.connect(&site).await;
             if let (Known::Unusable(why), Some(Known::Connected(_)) | None) = (&now, &before) {
                 self.out.say(&format!("warning: {why}; jobs of site {} wait for a person", site.name));
             }
@@ -62,8 +62,8 @@ impl LiveSites {
         Ok(())
     }
 
-    fn connect(&self, site: &Site) -> Known {
-        match connect::connect_one(site, self.pace, &self.out) {
+    async fn connect(&self, site: &Site) -> Known {
+        match connect::connect_one(&self.data, site, self.pace, &self.out).await {
             Ok(api) => Known::Connected(api),
             Err(error) => Known::Unusable(error.message),
         }
