@@ -148,7 +148,8 @@ impl Scene<'_> {
     fn neighbours(&self, wanted: &RecordChange, change: &mut ZoneChange) -> Result<(), Taken> {
         for other in RecordType::ALL.into_iter().filter(|other| *other != wanted.kind) {
             let alias = other == RecordType::Cname || wanted.kind == RecordType::Cname;
-            if !alias && !(is_address(other) && is_address(wanted.kind)) {
+            let matters = alias || (is_address(other) && is_address(wanted.kind));
+            if !matters {
                 continue;
             }
             let goes = self.changes.get(&(&wanted.name, other)).is_some_and(|change| change.after.is_none());

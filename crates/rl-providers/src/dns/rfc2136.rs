@@ -64,8 +64,8 @@ impl Rfc2136 {
             return DnsError::unreachable(server, format!("it cannot {what} just now"));
         }
         let hint = format!(
-            "allow the key {} to update the zone {} on the server (BIND: update-policy or allow-update, Knot: an acl with action \
-             update, PowerDNS: dnsupdate=yes and TSIG-ALLOW-DNSUPDATE), and check that it is the primary of the zone",
+            "check the key {} (name, algorithm, value and clock: PowerDNS does not tell which is wrong), and allow it to update the zone {} (BIND: update-policy or allow-update, Knot: an acl with action \
+             update, PowerDNS: dnsupdate=yes and TSIG-ALLOW-DNSUPDATE); the server must be the primary of the zone",
             self.key.name(),
             self.zone
         );

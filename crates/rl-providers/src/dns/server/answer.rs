@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use hickory_proto::op::{Edns, Message, MessageType, OpCode, Query, ResponseCode};
-use hickory_proto::rr::{DNSClass, RData, Record, RecordType as WireType};
+use hickory_proto::rr::{DNSClass, RData, Record, RecordType as WireType, TSigResponseContext};
 
 use super::Zones;
+use super::signed::{Chain, Signer, signer};
 use super::zone::{Found, Node, ZoneView};
 
 /// Bytes of a DNS header.
@@ -23,11 +24,28 @@ pub(crate) struct Asked {
     pub(crate) query: Query,
 }
 
+/// What a packet is.
+pub(crate) enum Read {
+    /// A question that can be answered.
+    Asked(Box<Asked>),
+    /// None; the bytes of the refusal that it deserves.
+    Refused(Vec<u8>),
+    /// Nothing that may be answered.
+    Silence,
+}
+
+impl Read {
+    fn refusal(message: &Message) -> Self {
+        message.to_vec().map_or(Self::Silence, Self::Refused)
+    }
+}
+
 /// The answer to a packet over UDP; nothing where none is due.
 pub(crate) fn over_udp(zones: &Zones, packet: &[u8]) -> Option<Vec<u8>> {
     let asked = match read(packet) {
-        Ok(asked) => asked,
-        Err(refusal) => return refusal.and_then(|message| message.to_vec().ok()),
+        Read::Asked(asked) => asked,
+        Read::Refused(refusal) => return Some(refusal),
+        Read::Silence => return None,
     };
     let limit =
         asked.request.edns.as_ref().map_or(PLAIN_BYTES, |edns| edns.max_payload().clamp(PLAIN_BYTES, UDP_BYTES_MAX));
@@ -36,19 +54,44 @@ pub(crate) fn over_udp(zones: &Zones, packet: &[u8]) -> Option<Vec<u8>> {
         message.answers.clear();
         message.metadata.response_code = ResponseCode::Refused;
     }
-    let bytes = message.to_vec().ok()?;
-    if bytes.len() <= usize::from(limit) { Some(bytes) } else { message.truncate().to_vec().ok() }
+    let bytes = finish(zones, &asked, packet, message.clone())?;
+    if bytes.len() <= usize::from(limit) { Some(bytes) } else { finish(zones, &asked, packet, message.truncate()) }
 }
 
-/// Reads a packet: a question, or the refusal that it deserves, or nothing at all.
-pub(crate) fn read(packet: &[u8]) -> Result<Asked, Option<Message>> {
+/// The bytes of an answer, signed as the question was.
+pub(crate) fn finish(zones: &Zones, asked: &Asked, packet: &[u8], mut message: Message) -> Option<Vec<u8>> {
+    if asked.request.signature().is_none() {
+        return message.to_vec().ok();
+    }
+    let secondaries = zone_of(zones, &text_of(&asked.query)).map_or(&[][..], |zone| &zone.secondaries);
+    match signer(&asked.request, packet, secondaries) {
+        Signer::Nobody => message.to_vec().ok(),
+        Signer::Key(key, mac) => {
+            Chain::new(key, mac).sign(&mut message)?;
+            message.to_vec().ok()
+        }
+        Signer::Refused(context) => refused_key(asked, context),
+    }
+}
+
+/// The answer to a signature that is not accepted (RFC 8945 section 5.2).
+pub(crate) fn refused_key(asked: &Asked, context: TSigResponseContext) -> Option<Vec<u8>> {
+    let mut message = empty(asked);
+    message.metadata.response_code = ResponseCode::NotAuth;
+    let signature = context.sign(&message.to_vec().ok()?).ok()?;
+    message.set_signature(signature);
+    message.to_vec().ok()
+}
+
+/// Reads a packet.
+pub(crate) fn read(packet: &[u8]) -> Read {
     // An answer is never answered, or two servers could be made to talk for ever.
     if packet.len() < HEADER_BYTES || packet[2] & 0x80 != 0 {
-        return Err(None);
+        return Read::Silence;
     }
     let id = u16::from_be_bytes([packet[0], packet[1]]);
     let Ok(request) = Message::from_vec(packet) else {
-        return Err(Some(Message::error_msg(id, OpCode::Query, ResponseCode::FormErr)));
+        return Read::refusal(&Message::error_msg(id, OpCode::Query, ResponseCode::FormErr));
     };
     let refuse = |code| {
         let mut message = Message::error_msg(id, request.op_code, code);
@@ -57,7 +100,7 @@ pub(crate) fn read(packet: &[u8]) -> Result<Asked, Option<Message>> {
         if request.edns.is_some() {
             message.set_edns(own_edns());
         }
-        Err(Some(message))
+        Read::refusal(&message)
     };
     match request.op_code {
         OpCode::Query => {}
@@ -72,7 +115,7 @@ pub(crate) fn read(packet: &[u8]) -> Result<Asked, Option<Message>> {
         return refuse(ResponseCode::Refused);
     }
     let query = query.clone();
-    Ok(Asked { request, query })
+    Read::Asked(Box::new(Asked { request, query }))
 }
 
 /// The zone that a name lies in: the longest that fits.

@@ -14,7 +14,7 @@ pub(super) enum Signer<'a> {
     /// The holder of this key; the answers are chained to the request by its signature.
     Key(&'a Key, Vec<u8>),
     /// Somebody whose signature is not accepted: the answer that says why.
-    Refused(Option<TSigResponseContext>),
+    Refused(TSigResponseContext),
 }
 
 /// Checks the signature of a request that could be read.
@@ -27,18 +27,16 @@ pub(super) fn signer<'a>(request: &Message, packet: &[u8], secondaries: &'a [Ser
     let id = request.id;
     let Some(key) = known else {
         let now = crate::dns::tsig::now_s();
-        return Signer::Refused(Some(TSigResponseContext::unknown_key(id, now, signature.name.clone())));
+        return Signer::Refused(TSigResponseContext::unknown_key(id, now, signature.name.clone()));
     };
     let (now, signer) = (key.now_s(), key.signer().clone());
     if signature.data.time < u64::from(signature.data.fudge) {
-        return Signer::Refused(Some(TSigResponseContext::bad_signature(id, now, signer)));
+        return Signer::Refused(TSigResponseContext::bad_signature(id, now, signer));
     }
     match signer.verify_message_byte(packet, None, true) {
         Ok((mac, _, times)) if times.contains(&now) => Signer::Key(key, mac),
-        Ok((mac, ..)) => {
-            Signer::Refused(Some(TSigResponseContext::new(id, now, signer, mac, Some(TsigError::BadTime))))
-        }
-        Err(_) => Signer::Refused(Some(TSigResponseContext::bad_signature(id, now, signer))),
+        Ok((mac, ..)) => Signer::Refused(TSigResponseContext::new(id, now, signer, mac, Some(TsigError::BadTime))),
+        Err(_) => Signer::Refused(TSigResponseContext::bad_signature(id, now, signer)),
     }
 }
 

@@ -52,12 +52,12 @@ async fn serve(mut stream: TcpStream, from: SocketAddr, shelf: &Shelf) -> std::i
         let Some(packet) = receive(&mut stream).await? else { return Ok(()) };
         let zones = shelf.zones();
         let messages = match answer::read(&packet) {
-            Ok(asked) if matches!(asked.query.query_type(), WireType::AXFR | WireType::IXFR) => {
+            answer::Read::Asked(asked) if matches!(asked.query.query_type(), WireType::AXFR | WireType::IXFR) => {
                 transfer::messages(&zones, &asked, &packet, from.ip())
             }
-            Ok(asked) => answer::respond(&zones, &asked).to_vec().into_iter().collect(),
-            Err(Some(refusal)) => refusal.to_vec().into_iter().collect(),
-            Err(None) => return Ok(()),
+            Ok(asked) => answer::finish(&zones, &asked, &packet, answer::respond(&zones, &asked)).into_iter().collect(),
+            answer::Read::Refused(refusal) => vec![refusal],
+            answer::Read::Silence => return Ok(()),
         };
         for message in messages {
             send(&mut stream, &message).await?;

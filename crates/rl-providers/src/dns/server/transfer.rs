@@ -6,7 +6,7 @@ use hickory_proto::op::{Message, ResponseCode};
 use hickory_proto::rr::Record;
 
 use super::Zones;
-use super::answer::{Asked, empty, text_of};
+use super::answer::{Asked, empty, refused_key, text_of};
 use super::signed::{Chain, Signer, signer};
 use super::zone::ZoneView;
 
@@ -23,15 +23,7 @@ pub(super) fn messages(zones: &Zones, asked: &Asked, packet: &[u8], from: IpAddr
         Signer::Key(key, mac) => whole(zone, asked, Some(Chain::new(key, mac))),
         Signer::Nobody if by_address(zone, from) => whole(zone, asked, None),
         Signer::Nobody => refusal(asked, ResponseCode::Refused),
-        Signer::Refused(context) => {
-            let mut message = empty(asked);
-            message.metadata.response_code = ResponseCode::NotAuth;
-            let signed = message.to_vec().ok().zip(context).and_then(|(bytes, context)| context.sign(&bytes).ok());
-            if let Some(signature) = signed {
-                message.set_signature(signature);
-            }
-            message.to_vec().into_iter().collect()
-        }
+        Signer::Refused(context) => refused_key(asked, context).into_iter().collect(),
     }
 }
 

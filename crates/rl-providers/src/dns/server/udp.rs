@@ -32,8 +32,8 @@ pub(super) async fn run(socket: Arc<UdpSocket>, shelf: Arc<Shelf>) {
         if let Err(error) = socket.try_send_to(&answer, from) {
             tracing::debug!(%error, %from, "a DNS answer could not be sent");
         }
-        answered += 1;
-        if answered % BURST == 0 {
+        answered = answered.wrapping_add(1);
+        if answered.is_multiple_of(BURST) {
             tokio::task::yield_now().await;
         }
     }

@@ -15,6 +15,13 @@ use super::lab::zone;
 #[derive(Default)]
 pub(crate) struct Book(Mutex<BTreeMap<Fqdn, (u32, ZoneRecords)>>);
 
+impl Book {
+    /// Puts records into a zone.
+    pub(crate) fn put(&self, zone: &Fqdn, records: ZoneRecords) {
+        self.0.lock().unwrap().insert(zone.clone(), (7, records));
+    }
+}
+
 #[async_trait]
 impl ZoneBook for Book {
     async fn zone(&self, zone: &Fqdn) -> Result<(u32, ZoneRecords), BookError> {
@@ -40,7 +47,7 @@ async fn a_book_in_memory() {
     let book = Book::default();
     let mail = RecordSet::new(300, [RecordValue::of_address([192, 0, 2, 77].into())]);
     let records = ZoneRecords::from([((name("mail.example.org"), RecordType::A), mail)]);
-    book.0.lock().unwrap().insert(zone(), (7, records));
+    book.put(&zone(), records);
     let provider = Builtin::new(&zone(), Arc::new(book), Vec::new());
     conforms(&provider, None).await;
     lists_a_large_zone(&provider).await;

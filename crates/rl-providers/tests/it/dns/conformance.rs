@@ -22,15 +22,20 @@ pub(crate) fn owner(stack: &str) -> Owner {
     Owner { controller: "0123456789abcdefghjk".parse().unwrap(), stack: stack.parse().unwrap() }
 }
 
-fn set(ttl: u32, kind: RecordType, values: &[&str]) -> RecordSet {
+pub(crate) fn set(ttl: u32, kind: RecordType, values: &[&str]) -> RecordSet {
     RecordSet::new(ttl, values.iter().map(|text| RecordValue::parse(kind, text).unwrap()))
 }
 
-fn change(at: &str, kind: RecordType, before: Option<&RecordSet>, after: Option<&RecordSet>) -> RecordChange {
+pub(crate) fn change(
+    at: &str,
+    kind: RecordType,
+    before: Option<&RecordSet>,
+    after: Option<&RecordSet>,
+) -> RecordChange {
     RecordChange { name: name(at), kind, before: before.cloned(), after: after.cloned() }
 }
 
-fn part(changes: Vec<RecordChange>) -> Records {
+pub(crate) fn part(changes: Vec<RecordChange>) -> Records {
     Records { zone: super::lab::zone(), owner: owner("shop"), changes }
 }
 
@@ -49,7 +54,7 @@ pub(crate) async fn write(provider: &dyn DnsProvider, part: &Records) -> Result<
 }
 
 /// Asks until the server answers these values.
-async fn answered(server: Option<&DnsServer>, at: &str, kind: RecordType, set: Option<&RecordSet>) {
+pub(crate) async fn answered(server: Option<&DnsServer>, at: &str, kind: RecordType, set: Option<&RecordSet>) {
     let Some(server) = server else { return };
     let want = Answer::Values(set.map(|set| set.values.clone()).unwrap_or_default());
     let begun = Instant::now();
@@ -63,7 +68,7 @@ async fn answered(server: Option<&DnsServer>, at: &str, kind: RecordType, set: O
     }
 }
 
-fn everything() -> Vec<(&'static str, RecordType, RecordSet)> {
+pub(crate) fn everything() -> Vec<(&'static str, RecordType, RecordSet)> {
     use RecordType::{A, Aaaa, Cname, Ptr, Srv, Txt};
     vec![
         ("www.example.org", A, set(300, A, &["192.0.2.1", "192.0.2.2"])),

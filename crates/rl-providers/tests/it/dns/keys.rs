@@ -20,7 +20,8 @@ fn an_hour_ahead() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() + 3600
 }
 
-async fn faults(server: &Server) {
+/// Servers say what is wrong with a key; PowerDNS 4.7 refuses an update without a word.
+async fn faults(server: &Server, says_why: bool) {
     let make =
         |name: &str, algorithm, value: &str| Key::new(&declared(name, algorithm), &SecretValue::new(value)).unwrap();
     let other = "b3RoZXItb3RoZXItb3RoZXItb3RoZXItb3RoZXItMTI=";
@@ -34,6 +35,9 @@ async fn faults(server: &Server) {
         let error = provider.apply(&change()).await.unwrap_err();
         match &error {
             DnsError::KeyRefused { fault, .. } => assert_eq!(*fault, expected, "{error}"),
+            DnsError::Refused { hint, .. } if !says_why => {
+                assert!(hint.contains("check the key") && hint.contains("value and clock"), "{hint}");
+            }
             other => panic!("{expected:?} gives {other:?}"),
         }
         assert!(!error.hint().is_empty() && !format!("{error:?}").contains(KEY));
@@ -42,7 +46,7 @@ async fn faults(server: &Server) {
     // Another algorithm is another key; servers call it unknown or its signature bad.
     let sha512 = make(KEY_NAME, TsigAlgorithm::HmacSha512, KEY);
     let error = Rfc2136::new(&zone(), server.address.clone(), sha512, Vec::new()).apply(&change()).await.unwrap_err();
-    assert!(matches!(error, DnsError::KeyRefused { .. }), "{error:?}");
+    assert!(!error.may_pass(), "{error:?}");
     // A zone that the server has not.
     let elsewhere = Rfc2136::new(&"example.net".parse().unwrap(), server.address.clone(), lab::key(), Vec::new());
     let error = elsewhere.list().await.unwrap_err();
@@ -53,17 +57,17 @@ async fn faults(server: &Server) {
 
 #[tokio::test]
 async fn bind_refuses_keys() {
-    faults(&lab::bind().await).await;
+    faults(&lab::bind().await, true).await;
 }
 
 #[tokio::test]
 async fn knot_refuses_keys() {
-    faults(&lab::knot().await).await;
+    faults(&lab::knot().await, true).await;
 }
 
 #[tokio::test]
 async fn powerdns_refuses_keys() {
-    faults(&lab::powerdns().await).await;
+    faults(&lab::powerdns().await, false).await;
 }
 
 #[tokio::test]

@@ -48,7 +48,7 @@ pub(crate) fn key() -> Key {
 }
 
 /// A port that was free over UDP and TCP a moment ago.
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     loop {
         let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let port = socket.local_addr().unwrap().port();
@@ -58,7 +58,7 @@ fn free_port() -> u16 {
     }
 }
 
-fn program(name: &str, package: &str) -> PathBuf {
+pub(crate) fn program(name: &str, package: &str) -> PathBuf {
     let folders = ["/usr/sbin", "/usr/bin", "/sbin", "/usr/local/sbin", "/usr/local/bin"];
     let found = folders.iter().map(|folder| Path::new(folder).join(name)).find(|path| path.exists());
     found.unwrap_or_else(|| panic!("{name} is missing: run `scripts/setup test`, or apt-get install {package}"))
@@ -99,7 +99,8 @@ async fn ready(server: &mut Server) -> bool {
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    panic!("the server at {} did not answer within {READY_LIMIT:?}", server.address);
+    let log = std::fs::read_to_string(server._folder.path().join("log")).unwrap_or_default();
+    panic!("the server at {} did not answer within {READY_LIMIT:?}: {log}", server.address);
 }
 
 fn api_ready(server: &Server) -> bool {
@@ -136,9 +137,36 @@ pub(crate) async fn bind() -> Server {
     .await
 }
 
+/// A BIND on a given port that copies the zone from the primary on another; nothing when it ended, as when the port was taken.
+pub(crate) async fn bind_secondary(port: u16, primary: u16) -> Option<Server> {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path().display();
+    let conf = format!(
+        "options {{ directory \"{at}\"; listen-on port {port} {{ 127.0.0.1; }}; listen-on-v6 {{ none; }}; pid-file none;\n\
+         session-keyfile none; lock-file none; recursion no; dnssec-validation no; notify no; empty-zones-enable no;\n\
+         allow-query {{ any; }}; }};\ncontrols {{ }};\n\
+         key \"{KEY_NAME}\" {{ algorithm hmac-sha256; secret \"{KEY}\"; }};\n\
+         zone \"example.org\" {{ type secondary; file \"{at}/copy\"; \
+         primaries {{ 127.0.0.1 port {primary} key \"{KEY_NAME}\"; }}; }};\n"
+    );
+    let conf = write(folder.path(), "named.conf", &conf);
+    let log = std::fs::File::create(folder.path().join("log")).unwrap();
+    let mut command = Command::new(program("named", "bind9"));
+    command.args(["-g", "-n", "1", "-c"]).arg(conf).current_dir(folder.path());
+    command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port)).to_string().parse().unwrap();
+    let mut server = Server { child: command.spawn().unwrap(), address, api: None, _folder: folder };
+    if ready(&mut server).await {
+        return Some(server);
+    }
+    println!("{}", std::fs::read_to_string(server._folder.path().join("log")).unwrap_or_default());
+    None
+}
+
 pub(crate) async fn knot() -> Server {
     start(|folder, port| {
         write(folder, "zone", ZONE_FILE);
+        std::fs::create_dir(folder.join("db")).unwrap();
         let at = folder.display();
         let conf = format!(
             "server:\n    rundir: \"{at}\"\n    listen: 127.0.0.1@{port}\n    udp-workers: 1\n    tcp-workers: 1\n\

@@ -1,5 +1,6 @@
 //! Zones.
 
+mod authority;
 mod book;
 mod cloudflare;
 mod conformance;
