@@ -55,7 +55,9 @@ async fn serve(mut stream: TcpStream, from: SocketAddr, shelf: &Shelf) -> std::i
             answer::Read::Asked(asked) if matches!(asked.query.query_type(), WireType::AXFR | WireType::IXFR) => {
                 transfer::messages(&zones, &asked, &packet, from.ip())
             }
-            Ok(asked) => answer::finish(&zones, &asked, &packet, answer::respond(&zones, &asked)).into_iter().collect(),
+            answer::Read::Asked(asked) => {
+                answer::finish(&zones, &asked, &packet, answer::respond(&zones, &asked)).into_iter().collect()
+            }
             answer::Read::Refused(refusal) => vec![refusal],
             answer::Read::Silence => return Ok(()),
         };
