@@ -6,6 +6,8 @@
 //!
 //! [`MemorySim`] is the same site without sockets and TLS, for a simulation of a whole system in one thread.
 //!
+//! [`pct`] is the nodes' own tool of that name, on real files and real processes.
+//!
 //! The crate uses no other crate of this project, so that it cannot share a client's mistakes.
 
 mod api;
@@ -20,6 +22,7 @@ mod latency;
 mod ledger;
 mod locks;
 mod memory;
+pub mod pct;
 mod seed;
 mod sim;
 mod site;

@@ -1,6 +1,7 @@
 //! The control endpoint: plain HTTP and JSON on a port of its own, for tests and for people who want to see a site suffer.
 
 mod guests;
+mod inside;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -52,6 +53,9 @@ pub(crate) async fn handle(site: &Arc<Site>, method: &str, path: &str, value: Va
         ("POST", ["act"]) => act(site, value),
         ("POST", ["guests"]) => guests::put(site, value),
         ("DELETE", ["guests", vmid]) => guests::delete(site, vmid),
+        ("GET", ["inside", node, "tasks"]) => Ok(inside::tasks(site, node)),
+        ("GET", ["inside", node, vmid]) => inside::guest(site, node, vmid),
+        ("POST", ["inside", node, vmid, "unlock"]) => inside::unlock(site, node, vmid),
         ("POST", ["nodes", node, state @ ("up" | "down")]) => set_node(site, node, *state == "up"),
         ("POST", ["quorum", state @ ("lost" | "ok")]) => Ok(done(|| site.world().quorum_lost = *state == "lost")),
         ("POST", ["restart-proxy"]) => Ok(done(|| site.drop_connections())),
@@ -75,6 +79,9 @@ const PATHS: &[&str] = &[
     "POST /act",
     "POST /guests",
     "DELETE /guests/{vmid}",
+    "GET /inside/{node}/{vmid}",
+    "POST /inside/{node}/{vmid}/unlock",
+    "GET /inside/{node}/tasks",
     "POST /nodes/{node}/up",
     "POST /nodes/{node}/down",
     "POST /quorum/lost",

@@ -2,8 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::net::Ipv6Addr;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::world::config::Config;
+
+/// Numbers of guests' files, counted over all sites of the process.
+static TREES: AtomicU64 = AtomicU64::new(1);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum GuestKind {
@@ -36,6 +40,10 @@ pub(crate) struct Guest {
     pub(crate) running: Option<Running>,
     /// What a stranger made the inside answer instead of the configured address, per NIC key.
     pub(crate) live_override: BTreeMap<String, String>,
+    /// Names the files inside: a guest made anew under an old number has others.
+    pub(crate) tree: u64,
+    /// The files that a clone began with.
+    pub(crate) cloned_tree: Option<u64>,
     /// When the guest or what the statistics show of it last changed, in seconds since 1970.
     pub(crate) changed_at: f64,
     /// What the statistics daemon had collected before that; `None` for a guest it has not seen.
@@ -61,6 +69,8 @@ impl Guest {
             config,
             running: None,
             live_override: BTreeMap::new(),
+            tree: TREES.fetch_add(1, Ordering::Relaxed),
+            cloned_tree: None,
             changed_at: now,
             old_stats: None,
         }

@@ -63,6 +63,7 @@ fn reserve(call: &Call, source: u32, target: u32, node: String, target_node: Str
     let guest = world.container(&node, source)?;
     check_lock(&guest.config)?;
     let running = guest.running.is_some();
+    let tree = guest.tree;
     let full = call.args.flag("full").unwrap_or(!guest.is_template());
     let storage = call.text("storage").map(str::to_owned);
     if storage.is_some() && !full {
@@ -85,7 +86,9 @@ fn reserve(call: &Call, source: u32, target: u32, node: String, target_node: Str
     let new_keys = clone_keys(call, &world, &keys);
     let config = Config { keys: new_keys, ..Config::default() };
     let now = call.site.clock.now_precise();
-    world.guests.insert(target, Guest::new(GuestKind::Lxc, &target_node, config, now));
+    let mut clone = Guest::new(GuestKind::Lxc, &target_node, config, now);
+    clone.cloned_tree = Some(tree);
+    world.guests.insert(target, clone);
     if let Some(pool) = call.text("pool") {
         world.access.guest_pool.insert(target, pool.to_owned());
     }
