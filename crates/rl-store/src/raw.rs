@@ -37,11 +37,19 @@ pub async fn raw_row(place: &Place, table: &str, key: &str) -> Result<Option<Raw
 }
 
 fn row(db: &dyn Sql, table: &catalog::Table, key: &str) -> Result<Option<SqlRow>, StoreError> {
-    // The last part of a key may hold a `/` itself.
-    let parts: Vec<&str> = key.splitn(table.key.len(), '/').collect();
+    // One part of a key may hold a `/` itself: the last, as a path does, or the first, as a secret's name does.
+    let first: Vec<&str> = key.splitn(table.key.len(), '/').collect();
+    let last: Vec<&str> = key.rsplitn(table.key.len(), '/').collect::<Vec<_>>().into_iter().rev().collect();
+    match by_parts(db, table, &first)? {
+        None if first != last => by_parts(db, table, &last),
+        found => Ok(found),
+    }
+}
+
+fn by_parts(db: &dyn Sql, table: &catalog::Table, parts: &[&str]) -> Result<Option<SqlRow>, StoreError> {
     let mut values = Vec::new();
     let mut wanted = Vec::new();
-    for (name, part) in table.key.iter().zip(&parts) {
+    for (name, part) in table.key.iter().zip(parts) {
         let is_text = table.columns.iter().any(|column| column.name == *name && column.is_text);
         match part.parse::<i64>() {
             _ if is_text => values.push(Value::from(*part)),

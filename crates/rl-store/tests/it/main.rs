@@ -12,4 +12,5 @@ mod home;
 mod many;
 mod pg;
 mod samples;
+mod secrets;
 mod undecodable;
