@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use rl_agent::Courier;
 use rl_engine::StepError;
 use rl_model::{GuestId, NodeName, ResolvedGuest, SiteName, StackName, Vmid, VmidRange};
 
@@ -13,6 +14,7 @@ use crate::site::SiteApi;
 pub struct Ctx {
     sites: Arc<dyn SiteSource>,
     guests: Arc<dyn GuestRegistry>,
+    courier: Option<Arc<dyn Courier>>,
 }
 
 /// Where steps get the API of a site from. Asked at the beginning of every step, so that a server can learn of a site, or of its
@@ -42,7 +44,24 @@ impl Ctx {
 
     /// Joins a source of sites and the book of guests.
     pub fn with_source(sites: Arc<dyn SiteSource>, guests: Arc<dyn GuestRegistry>) -> Self {
-        Self { sites, guests }
+        Self { sites, guests, courier: None }
+    }
+
+    /// The same with a way to the agents of nodes.
+    #[must_use]
+    pub fn with_courier(mut self, courier: Option<Arc<dyn Courier>>) -> Self {
+        self.courier = courier;
+        self
+    }
+
+    /// The way to the agents of nodes; blocked where this process has none.
+    pub fn courier(&self) -> Result<&dyn Courier, StepError> {
+        self.courier.as_deref().ok_or_else(|| {
+            StepError::blocked(
+                "agents are not served here, so that nothing can be done inside guests",
+                "give --agents ADDR, where the agents of the nodes can connect, or let `rapidlaunch serve --agents ADDR` carry it out",
+            )
+        })
     }
 
     /// The API of a site.

@@ -3,6 +3,7 @@
 //! **Invariant of absence:** nothing here decides what shall be. A plan leaves no choice open; a step looks, acts if
 //! needed, and looks again. No step touches a guest whose stamp it has not just read.
 
+mod agent;
 mod compile;
 mod context;
 mod fault;
@@ -18,6 +19,7 @@ mod roster;
 mod site;
 pub mod steps;
 
+pub use agent::agent_error;
 pub use compile::{CompileError, compile, compile_guest};
 pub use context::{Ctx, GuestRegistry, RegistryError, SiteSource};
 pub use kinds::registry;
