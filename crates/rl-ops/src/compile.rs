@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use rl_engine::{Envelope, Ids, JobId, JobSpec, LockDomain, OnFailure};
-use rl_model::{Action, ActionId, ActionKind, NodeName, Part, PartAction, Plan, Site, SiteName};
+use rl_model::{Action, ActionId, ActionKind, GuestId, NodeName, Part, PartAction, Plan, Site, SiteName};
 
 use crate::kinds::{ACTION, VERB};
 use crate::payload::{GuestVerb, GuestVerbPayload, JobPayload, Target};
@@ -97,6 +97,17 @@ pub fn compile_guest(target: Target, verb: GuestVerb, ids: &Ids) -> Result<JobSp
     Ok(job)
 }
 
+/// The guest that a job made by [`compile_guest`] is about.
+pub fn guest_of(payload: &Envelope) -> Option<GuestId> {
+    (payload.kind == VERB).then(|| payload.read::<GuestVerbPayload>().ok())?.map(|read| read.target.stamp.guest)
+}
+
+/// The payload of such a job, about the guest as it is now.
+pub fn retarget(payload: &Envelope, target: Target) -> Result<Envelope, CompileError> {
+    let read: GuestVerbPayload = payload.read().map_err(CompileError::Payload)?;
+    Envelope::of(VERB, 1, &GuestVerbPayload { target, verb: read.verb }).map_err(CompileError::Payload)
+}
+
 fn verb_word(verb: &GuestVerb) -> &'static str {
     match verb {
         GuestVerb::Start => "start",
@@ -108,7 +119,7 @@ fn verb_word(verb: &GuestVerb) -> &'static str {
     }
 }
 
-fn guest_lock(site: &SiteName, guest: &rl_model::GuestId) -> LockDomain {
+fn guest_lock(site: &SiteName, guest: &GuestId) -> LockDomain {
     LockDomain::exclusive(format!("guest:{site}/{guest}"))
 }
 

@@ -20,7 +20,7 @@ mod site;
 pub mod steps;
 
 pub use agent::agent_error;
-pub use compile::{CompileError, compile, compile_guest};
+pub use compile::{CompileError, compile, compile_guest, guest_of, retarget};
 pub use context::{Ctx, GuestRegistry, RegistryError, SiteSource};
 pub use kinds::registry;
 pub use observe::{ObserveError, Scope, look_closer, observe};

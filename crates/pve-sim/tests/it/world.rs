@@ -192,5 +192,5 @@ fn a_state_with_an_unknown_key_is_refused_by_its_name() {
 async fn an_idle_site_ends_by_itself() {
     let config = SimConfig { exit_after_idle: Some(Duration::from_millis(100)), ..SimConfig::new(1) };
     let sim = Sim::start(config).await.unwrap();
-    tokio::time::timeout(Duration::from_secs(5), sim.wait()).await.unwrap();
+    tokio::time::timeout(Duration::from_secs(60), sim.wait()).await.unwrap();
 }

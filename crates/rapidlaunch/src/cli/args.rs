@@ -78,7 +78,7 @@ pub(crate) enum Command {
     Drift(DriftArgs),
     /// List, watch, cancel and retry operations
     #[command(subcommand)]
-    Op(OpCommand),
+    Op(crate::cli::op::OpCommand),
     /// List and check sites
     #[command(subcommand)]
     Site(SiteCommand),
@@ -94,6 +94,9 @@ pub(crate) enum Command {
     /// List stored stacks
     #[command(subcommand)]
     Stack(crate::cli::stack::StackCommand),
+    /// Start, stop and restart guests at set times
+    #[command(subcommand)]
+    Schedule(crate::cli::schedule::ScheduleCommand),
     /// Carry out what others start, until told to end
     Serve(ServeArgs),
     /// Check, copy and look into stores
@@ -243,36 +246,6 @@ pub(crate) struct DriftArgs {
     /// The stack; all when left out
     #[arg(value_name = "STACK")]
     pub(crate) stack: Option<StackName>,
-}
-
-/// `op …`
-#[derive(Debug, Subcommand)]
-pub(crate) enum OpCommand {
-    /// List operations, newest first
-    Ls {
-        /// Only those of this stack
-        #[arg(long, value_name = "STACK")]
-        stack: Option<StackName>,
-        /// Only unfinished ones
-        #[arg(long)]
-        unfinished: bool,
-    },
-    /// Show an operation with its jobs and steps
-    Show(OpRef),
-    /// Follow an operation to its end; goes on with it when nobody runs it
-    Watch(OpRef),
-    /// Stop an operation; what its running jobs did is undone
-    Cancel(OpRef),
-    /// Try the failed, blocked or stuck jobs of an operation again
-    Retry(OpRef),
-}
-
-/// An operation.
-#[derive(Debug, Clone, Args)]
-pub(crate) struct OpRef {
-    /// Id of the operation, or `last`
-    #[arg(value_name = "ID")]
-    pub(crate) id: String,
 }
 
 /// `site …`

@@ -194,7 +194,8 @@ async fn show(data: &Data, guest: &GuestRef, out: &Out) -> Result<(), CommandErr
     Ok(())
 }
 
-fn target(data: &Data, record: &GuestRecord) -> Result<Target, CommandError> {
+/// The guest as its last apply left it: what a job checks before it acts.
+pub(crate) fn target(data: &Data, record: &GuestRecord) -> Result<Target, CommandError> {
     let guest = record.applied.as_ref().ok_or_else(|| {
         CommandError::input(format!("{} was never made", record.name)).hinted("apply its stack first")
     })?;

@@ -11,6 +11,7 @@ pub(crate) mod firewall;
 pub(crate) mod guest;
 mod op;
 mod plan;
+pub(crate) mod schedule;
 pub(crate) mod schema;
 pub(crate) mod secret;
 mod serve;
@@ -40,6 +41,7 @@ pub(crate) async fn run(cli: Cli, out: &Out) -> Result<(), CommandError> {
         Command::Secret(command) => secret::run(&global, &command, out).await,
         Command::Firewall(command) => firewall::run(&global, &command, out).await,
         Command::Guest(command) => guest::run(&global, &command, out).await,
+        Command::Schedule(command) => schedule::run(&global, &command, out).await,
         Command::Stack(command) => stack::run(&global, &command, out).await,
         Command::Store(command) => store::run(&global, &command, out).await,
         Command::Demo(args) => demo::run(&global, &args, out).await,

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use clap::{Args, Subcommand};
 use rl_engine::{JobRecord, JournalError, OperationQuery, OperationRecord, OperationState, PAGE_MAX, StepRecord};
+use rl_model::StackName;
 
 use crate::cli::apply::said;
-use crate::cli::args::{Global, OpCommand, OpRef};
+use crate::cli::args::Global;
 use crate::env;
 use crate::error::{CommandError, ErrorKind};
 use crate::out::Out;
@@ -14,6 +16,36 @@ use crate::render::style::Style;
 use crate::work::data::Data;
 use crate::work::operate;
 use crate::work::runner::{self, journal_error};
+
+/// `op …`
+#[derive(Debug, Subcommand)]
+pub(crate) enum OpCommand {
+    /// List operations, newest first
+    Ls {
+        /// Only those of this stack
+        #[arg(long, value_name = "STACK")]
+        stack: Option<StackName>,
+        /// Only unfinished ones
+        #[arg(long)]
+        unfinished: bool,
+    },
+    /// Show an operation with its jobs and steps
+    Show(OpRef),
+    /// Follow an operation to its end; goes on with it when nobody runs it
+    Watch(OpRef),
+    /// Stop an operation; what its running jobs did is undone
+    Cancel(OpRef),
+    /// Try the failed, blocked or stuck jobs of an operation again
+    Retry(OpRef),
+}
+
+/// An operation.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct OpRef {
+    /// Id of the operation, or `last`
+    #[arg(value_name = "ID")]
+    pub(crate) id: String,
+}
 
 /// Lists, shows, follows, cancels and retries operations.
 pub(crate) async fn run(global: &Global, command: &OpCommand, out: &Out) -> Result<(), CommandError> {

@@ -10,6 +10,7 @@ pub(crate) mod place;
 pub(crate) mod planning;
 pub(crate) mod registry;
 pub(crate) mod runner;
+pub(crate) mod schedules;
 pub(crate) mod secrets;
 pub(crate) mod serve;
 pub(crate) mod trouble;

@@ -17,6 +17,7 @@ use crate::work::data::{Data, store_error};
 use crate::work::planning::Planned;
 use crate::work::registry::StoreRegistry;
 use crate::work::runner::{self, Left, Run, journal_error};
+use crate::work::schedules;
 
 /// What an operation's payload tells whoever goes on with it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -110,9 +111,20 @@ pub(crate) async fn start_on_guest(
     job: JobSpec,
 ) -> Result<OperationId, CommandError> {
     let ids = Ids::from_os(Arc::new(SystemClock::new()));
-    let payload = OperationPayload { sites: vec![site.clone()], revision: None, destroy: false };
-    let spec = spec(ids.operation(), "guest", stack.as_str(), summary, &payload, vec![job])?;
+    let spec = on_guest(&ids, site, stack, summary, job)?;
     Ok(data.store.start_operation(spec, None).await.map_err(store_error)?.operation)
+}
+
+/// An operation on one guest, to be started.
+pub(crate) fn on_guest(
+    ids: &Ids,
+    site: &SiteName,
+    stack: &StackName,
+    summary: String,
+    job: JobSpec,
+) -> Result<OperationSpec, CommandError> {
+    let payload = OperationPayload { sites: vec![site.clone()], revision: None, destroy: false };
+    spec(ids.operation(), "guest", stack.as_str(), summary, &payload, vec![job])
 }
 
 fn spec(
@@ -229,7 +241,8 @@ async fn record_stack(data: &Data, stack: &str, revision: u64, payload: &Operati
     let Some(record) = data.store.revision(&stack, revision).await.map_err(store_error)? else { return Ok(()) };
     let state = if payload.destroy { StackState::Destroyed } else { StackState::Applied };
     let resolved = as_recorded(data, record.resolved).await?;
-    data.store.record_applied(&stack, revision, resolved, state).await.map_err(store_error)
+    data.store.record_applied(&stack, revision, resolved, state).await.map_err(store_error)?;
+    schedules::follow_stack(data, stack.as_str()).await
 }
 
 /// The stack with its guests as the store has recorded them: a job may have given one another VMID, or a person moved it.

@@ -27,7 +27,7 @@ const CANNOT: i32 = 77;
 /// Jobs under way while the disk fills up.
 const JOBS: usize = 40;
 /// How long anything may take.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(180);
 
 const SCRIPT: &str = r#"
 dir="$1"; size="$2"; shift 2

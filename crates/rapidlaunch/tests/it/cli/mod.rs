@@ -7,6 +7,7 @@ mod ops;
 mod people;
 mod refusals;
 mod rights;
+mod schedules;
 mod shapes;
 
 use insta::Settings;

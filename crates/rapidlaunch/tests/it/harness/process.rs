@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::{SPEED, World};
 
 /// A run that takes longer is taken for stuck.
-const LIMIT: Duration = Duration::from_secs(150);
+const LIMIT: Duration = Duration::from_secs(300);
 /// How often a child is looked after.
 const LOOK: Duration = Duration::from_millis(5);
 

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::World;
 
 /// How long something may take to come true.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(180);
 
 impl World {
     /// Asks the control endpoint.

@@ -18,7 +18,7 @@ async fn under_load(lab: &Lab, trouble: impl Future<Output = ()>) -> (usize, usi
     tokio::time::sleep(Duration::from_millis(300)).await;
     trouble.await;
     let before = oracle.kept.lock().unwrap().len();
-    tokio::time::timeout(Duration::from_secs(20), async {
+    tokio::time::timeout(Duration::from_secs(120), async {
         while oracle.kept.lock().unwrap().len() < before + 20 {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }

@@ -28,7 +28,7 @@ async fn a_synchronous_standby_has_everything_that_was_acknowledged() {
     lab.server.stop("immediate").unwrap();
     let before = oracle.kept.lock().unwrap().len();
     standby.promote().unwrap();
-    tokio::time::timeout(Duration::from_secs(20), async {
+    tokio::time::timeout(Duration::from_secs(120), async {
         while oracle.kept.lock().unwrap().len() < before + 50 {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
@@ -79,7 +79,7 @@ async fn a_standby_that_was_behind_is_noticed_and_running_steps_are_kept() {
             }
         }
     };
-    let beat = tokio::time::timeout(Duration::from_secs(20), beat).await.unwrap();
+    let beat = tokio::time::timeout(Duration::from_secs(120), beat).await.unwrap();
     assert!(matches!(beat, Err(JournalError::OwnerLost { .. })), "every engine run was ended: {beat:?}");
     assert!(store.operation(lost).await.unwrap().is_none(), "the standby never had it");
     let events = store.events(EventQuery { after: 0, operation: Some(operation_id), limit: 100 }).await.unwrap();
