@@ -34,6 +34,8 @@ pub(crate) enum ErrorKind {
     Blocked,
     /// Interrupted; what was begun is kept.
     Interrupted,
+    /// A command in a guest ended with this code, which is handed on.
+    Inside(u8),
 }
 
 impl ErrorKind {
@@ -45,6 +47,7 @@ impl ErrorKind {
             Self::Differences => 3,
             Self::Blocked => 4,
             Self::Interrupted => 130,
+            Self::Inside(code) => code,
         }
     }
 
@@ -55,6 +58,7 @@ impl ErrorKind {
             Self::Differences => "differences",
             Self::Blocked => "blocked",
             Self::Interrupted => "interrupted",
+            Self::Inside(_) => "inside",
         }
     }
 }

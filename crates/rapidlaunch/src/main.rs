@@ -26,6 +26,12 @@ fn main() -> ExitCode {
         return ExitCode::FAILURE;
     }
     env::die_with_parent();
+    // The simulated nodes' own tools are this program under their names.
+    let mut words = std::env::args_os();
+    if let Some(program) = words.next().filter(|program| pve_sim::pct::called_as(program).is_some()) {
+        let args: Vec<String> = words.map(|word| word.to_string_lossy().into_owned()).collect();
+        return ExitCode::from(pve_sim::pct::main(&program, &args));
+    }
     let cli = Cli::parse();
     let out = Out::new(&cli.global);
     match run(cli, &out) {
@@ -73,8 +79,8 @@ fn finish(error: &CommandError, out: &Out) -> ExitCode {
 fn init_log(verbose: u8, out: &Out) {
     let default = match verbose {
         0 => "off",
-        1 => "rapidlaunch=info,rl_ops=info,rl_engine=info,rl_pve=info,rl_store=info",
-        2 => "rapidlaunch=debug,rl_ops=debug,rl_engine=debug,rl_pve=debug,rl_store=debug,pve_sim=info",
+        1 => "rapidlaunch=info,rl_ops=info,rl_engine=info,rl_pve=info,rl_store=info,rl_agent=info",
+        2 => "rapidlaunch=debug,rl_ops=debug,rl_engine=debug,rl_pve=debug,rl_store=debug,rl_agent=debug,pve_sim=info",
         _ => "debug",
     };
     let filter = env::log_filter().unwrap_or_else(|| default.to_owned());

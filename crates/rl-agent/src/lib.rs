@@ -27,6 +27,6 @@ pub use courier::{CallError, Courier, Given, Output, Post, Stream, deliver_seale
 pub use work::{Account, CONTENT_MAX, DeliverFile, Exec, FileMode, OUTPUT_MAX, Order, OrderError, Owner, Target, Work};
 
 /// Chance from the operating system.
-fn random() -> rand::rngs::StdRng {
+pub fn random() -> rand::rngs::StdRng {
     rand::SeedableRng::from_os_rng()
 }

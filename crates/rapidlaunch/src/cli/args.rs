@@ -30,6 +30,9 @@ pub(crate) struct Global {
     /// File with the key that decrypts the secrets of the store [default: secrets.key in the data directory]
     #[arg(long, global = true, env = "RAPIDLAUNCH_IDENTITY", value_name = "FILE", hide_env_values = true)]
     pub(crate) identity: Option<PathBuf>,
+    /// Listen here for the agents of nodes while the command runs, as 0.0.0.0:8443
+    #[arg(long, global = true, env = "RAPIDLAUNCH_AGENTS", value_name = "ADDR", hide_env_values = true)]
+    pub(crate) agents: Option<SocketAddr>,
     /// How results are printed
     #[arg(long, short = 'o', global = true, value_enum, default_value_t = OutputFormat::Text)]
     pub(crate) output: OutputFormat,
@@ -88,6 +91,8 @@ pub(crate) enum Command {
     /// Set, rotate, list and remove secrets; never shows a value
     #[command(subcommand)]
     Secret(crate::cli::secret::SecretCommand),
+    /// Run as the agent of a node; make join tokens, list and revoke agents
+    Agent(crate::cli::agent::AgentArgs),
     /// Explain what a site's firewall does
     #[command(subcommand)]
     Firewall(crate::cli::firewall::FirewallCommand),
@@ -218,7 +223,7 @@ pub(crate) struct ServeArgs {
 }
 
 /// Reads a time such as `90s` or `2m`.
-fn duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let wrong = || format!("`{text}` is not a time above zero; write it as 90s or 2m");
     let span: jiff::SignedDuration = text.parse().map_err(|_| wrong())?;
     Duration::try_from(span).ok().filter(|span| !span.is_zero()).ok_or_else(wrong)
@@ -293,6 +298,12 @@ pub(crate) enum GuestCommand {
     Stop(GuestRef),
     /// Shut a guest down and start it again
     Restart(GuestRef),
+    /// Run a command in a guest, through the agent of its node
+    Exec(crate::cli::inside::ExecArgs),
+    /// Copy a file into a guest or out of it; the guest's side is GUEST:/PATH
+    Cp(crate::cli::inside::CpArgs),
+    /// Show the last lines of a guest's log
+    Logs(crate::cli::inside::LogsArgs),
     /// Make, list, remove and return to snapshots
     #[command(subcommand)]
     Snapshot(SnapshotCommand),

@@ -10,6 +10,7 @@ use rl_store::GuestRecord;
 
 use crate::cli::apply::said;
 use crate::cli::args::{Global, GuestCommand, GuestRef, SnapshotCommand};
+use crate::cli::inside;
 use crate::error::CommandError;
 use crate::out::Out;
 use crate::render::table::table;
@@ -25,6 +26,9 @@ pub(crate) async fn run(global: &Global, command: &GuestCommand, out: &Out) -> R
         GuestCommand::Start(guest) => act(global, guest, GuestVerb::Start, out).await,
         GuestCommand::Stop(guest) => act(global, guest, GuestVerb::Stop, out).await,
         GuestCommand::Restart(guest) => act(global, guest, GuestVerb::Restart, out).await,
+        GuestCommand::Exec(args) => inside::exec(&Data::look(global).await?, args, out).await,
+        GuestCommand::Cp(args) => inside::cp(&Data::look(global).await?, args, out).await,
+        GuestCommand::Logs(args) => inside::logs(&Data::look(global).await?, args, out).await,
         GuestCommand::Snapshot(SnapshotCommand::Ls(guest)) => snapshots(&Data::look(global).await?, guest, out).await,
         GuestCommand::Snapshot(SnapshotCommand::Create(snapshot)) => {
             act(global, &snapshot.guest, GuestVerb::SnapshotCreate { name: snapshot.name.clone() }, out).await
@@ -69,7 +73,7 @@ pub(crate) async fn find(data: &Data, guest: &GuestRef) -> Result<GuestRecord, C
     }
 }
 
-async fn connect_sites(
+pub(crate) async fn connect_sites(
     data: &Data,
     names: impl IntoIterator<Item = SiteName>,
     out: &Out,
@@ -194,7 +198,7 @@ async fn show(data: &Data, guest: &GuestRef, out: &Out) -> Result<(), CommandErr
     Ok(())
 }
 
-/// The guest as its last apply left it: what a job checks before it acts.
+/// Who a guest is, for whoever acts on it.
 pub(crate) fn target(data: &Data, record: &GuestRecord) -> Result<Target, CommandError> {
     let guest = record.applied.as_ref().ok_or_else(|| {
         CommandError::input(format!("{} was never made", record.name)).hinted("apply its stack first")

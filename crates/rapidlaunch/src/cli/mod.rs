@@ -1,5 +1,6 @@
 //! The commands, one file each.
 
+pub(crate) mod agent;
 mod apply;
 pub(crate) mod args;
 mod bench;
@@ -9,6 +10,7 @@ mod destroy;
 mod drift;
 pub(crate) mod firewall;
 pub(crate) mod guest;
+pub(crate) mod inside;
 mod op;
 mod plan;
 pub(crate) mod schedule;
@@ -39,6 +41,7 @@ pub(crate) async fn run(cli: Cli, out: &Out) -> Result<(), CommandError> {
         Command::Op(command) => op::run(&global, &command, out).await,
         Command::Site(command) => site::run(&global, &command, out).await,
         Command::Secret(command) => secret::run(&global, &command, out).await,
+        Command::Agent(args) => agent::run(&global, &args, out).await,
         Command::Firewall(command) => firewall::run(&global, &command, out).await,
         Command::Guest(command) => guest::run(&global, &command, out).await,
         Command::Schedule(command) => schedule::run(&global, &command, out).await,

@@ -58,7 +58,7 @@ fn config(lease: Option<Duration>, pace: Pace) -> Result<EngineConfig, CommandEr
 }
 
 /// Ends with SIGTERM or SIGINT.
-async fn asked_to_end() {
+pub(crate) async fn asked_to_end() {
     let terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate());
     match terminate {
         Ok(mut terminate) => {

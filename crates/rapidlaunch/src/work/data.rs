@@ -27,6 +27,8 @@ pub(crate) struct Data {
     pub(crate) store: Store,
     /// The file with the key of its secrets, where there is a place for one.
     pub(crate) identity: Option<PathBuf>,
+    /// Where the agents of nodes may connect, where the command was told.
+    pub(crate) agents: Option<std::net::SocketAddr>,
 }
 
 impl Data {
@@ -50,7 +52,7 @@ impl Data {
     fn over(global: &Global, place: &Place, store: Store) -> Self {
         let dir = directory(place);
         let identity = global.identity.clone().or_else(|| dir.as_ref().map(|dir| dir.join(IDENTITY)));
-        Self { dir, store, identity }
+        Self { dir, store, identity, agents: global.agents }
     }
 
     /// The journal.

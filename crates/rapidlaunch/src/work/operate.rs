@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::env;
 use crate::error::CommandError;
 use crate::out::Out;
+use crate::work::agents;
 use crate::work::connect::{self, Sites};
 use crate::work::data::{Data, store_error};
 use crate::work::planning::Planned;
@@ -152,7 +153,8 @@ fn spec(
 
 /// Runs an operation to its end, and writes down what the stack has become.
 pub(crate) async fn run(data: &Data, sites: &Sites, id: OperationId, out: &Out) -> Result<Ending, CommandError> {
-    let ctx = Ctx::new(sites.clone(), Arc::new(StoreRegistry(data.store.clone())));
+    let way = agents::way(data).await?;
+    let ctx = Ctx::new(sites.clone(), Arc::new(StoreRegistry(data.store.clone()))).with_courier(way.courier());
     let run = Run {
         journal: data.journal(),
         ctx: Arc::new(ctx),

@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 pub use crate::authority::{Authority, AuthorityError, Issued};
 pub use crate::token::{JoinToken, NoToken};
 pub use agents::Agents;
-pub use door::open_door;
+pub use door::{Door, open_door};
 pub use relay::{Relay, RelayError};
 pub use rolls::{JoinRefused, KnownAgent, NewAgent, Rolls, RollsError};
 

@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use crate::env;
 use crate::error::CommandError;
 use crate::out::Out;
+use crate::work::agents;
 use crate::work::data::Data;
 use crate::work::registry::StoreRegistry;
 use crate::work::runner;
@@ -54,9 +55,14 @@ pub(crate) async fn run(server: Server, shutdown: CancellationToken) -> Result<(
     let sites = Arc::new(LiveSites::new(Arc::clone(&data), only, pace, out));
     sites.refresh().await?;
     let ctx = Ctx::with_source(Arc::clone(&sites) as Arc<_>, Arc::new(StoreRegistry(data.store.clone())));
+    let way = agents::way(&data).await?;
+    let ctx = ctx.with_courier(way.courier());
     let clock = Arc::new(SystemClock::new());
     let engine = Engine::new(data.journal(), rl_ops::registry(), Arc::new(ctx), clock, config);
     let stats = engine.stats();
+    if let Some(address) = way.address() {
+        out.say(&format!("agents may connect to {address}"));
+    }
     lines.ready(&sites.names());
     let chores = tokio::spawn(chores(Arc::clone(&data), sites, lines));
     let ended = engine.run(shutdown).await;
