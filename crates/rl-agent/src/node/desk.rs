@@ -63,9 +63,7 @@ pub(crate) fn failed(error: impl std::fmt::Display) -> Refusal {
 
 fn pct_failed(error: PctError) -> Refusal {
     match error {
-        PctError::Held(vmid) => {
-            Refusal::InUse { vmid: vmid.to_string().parse().unwrap_or(0), by: "Proxmox holds its lock".to_owned() }
-        }
+        PctError::Held(vmid) => Refusal::InUse { vmid: vmid.into(), by: "Proxmox holds its lock".to_owned() },
         other => failed(other),
     }
 }
@@ -274,5 +272,5 @@ impl Desk {
 
 /// The VMID as it stands in a refusal.
 pub(crate) fn number(target: &Target) -> u32 {
-    target.vmid.to_string().parse().unwrap_or(0)
+    target.vmid.into()
 }
