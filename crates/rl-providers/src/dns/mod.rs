@@ -14,7 +14,7 @@ mod message;
 pub mod owned;
 mod powerdns;
 mod provider;
-mod resolve;
+pub(crate) mod resolve;
 mod rfc2136;
 pub mod server;
 mod transfer;

@@ -214,10 +214,7 @@ fn seal<'a>(recipients: impl Iterator<Item = &'a Recipient>, parts: &[&[u8]]) ->
 }
 
 /// Decrypts, armored or not. What is longer than any value is an error.
-pub(super) fn open(
-    identity: &x25519::Identity,
-    sealed: &[u8],
-) -> Result<Zeroizing<Vec<u8>>, age::DecryptError> {
+pub(super) fn open(identity: &x25519::Identity, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, age::DecryptError> {
     /// The head beside the value.
     const HEAD_BYTES_MAX: usize = 1024;
     let decryptor = age::Decryptor::new_buffered(ArmoredReader::new(sealed))?;
