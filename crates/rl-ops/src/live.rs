@@ -122,6 +122,7 @@ pub(crate) async fn follow(cx: &StepCx, api: &SiteApi, upid: &Upid, label: &str)
             stop_and_see(cx, api, upid, label).await?;
             return Err(StepError::Cancelled);
         }
+        never = tell_of(cx, api, upid, label) => match never {},
         () = cx.clock().sleep(api.local(TASK_LONGEST)) => {
             stop_and_see(cx, api, upid, label).await?;
             return Err(StepError::retry(Duration::ZERO, format!("{label}: task {upid} hung and was stopped")));
@@ -133,6 +134,21 @@ pub(crate) async fn follow(cx: &StepCx, api: &SiteApi, upid: &Upid, label: &str)
         cx.note(format!("{label}: Proxmox ended the task with {count} warnings; its log is under {upid}")).await?;
     }
     Ok(end)
+}
+
+/// How often the log of a task that takes long is looked at: often enough that a step which moves is never told as stalled.
+const LOG_LOOK: Duration = Duration::from_secs(2 * 60);
+
+/// Tells what a task that takes long writes into its log: a step is alive as long as its task says something new.
+async fn tell_of(cx: &StepCx, api: &SiteApi, upid: &Upid, label: &str) -> std::convert::Infallible {
+    let mut seen = 0;
+    loop {
+        cx.clock().sleep(api.local(LOG_LOOK)).await;
+        // A look that fails is no news; whether the task has ended is asked elsewhere.
+        if let Ok(Some(line)) = api.task_said(upid, &mut seen).await {
+            cx.progress(format!("{label}: {line}"), None);
+        }
+    }
 }
 
 /// Stops a task of ours and sees it ended.

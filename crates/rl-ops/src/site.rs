@@ -23,6 +23,10 @@ use crate::roster::Shared;
 
 /// Most running tasks of a node that are looked through for one of ours.
 const RUNNING_TASKS_MAX: u32 = 500;
+/// Lines of a task's log read at a time; what is beyond comes with the next look.
+const LOG_LINES: u32 = 500;
+/// Characters of a log line that are shown.
+const LOG_LINE_MAX: usize = 200;
 /// How long a start takes where nothing has been measured yet.
 const START_USUAL: Duration = Duration::from_millis(2_500);
 /// Longest wait before the first look at a start.
@@ -285,6 +289,17 @@ impl SiteApi {
     /// Follows a task to its end.
     pub(crate) async fn watch(&self, upid: &Upid) -> Result<TaskEnd, PveError> {
         self.pve.watch(upid).await
+    }
+
+    /// The newest line of a task's log that comes behind those seen, without control characters.
+    pub(crate) async fn task_said(&self, upid: &Upid, seen: &mut u64) -> Result<Option<String>, PveError> {
+        let log = self.pve.send(tasks::log(upid, *seen, LOG_LINES)).await?;
+        // An empty log is told as one line, `no content` (`PVE/Tools.pm`, `dump_logfile`).
+        let told = log.total.unsigned().min(*seen + u64::from(LOG_LINES));
+        let Some(last) = log.data.0.last().filter(|_| told > *seen) else { return Ok(None) };
+        *seen = told;
+        let text: String = last.t.0.chars().filter(|letter| !letter.is_control()).take(LOG_LINE_MAX).collect();
+        Ok((!text.trim().is_empty()).then_some(text))
     }
 
     /// Asks Proxmox to stop a task. One that has ended already is no error.

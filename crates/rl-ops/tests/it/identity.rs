@@ -215,6 +215,27 @@ async fn cancelling_does_not_stop_a_strangers_create() {
     assert_eq!(status.status, "running", "it is not ours to stop");
 }
 
+/// The log of a task that takes long is looked at, so that a step which moves does not count as stalled.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_long_task_writes_is_read() {
+    let (lab, ours) = (Lab::new().await, guest(1, false));
+    lab.book.reserve(&ours);
+    lab.fault("POST", "/nodes/pve1/lxc", 1, Fault::HangTask {});
+    let looks = || {
+        let calls = lab.sim.ledger().calls;
+        calls.iter().filter(|(call, _)| call.ends_with("/tasks/{upid}/log")).map(|(_, count)| *count).sum::<u64>()
+    };
+    assert_eq!(looks(), 0);
+    let cancel = |journal: std::sync::Arc<dyn rl_engine::Journal>, id| async move {
+        while looks() < 2 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        journal.request_cancel(id, "test".to_owned(), rl_engine::UnixMs(0)).await.unwrap();
+    };
+    let came = lab.run_with(job(&lab, &ours, create(&ours)), &rl_ops::registry(), cancel).await;
+    came.must_be(OperationState::Cancelled);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn guest_moved_by_hand_is_followed() {
     for name in ["update", "stop", "start", "restart", "snapshot", "remove"] {
