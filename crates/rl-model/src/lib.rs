@@ -49,7 +49,7 @@ pub use resolved::{
     ResolvedVolume, SiteLeases, StartupOrder,
 };
 pub use secret::{NotSealed, ProviderName, SealedValue, SecretRef, SecretSource, SecretValue};
-pub use site::{AddressRange, Endpoint, Network, Site, SiteLimits, TlsTrust, TokenSource};
+pub use site::{AddressRange, Endpoint, Network, Site, SiteFirewallSpec, SiteLimits, TlsTrust, TokenSource};
 pub use stamp::Stamp;
 
 #[cfg(test)]

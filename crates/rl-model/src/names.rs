@@ -262,6 +262,11 @@ impl GuestId {
 }
 
 impl ControllerId {
+    /// The part of the id that is short enough for comments.
+    pub fn short(&self) -> &str {
+        &self.0[..SHORT_CHARS]
+    }
+
     /// Makes an id from random bits handed in by the caller; the low 100 bits count.
     pub fn from_bits(bits: u128) -> Self {
         Self(encode_bits(bits).into())

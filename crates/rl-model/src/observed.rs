@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::config::ConfigFields;
+use crate::firewall::ObservedSiteFirewall;
 use crate::{
     BridgeName, Hostname, IfaceAddr, MacAddr, NicName, NodeName, PoolId, SiteName, Stamp, StorageId, Tag, Vmid,
     VolumeId,
@@ -16,6 +17,9 @@ use crate::{
 pub struct Observed {
     /// By name.
     pub sites: BTreeMap<SiteName, ObservedSite>,
+    /// Zones of DNS records, as far as they were looked at.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub zones: BTreeMap<crate::Fqdn, crate::dns::ObservedZone>,
 }
 
 /// One site as it was seen.
@@ -33,6 +37,9 @@ pub struct ObservedSite {
     pub guests: BTreeMap<Vmid, ObservedGuest>,
     /// What could not be read: never guessed, always told.
     pub unread: Vec<Unread>,
+    /// Its firewall, as far as it was looked at.
+    #[serde(default)]
+    pub firewall: ObservedSiteFirewall,
 }
 
 /// One node as it was seen.

@@ -5,6 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::firewall::FirewallChange;
 use crate::manifest::SectionKind;
 use crate::{
     FieldKey, GuestName, Hostname, MacAddr, NodeName, PartAction, ResolvedGuest, ResolvedStack, SiteName, StackName,
@@ -39,6 +40,9 @@ pub struct Policy {
     /// Declared parts that are knowingly left out.
     #[serde(default)]
     pub without: BTreeSet<SectionKind>,
+    /// More than a third of a zone's records may change.
+    #[serde(default)]
+    pub allow_dns_mass_change: bool,
 }
 
 /// Ordered actions for one stack.
@@ -111,6 +115,9 @@ pub enum ActionKind {
         power: Consequence,
         /// MAC of `net0` as it was seen: part of the identity that is checked.
         seen_net0: Option<MacAddr>,
+        /// What changes in its firewall.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        firewall: Option<Box<FirewallChange>>,
     },
     /// Destroy it and make it anew under the same VMID and identity.
     Replace {

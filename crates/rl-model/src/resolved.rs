@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::firewall::{ResolvedFirewall, WantedSiteFirewall};
 use crate::manifest::Section;
 use crate::{
     BridgeName, ContainerName, ControllerId, DiskSize, GuestId, GuestName, GuestPath, Hostname, IfaceAddr, MacAddr,
@@ -24,6 +25,12 @@ pub struct ResolvedStack {
     /// What the stack declares besides its containers; carried out by its own part or told by the plan.
     #[serde(default)]
     pub sections: Vec<Section>,
+    /// Firewall objects it needs on its sites.
+    #[serde(default)]
+    pub firewall: BTreeMap<SiteName, WantedSiteFirewall>,
+    /// Its DNS records; values that are addresses are those leased to its guests.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub records: Vec<crate::dns::ResolvedRecord>,
 }
 
 impl ResolvedStack {
@@ -101,6 +108,9 @@ pub struct ResolvedGuest {
     pub timezone: Option<String>,
     /// Guests that must be proven running before this one is created.
     pub after: Vec<GuestName>,
+    /// Its firewall; `None` where the stack says nothing of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub firewall: Option<ResolvedFirewall>,
 }
 
 /// A data volume as it shall be.

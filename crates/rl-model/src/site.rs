@@ -44,6 +44,21 @@ pub struct Site {
     pub pool: Option<PoolId>,
     /// Limits on work done at once.
     pub limits: SiteLimits,
+    /// What the site says of its firewall.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub firewall: Option<SiteFirewallSpec>,
+    /// Zones whose records may be written, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub zones: BTreeMap<crate::Fqdn, crate::dns::Zone>,
+}
+
+/// The firewall of a site as declared.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SiteFirewallSpec {
+    /// Whether the datacenter's firewall shall be on; left as it is when not given.
+    pub enable: Option<bool>,
+    /// Networks from which nodes and guests are looked after: no plan may cut them off.
+    pub management: Vec<Cidr>,
 }
 
 /// How much may be done on a site at once.

@@ -6,12 +6,14 @@ use rl_engine::{Envelope, JobKind, PayloadError, Registry, Step, Steps};
 use rl_model::{ActionKind, Change, Consequence, FieldKey, NodeName};
 use serde::de::DeserializeOwned;
 
+use crate::parts;
 use crate::payload::{GuestVerb, GuestVerbPayload, JobPayload, Target};
 use crate::steps::change_config::{ChangeConfig, growth, takes_mount_away, waits_for_start, writable};
 use crate::steps::create_container::CreateContainer;
 use crate::steps::destroy::Destroy;
 use crate::steps::drop_volumes::DropVolumes;
 use crate::steps::grow_disk::GrowDisk;
+use crate::steps::guest_firewall::GuestFirewall;
 use crate::steps::move_node::MoveNode;
 use crate::steps::record::Record;
 use crate::steps::release::Release;
@@ -29,6 +31,7 @@ pub(crate) const VERB: &str = "guest-verb";
 pub fn registry() -> Registry {
     Registry::new()
         .with(JobKind::first(ACTION, |payload| Ok(action_steps(&read::<JobPayload>(payload)?))))
+        .with(JobKind::first("site-firewall", |payload| Ok(parts::firewall::steps(&read(payload)?))))
         .with(JobKind::first(VERB, |payload| verb_steps(&read::<GuestVerbPayload>(payload)?)))
 }
 
@@ -70,9 +73,17 @@ fn create(steps: &mut Steps, payload: &JobPayload, target: &Target) {
     let Some(guest) = payload.action.kind.guest() else { return };
     let guest = Box::new(guest.clone());
     let start = guest.running;
-    steps.push(Arc::new(CreateContainer { target: target.clone(), guest: guest.clone(), vmids: payload.vmids, start }));
+    // A guest with a firewall does not run before its rules are written.
+    let filtered = guest.firewall.is_some();
+    let at_once = start && !filtered;
+    let vmids = payload.vmids;
+    steps.push(Arc::new(CreateContainer { target: target.clone(), guest: guest.clone(), vmids, start: at_once }));
+    if filtered {
+        let (guest, changing) = (guest.clone(), Vec::new());
+        steps.push(Arc::new(GuestFirewall { target: target.clone(), guest, idle: true, changing }));
+    }
     if start {
-        steps.push(Arc::new(Start { target: target.clone(), after_create: true }));
+        steps.push(Arc::new(Start { target: target.clone(), after_create: at_once }));
         if payload.awaited {
             steps.push(Arc::new(Settle { target: target.clone(), guest: guest.clone() }));
         }
@@ -81,7 +92,7 @@ fn create(steps: &mut Steps, payload: &JobPayload, target: &Target) {
 }
 
 fn update(steps: &mut Steps, payload: &JobPayload, target: &Target) {
-    let ActionKind::Update { guest, changes, move_to, power, .. } = &payload.action.kind else { return };
+    let ActionKind::Update { guest, changes, move_to, power, firewall, .. } = &payload.action.kind else { return };
     let stop: Arc<dyn Step> = Arc::new(ShutDown { target: target.clone(), may_be_gone: false });
     let start: Arc<dyn Step> = Arc::new(Start { target: target.clone(), after_create: false });
     let written = writable(changes);
@@ -97,6 +108,12 @@ fn update(steps: &mut Steps, payload: &JobPayload, target: &Target) {
     }
     if let Some(to) = move_to {
         steps.push(Arc::new(MoveNode { target: target.clone(), to: to.clone() }));
+    }
+    if firewall.is_some() {
+        // Before the NICs change, so that one that comes to be filtered meets the rules at once.
+        let slot = |change: &Change| if let FieldKey::Nic(slot) = change.key { Some(slot) } else { None };
+        let changing = changes.iter().filter_map(slot).collect();
+        steps.push(Arc::new(GuestFirewall { target: target.clone(), guest: guest.clone(), idle: false, changing }));
     }
     let drops = written.iter().any(takes_mount_away);
     if !written.is_empty() {

@@ -66,6 +66,26 @@ impl From<StepError> for NotDone {
     }
 }
 
+/// What is announced before a call about a whole site.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct SiteCall {
+    /// The call, as a person names it.
+    pub(crate) call: String,
+    /// The site.
+    pub(crate) site: rl_model::SiteName,
+}
+
+/// As [`call`], for a call about a whole site that starts no task.
+pub(crate) async fn call_site(
+    cx: &StepCx,
+    announced: SiteCall,
+    limit: Duration,
+    send: impl Future<Output = Result<(), PveError>> + Send,
+) -> Result<(), NotDone> {
+    let envelope = Envelope::of("proxmox-site-call", 1, &announced).map_err(StepError::from)?;
+    announce(cx, envelope, limit, send, |()| "written".to_owned()).await
+}
+
 /// Announces a call, makes it, and writes down what it answered. `limit` is the longest time the answer may take.
 pub(crate) async fn call<T>(
     cx: &StepCx,
@@ -74,8 +94,18 @@ pub(crate) async fn call<T>(
     send: impl Future<Output = Result<T, PveError>> + Send,
     reference: impl FnOnce(&T) -> String,
 ) -> Result<T, NotDone> {
+    announce(cx, announced.envelope()?, limit, send, reference).await
+}
+
+async fn announce<T>(
+    cx: &StepCx,
+    announced: Envelope,
+    limit: Duration,
+    send: impl Future<Output = Result<T, PveError>> + Send,
+    reference: impl FnOnce(&T) -> String,
+) -> Result<T, NotDone> {
     cx.may_announce(limit)?;
-    cx.intent(announced.envelope()?).await?;
+    cx.intent(announced).await?;
     fail_point!("ops.call.before");
     cx.may_call(limit)?;
     match send.await {

@@ -12,7 +12,7 @@ use crate::fault::full_text;
 use crate::site::SiteApi;
 
 /// Reads under way at once per site; the client's own limit by node is what holds back.
-const READS_AT_ONCE: usize = 64;
+pub(crate) const READS_AT_ONCE: usize = 64;
 
 /// What is looked at beside the resource list, which always is.
 #[derive(Debug, Clone, Default)]
@@ -21,6 +21,17 @@ pub struct Scope {
     pub catalog: BTreeMap<SiteName, BTreeSet<StorageId>>,
     /// Guests whose configuration is read.
     pub configs: BTreeMap<SiteName, BTreeSet<Vmid>>,
+    /// Firewalls that are read.
+    pub firewalls: BTreeMap<SiteName, FirewallScope>,
+}
+
+/// What of a site's firewall is read.
+#[derive(Debug, Clone, Default)]
+pub struct FirewallScope {
+    /// Guests whose rules are read, and whether their options are too.
+    pub guests: BTreeMap<Vmid, bool>,
+    /// Whose IP sets are read with their members: those with this comment. None are listed without it.
+    pub sets_of: Option<String>,
 }
 
 /// Why nothing could be seen of a site.
@@ -65,6 +76,9 @@ pub async fn look_closer(sites: &BTreeMap<SiteName, Arc<SiteApi>>, scope: &Scope
         }
         if let Some(vmids) = scope.configs.get(name) {
             configs(api, vmids, site).await;
+        }
+        if let Some(scope) = scope.firewalls.get(name) {
+            crate::observe_firewall::read(api, scope, site).await;
         }
     });
     futures::future::join_all(looks).await;
@@ -160,6 +174,6 @@ async fn configs(api: &SiteApi, vmids: &BTreeSet<Vmid>, site: &mut ObservedSite)
     }
 }
 
-fn unread(what: &str, error: &PveError) -> Unread {
+pub(crate) fn unread(what: &str, error: &PveError) -> Unread {
     Unread { what: what.to_owned(), why: full_text(error) }
 }

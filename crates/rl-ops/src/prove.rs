@@ -1,5 +1,7 @@
 //! The proof: everything that shall be is read back and compared, item by item.
 
+mod firewall;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,10 +34,11 @@ const READS_MAX: u32 = 4;
 pub async fn prove(sites: &BTreeMap<SiteName, Arc<SiteApi>>, resolved: &ResolvedStack, at_ms: i64) -> Proof {
     fail_point!("ops.proof.before");
     let lists = lists(sites, resolved).await;
+    let firewalls = firewall::sites(sites, resolved).await;
     let mut items: Vec<ProofItem> = futures::stream::iter(resolved.guests.values())
         .map(|guest| {
-            let (lists, stamp) = (&lists, resolved.stamp(guest));
-            async move { prove_guest(sites, lists, guest, &stamp).await }
+            let (site, stamp) = (SiteReads { sites, lists: &lists, firewalls: &firewalls }, resolved.stamp(guest));
+            async move { prove_guest(&site, resolved, guest, &stamp).await }
         })
         .buffer_unordered(READS_AT_ONCE)
         .collect()
@@ -104,13 +107,20 @@ async fn lists(sites: &BTreeMap<SiteName, Arc<SiteApi>>, resolved: &ResolvedStac
     out
 }
 
+/// What was read once for all guests.
+struct SiteReads<'a> {
+    sites: &'a BTreeMap<SiteName, Arc<SiteApi>>,
+    lists: &'a Lists,
+    firewalls: &'a firewall::SiteFirewalls,
+}
+
 async fn prove_guest(
-    sites: &BTreeMap<SiteName, Arc<SiteApi>>,
-    lists: &Lists,
+    read: &SiteReads<'_>,
+    resolved: &ResolvedStack,
     guest: &ResolvedGuest,
     stamp: &Stamp,
 ) -> ProofItem {
-    let (Some(api), Some(list)) = (sites.get(&guest.site), lists.get(&guest.site)) else {
+    let (Some(api), Some(list)) = (read.sites.get(&guest.site), read.lists.get(&guest.site)) else {
         let checks = vec![check("site", "connected", "not connected")];
         return item(guest.name.clone(), &guest.site, Some(guest.vmid), checks);
     };
@@ -135,6 +145,9 @@ async fn prove_guest(
     }
     if row.kind == GuestKind::Container {
         read_checks(api, row, guest, stamp, &mut checks).await;
+        let none = BTreeMap::new();
+        let sets = resolved.firewall.get(&guest.site).map_or(&none, |firewall| &firewall.sets);
+        firewall::checks(api, row, guest, sets, read.firewalls, &mut checks).await;
     }
     let mut out = item(guest.name.clone(), &guest.site, Some(guest.vmid), checks);
     out.node = Some(row.node.clone());

@@ -3,6 +3,8 @@
 //! Compares meaning: order, defaults, spelling, tags and features that others added, and rounding of disk sizes are no
 //! drift. What could not be read is told as unread, never taken for gone.
 
+mod firewall;
+
 use std::collections::BTreeSet;
 use std::fmt::Display;
 
@@ -31,7 +33,10 @@ fn of_guest(stack: &ResolvedStack, guest: &ResolvedGuest, world: &World<'_>, out
     let (id, controller, site, node, vmid) = (&guest.id, &stack.controller, &guest.site, &guest.node, guest.vmid);
     let hostname = Some(&guest.hostname);
     match world.find(Identity { id, controller, site, node, vmid, net0, hostname }) {
-        Found::Ours(place, config) => compare(stack, guest, place, config, out),
+        Found::Ours(place, config) => {
+            compare(stack, guest, place, config, out);
+            firewall::compare(guest, place, world, out);
+        }
         Found::Shallow(place) => compare_row(guest, place.guest, out),
         Found::Absent => tell(guest, DriftKind::Gone, format!("`{}` is gone from {site}", guest.name), out),
         Found::Foreign(place, foreign) => {

@@ -1,5 +1,8 @@
 //! Parts of a plan: each family adds its own, behind or before the guests they belong to.
 
+mod dns;
+mod firewall;
+
 use rl_model::{Action, ActionId, GuestName, Leases, Observed, PartAction, PartKind, Policy, ResolvedStack};
 
 use crate::plan::report::Reporter;
@@ -56,7 +59,7 @@ impl<'a> Parts<'a> {
 type Family = fn(&PartScene<'_>, &mut Parts<'_>, &mut Reporter);
 
 /// Every family, in the order in which their parts are shown.
-const FAMILIES: [Family; 0] = [];
+const FAMILIES: [Family; 2] = [firewall::plan, dns::plan];
 
 /// Plans every family's parts.
 pub(crate) fn plan(scene: &PartScene<'_>, actions: &mut [Action], report: &mut Reporter) -> Vec<PartAction> {

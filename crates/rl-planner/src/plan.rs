@@ -6,6 +6,7 @@
 
 pub(crate) mod delta;
 mod fields;
+pub(crate) mod firewall;
 mod guest;
 pub(crate) mod leave;
 mod needed;
@@ -42,6 +43,8 @@ pub fn plan(
     policy: &Policy,
     base_revision: u64,
 ) -> (Plan, PlanReport) {
+    let allowed = firewall::as_allowed(resolved, leases, policy);
+    let resolved = allowed.as_ref().unwrap_or(resolved);
     let world = World::new(observed);
     let scene = Scene { world: &world, stack: resolved, leases, policy };
     let mut report = Reporter::default();
@@ -75,7 +78,14 @@ pub fn plan_destroy(
 ) -> (Plan, PlanReport) {
     let world = World::new(observed);
     let controller = leases.controller.clone();
-    let empty = ResolvedStack { name: stack.clone(), controller, guests: BTreeMap::new(), sections: Vec::new() };
+    let empty = ResolvedStack {
+        name: stack.clone(),
+        controller,
+        guests: BTreeMap::new(),
+        sections: Vec::new(),
+        firewall: BTreeMap::new(),
+        records: Vec::new(),
+    };
     let scene = Scene { world: &world, stack: &empty, leases, policy };
     let mut report = Reporter::default();
     let leaving: Vec<&KnownGuest> = leases.guests.values().collect();
@@ -156,10 +166,14 @@ fn makes(draft: Option<&Draft>) -> bool {
     draft.is_some_and(|draft| matches!(draft.action.kind, ActionKind::Create { .. } | ActionKind::Replace { .. }))
 }
 
+/// Declared parts that a plan carries out.
+const CARRIED_OUT: [SectionKind; 1] = [SectionKind::Dns];
+
 /// Tells which declared parts are not carried out.
 fn sections(resolved: &ResolvedStack, policy: &Policy, report: &mut Reporter) {
     let mut places: BTreeMap<SectionKind, Vec<String>> = BTreeMap::new();
-    for section in &resolved.sections {
+    let open = |kind: SectionKind| kind != SectionKind::Firewall || policy.without.contains(&kind);
+    for section in resolved.sections.iter().filter(|section| open(section.kind)) {
         let of = section.container.as_ref().map_or_else(String::new, |name| format!("`{name}` at "));
         places.entry(section.kind).or_default().push(format!("{of}{}", section.location));
     }
@@ -167,7 +181,7 @@ fn sections(resolved: &ResolvedStack, policy: &Policy, report: &mut Reporter) {
         let declared = format!("`{kind}` is declared ({}), but is not carried out", places.join(", "));
         if policy.without.contains(&kind) {
             report.general(NoteLevel::Info, format!("{declared}: left out as asked"), None);
-        } else {
+        } else if !CARRIED_OUT.contains(&kind) {
             let hint = format!("to apply the stack without it: `--without {kind}`");
             report.general(NoteLevel::Blocked, declared, Some(hint));
         }

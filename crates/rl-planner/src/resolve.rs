@@ -4,7 +4,9 @@
 //! are made from the entropy in the leases, so that the same arguments give the same stack.
 
 pub mod codes;
+mod dns;
 mod error;
+mod firewall;
 mod mint;
 mod nic;
 mod node;
@@ -20,6 +22,7 @@ use rl_model::{
 };
 
 pub use error::ResolveErrors;
+pub use firewall::set_name;
 
 use crate::plan::world::World;
 use error::Findings;
@@ -60,14 +63,24 @@ pub fn resolve(
             guests.insert(wanted.name.clone(), assemble(wanted, stack, (node, vmid), of_guest, volumes));
         }
     }
+    let firewall = firewall::firewalls(stack, &manifest.sites, &mut guests, &mut findings);
     findings.into_result()?;
-    let resolved = ResolvedStack { guests, sections: stack.sections.clone(), ..empty(&stack.name, leases) };
+    let records = dns::records(stack, &manifest.sites);
+    let sections = stack.sections.clone();
+    let resolved = ResolvedStack { guests, sections, firewall, records, ..empty(&stack.name, leases) };
     Ok((resolved, placements))
 }
 
 fn empty(stack: &StackName, leases: &Leases) -> ResolvedStack {
     let (name, controller) = (stack.clone(), leases.controller.clone());
-    ResolvedStack { name, controller, guests: BTreeMap::new(), sections: Vec::new() }
+    ResolvedStack {
+        name,
+        controller,
+        guests: BTreeMap::new(),
+        sections: Vec::new(),
+        firewall: BTreeMap::new(),
+        records: Vec::new(),
+    }
 }
 
 /// Data volumes, each with the mount point it has, or the lowest that neither it nor a volume before it ever had.
@@ -144,6 +157,7 @@ fn assemble(
         ssh_keys: container.ssh_keys.clone(),
         timezone: container.timezone.clone(),
         after: after(wanted, stack),
+        firewall: None,
     }
 }
 

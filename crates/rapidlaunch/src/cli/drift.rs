@@ -14,7 +14,7 @@ use crate::render;
 use crate::render::style::{Style, count};
 use crate::work::connect;
 use crate::work::data::{Data, store_error};
-use crate::work::operate;
+use crate::work::{operate, planning};
 
 /// Tells what no longer matches the last apply. Exit code 3 when there is anything.
 pub(crate) async fn run(global: &Global, args: &DriftArgs, out: &Out) -> Result<(), CommandError> {
@@ -67,5 +67,6 @@ async fn of_stack(data: &Data, name: &StackName, out: &Out) -> Result<Vec<Drift>
         scope.configs.entry(site).or_default().insert(vmid);
     }
     rl_ops::look_closer(&sites, &scope, &mut observed).await;
+    planning::read_firewalls(&sites, &resolved, &leases, usize::MAX, &mut observed).await;
     Ok(rl_planner::drift(&resolved, &observed))
 }

@@ -109,6 +109,7 @@ pub(crate) fn policy(args: &PolicyArgs) -> Policy {
         allow_data_loss: args.allow_data_loss.iter().cloned().collect(),
         no_restart: args.no_restart,
         without: args.without.iter().map(kind).collect(),
+        ..Policy::default()
     }
 }
 
@@ -167,6 +168,8 @@ async fn plan_seeing(
     let limit = if deep { usize::MAX } else { rl_planner::plan::CONFIGS_READ_MAX };
     read_configs(&sites, &rl_planner::plan::configs_needed(&resolved, &observed, &leases, limit), &mut observed).await;
     let (resolved, placements) = resolve(&observed)?;
+    let limit = if deep { usize::MAX } else { rl_planner::firewall::OPTIONS_READ_MAX };
+    read_firewalls(&sites, &resolved, &leases, limit, &mut observed).await;
     let (plan, mut report) = rl_planner::plan(&resolved, &observed, &leases, policy, base_revision);
     report.placements = placements;
     let manifest = stored_text(subject, stack)?;
@@ -193,9 +196,12 @@ pub(crate) async fn plan_destroy(
         controller: leases.controller.clone(),
         guests: BTreeMap::new(),
         sections: Vec::new(),
+        firewall: BTreeMap::new(),
+        records: Vec::new(),
     };
     read_configs(&sites, &rl_planner::plan::configs_needed(&empty, &observed, &leases, usize::MAX), &mut observed)
         .await;
+    read_firewalls(&sites, &empty, &leases, 0, &mut observed).await;
     let (plan, report) = rl_planner::plan::plan_destroy(name, &leases, &observed, policy, base_revision);
     let manifest = stored_text(subject, stack)?;
     Ok(Planned { plan, report, sites, declared, manifest })
@@ -278,6 +284,23 @@ async fn read_configs(sites: &Sites, needed: &[(SiteName, Vmid)], observed: &mut
         scope.configs.entry(site.clone()).or_default().insert(*vmid);
     }
     look_closer(sites, &scope, observed).await;
+}
+
+/// Reads the firewalls that a plan compares.
+pub(crate) async fn read_firewalls(
+    sites: &Sites,
+    resolved: &rl_model::ResolvedStack,
+    leases: &Leases,
+    limit: usize,
+    observed: &mut Observed,
+) {
+    let needed = rl_planner::firewall::firewalls_needed(resolved, observed, leases, limit);
+    let scope = |needed: rl_planner::firewall::FirewallsNeeded| rl_ops::FirewallScope {
+        guests: needed.guests,
+        sets_of: Some(needed.owner),
+    };
+    let firewalls = needed.into_iter().map(|(site, needed)| (site, scope(needed))).collect();
+    look_closer(sites, &Scope { firewalls, ..Scope::default() }, observed).await;
 }
 
 async fn revision(data: &Data, name: &StackName) -> Result<u64, CommandError> {

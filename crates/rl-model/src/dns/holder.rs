@@ -27,9 +27,7 @@ impl Holder {
         let mut values = beside.values.iter();
         match (values.next().and_then(Owner::of_value), values.next()) {
             (Some(owner), None) => Self::Owner(owner),
-            _ => {
-                Self::Unreadable(beside.values.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))
-            }
+            _ => Self::Unreadable(beside.values.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")),
         }
     }
 

@@ -41,6 +41,7 @@ pub enum ZoneProvider {
         key: TsigKey,
     },
     /// The HTTP API of PowerDNS.
+    #[serde(rename = "powerdns")]
     PowerDns {
         /// Where the API is.
         url: ZoneUrl,

@@ -4,6 +4,7 @@
 //! A rule or an entry that cannot be read is kept with the reason, never dropped: a reader must know that it is there.
 
 mod address;
+pub mod edit;
 mod names;
 mod options;
 mod ports;
@@ -19,7 +20,10 @@ pub use rule::{Fault, FirewallRule, ProtocolName, RuleKind, RuleText};
 pub use view::{
     Alias, DatacenterFirewall, FirewallNic, FirewallView, Group, GuestFirewall, IpSet, NodeFirewall, RULES_MAX,
 };
-pub use wanted::{LOG_OFF, ObservedFirewall, ResolvedFirewall, RuleId};
+pub use wanted::{
+    FirewallChange, LOG_OFF, ObservedFirewall, ObservedSet, ObservedSiteFirewall, ResolvedFirewall, RuleId,
+    WantedSiteFirewall, set_owner,
+};
 
 #[cfg(test)]
 mod tests;

@@ -1,10 +1,12 @@
 //! A guest's firewall as it shall be, and what of it is read back.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use serde::{Deserialize, Serialize};
 
-use crate::GuestId;
+use crate::{Cidr, ControllerId, GuestId, StackName, Vmid};
 
-use super::{FirewallAction, GuestOptions, RuleText};
+use super::{DatacenterOptions, FirewallAction, GuestOptions, IpSetName, RuleText};
 
 /// What the comment of each of our rules begins with.
 const PREFIX: &str = "rl:";
@@ -98,4 +100,51 @@ impl RuleId {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+/// What changes in the firewall of a guest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FirewallChange {
+    /// As it was seen.
+    pub seen: ObservedFirewall,
+    /// As it shall be; `None` when ours goes and the guest is no longer filtered.
+    pub wanted: Option<ResolvedFirewall>,
+}
+
+/// Firewall objects of one site that a stack needs.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WantedSiteFirewall {
+    /// Whether the datacenter's firewall shall be on; `None` leaves the switch alone.
+    #[serde(default)]
+    pub enable: Option<bool>,
+    /// Networks that must reach the site's nodes.
+    #[serde(default)]
+    pub management: Vec<Cidr>,
+    /// IP sets of the stack's groups of guests, with their members as Proxmox lists them.
+    pub sets: BTreeMap<IpSetName, BTreeSet<String>>,
+}
+
+/// The firewall of a site as it was seen, as far as it was looked at.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct ObservedSiteFirewall {
+    /// Options of the datacenter; `None` when they were not read.
+    pub options: Option<DatacenterOptions>,
+    /// Every IP set of the datacenter; `None` when they were not read.
+    pub sets: Option<BTreeMap<IpSetName, ObservedSet>>,
+    /// Guests whose firewall was read.
+    pub guests: BTreeMap<Vmid, ObservedFirewall>,
+}
+
+/// An IP set as it was seen.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ObservedSet {
+    /// Its comment, which says whose it is.
+    pub comment: String,
+    /// Its members as Proxmox lists them; `None` when they were not read.
+    pub members: Option<BTreeSet<String>>,
+}
+
+/// The comment of an IP set of a stack: which installation and which stack look after it.
+pub fn set_owner(controller: &ControllerId, stack: &StackName) -> String {
+    format!("{PREFIX}stack/{}/{stack}", controller.short())
 }

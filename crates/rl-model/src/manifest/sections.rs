@@ -6,7 +6,8 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use super::Location;
-use crate::{Cidr, ContainerName, Fqdn, GuestPath, NetworkName, NicName, SecretRef};
+use crate::dns::DnsName;
+use crate::{Cidr, ContainerName, Fqdn, GuestPath, NetworkName, NicName, RecordType, SecretRef};
 
 /// That such a part was declared, and where.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,6 +51,12 @@ pub struct FirewallSpec {
     pub outbound: Verdict,
     /// The rules in their order; the first that fits decides.
     pub rules: Vec<FirewallRule>,
+    /// Log level of what the policies refuse, a word of Proxmox; nothing is logged when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log: Option<String>,
+    /// Whether the guests may send only from addresses of their own NICs (Proxmox: `ipfilter`).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub only_own_addresses: bool,
 }
 
 /// What happens to a packet.
@@ -77,6 +84,12 @@ pub struct FirewallRule {
     pub direction: RuleDirection,
     /// The other ends that fit; anywhere when empty.
     pub peers: Vec<FirewallPeer>,
+    /// Log level of what fits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log: Option<String>,
+    /// What it is for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub comment: Option<String>,
 }
 
 /// Direction of the traffic a rule is about.
@@ -139,29 +152,76 @@ pub struct SecretGrant {
     pub owner: String,
 }
 
-/// A DNS record that points at a NIC.
+/// A DNS record.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DnsRecord {
     /// The zone.
     pub zone: Fqdn,
     /// Name within the zone, `@` for the zone itself.
     pub name: String,
-    /// Record type.
-    pub kind: DnsType,
-    /// The NIC whose addresses it takes.
-    pub to: DnsTarget,
+    /// Its type, and what it says.
+    #[serde(flatten)]
+    pub content: DnsContent,
     /// Time to live in seconds.
     pub ttl_s: u32,
 }
 
-/// Record type.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum DnsType {
-    /// IPv4 address.
-    A,
-    /// IPv6 address.
-    #[serde(rename = "AAAA")]
-    Aaaa,
+/// Type of a record with what it says. Addresses are never typed: they are those of a NIC.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "UPPERCASE")]
+pub enum DnsContent {
+    /// IPv4 addresses of a NIC.
+    A {
+        /// The NIC.
+        to: DnsTarget,
+    },
+    /// IPv6 addresses of a NIC.
+    Aaaa {
+        /// The NIC.
+        to: DnsTarget,
+    },
+    /// Another name for a name.
+    Cname {
+        /// That name, whole.
+        target: DnsName,
+    },
+    /// Where a service is.
+    Srv {
+        /// Lower is asked first.
+        priority: u16,
+        /// Share among those of one priority.
+        weight: u16,
+        /// Port.
+        port: u16,
+        /// Name of the node, whole.
+        target: DnsName,
+    },
+    /// Texts, each a record.
+    Txt {
+        /// The texts.
+        texts: Vec<String>,
+    },
+}
+
+impl DnsContent {
+    /// The type.
+    pub fn kind(&self) -> RecordType {
+        match self {
+            Self::A { .. } => RecordType::A,
+            Self::Aaaa { .. } => RecordType::Aaaa,
+            Self::Cname { .. } => RecordType::Cname,
+            Self::Srv { .. } => RecordType::Srv,
+            Self::Txt { .. } => RecordType::Txt,
+        }
+    }
+
+    /// The NIC, of a record of addresses.
+    pub fn nic(&self) -> Option<&DnsTarget> {
+        match self {
+            Self::A { to } | Self::Aaaa { to } => Some(to),
+            _ => None,
+        }
+    }
 }
 
 /// A NIC of the guests of a container entry, written `web.eth0`.

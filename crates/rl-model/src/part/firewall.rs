@@ -5,26 +5,32 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use super::{Part, PartLine, PartSign};
-use crate::{Cidr, SiteName};
+use crate::SiteName;
+use crate::firewall::IpSetName;
 
 /// What is done to the shared firewall objects of one site.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SiteFirewall {
     /// The site.
     pub site: SiteName,
+    /// What the comment of our IP sets says: whose they are. A set with another comment is never touched.
+    pub owner: String,
     /// IP sets that change.
     pub sets: Vec<SetChange>,
+    /// The datacenter's switch, where it changes.
+    #[serde(default)]
+    pub enable: Option<bool>,
 }
 
 /// One IP set.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SetChange {
-    /// Its name, at most 64 characters (Proxmox: `PVE/Firewall.pm`).
-    pub name: String,
-    /// What it held when it was seen; `None` when it was not there.
-    pub before: Option<BTreeSet<Cidr>>,
+    /// Its name.
+    pub name: IpSetName,
+    /// What it held when it was seen, as Proxmox lists it; `None` when it was not there.
+    pub before: Option<BTreeSet<String>>,
     /// What it shall hold; `None` when it shall go.
-    pub after: Option<BTreeSet<Cidr>>,
+    pub after: Option<BTreeSet<String>>,
 }
 
 impl Part for SiteFirewall {
@@ -51,11 +57,15 @@ impl Part for SiteFirewall {
             };
             PartLine { sign, text }
         };
-        self.sets.iter().map(line).collect()
+        let switch = self.enable.map(|on| {
+            let text = format!("the datacenter's firewall is switched {}", if on { "on" } else { "off" });
+            PartLine { sign: PartSign::Change, text }
+        });
+        self.sets.iter().map(line).chain(switch).collect()
     }
 }
 
-fn members(set: Option<&BTreeSet<Cidr>>) -> String {
-    let names: Vec<String> = set.into_iter().flatten().map(ToString::to_string).collect();
+fn members(set: Option<&BTreeSet<String>>) -> String {
+    let names: Vec<&str> = set.into_iter().flatten().map(String::as_str).collect();
     if names.is_empty() { "(empty)".to_owned() } else { names.join(", ") }
 }

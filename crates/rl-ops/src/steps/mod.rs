@@ -5,6 +5,7 @@ pub mod create_container;
 pub mod destroy;
 pub mod drop_volumes;
 pub mod grow_disk;
+pub mod guest_firewall;
 pub mod move_node;
 pub mod record;
 pub mod release;
@@ -38,7 +39,7 @@ impl GuestReceipt {
 }
 
 /// The receipt of a step that leaves nothing behind.
-fn nothing() -> Receipt {
+pub(crate) fn nothing() -> Receipt {
     Envelope::new("nothing", 1, serde_json::Value::Null)
 }
 

@@ -291,5 +291,7 @@ fn declared(sim: &Sim) -> Site {
         nodes: Vec::new(),
         pool: None,
         limits: SiteLimits::default(),
+        firewall: None,
+        zones: BTreeMap::new(),
     }
 }

@@ -172,6 +172,7 @@ fn scope() -> Scope {
     Scope {
         catalog: BTreeMap::from([(p("fra1"), BTreeSet::from([p("local")]))]),
         configs: BTreeMap::from([(p("fra1"), BTreeSet::from([p("2001"), p("2002"), p("2099")]))]),
+        firewalls: BTreeMap::new(),
     }
 }
 

@@ -55,6 +55,7 @@ pub(crate) fn guest(number: u8, running: bool) -> ResolvedGuest {
         ssh_keys: Vec::new(),
         timezone: None,
         after: Vec::new(),
+        firewall: None,
     }
 }
 
@@ -82,7 +83,14 @@ pub(crate) fn controller() -> ControllerId {
 /// A stack of these guests, as applied.
 pub(crate) fn stack(guests: &[ResolvedGuest]) -> ResolvedStack {
     let guests = guests.iter().map(|guest| (guest.name.clone(), guest.clone())).collect();
-    ResolvedStack { name: p("shop"), controller: controller(), guests, sections: Vec::new() }
+    ResolvedStack {
+        name: p("shop"),
+        controller: controller(),
+        guests,
+        sections: Vec::new(),
+        firewall: BTreeMap::new(),
+        records: Vec::new(),
+    }
 }
 
 pub(crate) fn action(id: u32, guest: &ResolvedGuest, kind: ActionKind) -> Action {
@@ -124,7 +132,7 @@ pub(crate) fn changes(old: &ResolvedGuest, new: &ResolvedGuest) -> Vec<Change> {
 pub(crate) fn update(old: &ResolvedGuest, new: &ResolvedGuest, power: Consequence) -> ActionKind {
     let move_to = (old.node != new.node).then(|| new.node.clone());
     let guest = Box::new(new.clone());
-    ActionKind::Update { guest, changes: changes(old, new), move_to, power, seen_net0: seen_net0(old) }
+    ActionKind::Update { guest, changes: changes(old, new), move_to, power, seen_net0: seen_net0(old), firewall: None }
 }
 
 pub(crate) fn plan(actions: Vec<Action>) -> Plan {

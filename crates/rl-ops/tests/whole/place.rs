@@ -122,5 +122,7 @@ fn declared(number: usize, sim: &MemorySim) -> Site {
         nodes: Vec::new(),
         pool: None,
         limits: SiteLimits::default(),
+        firewall: None,
+        zones: BTreeMap::new(),
     }
 }

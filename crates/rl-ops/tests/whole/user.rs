@@ -115,6 +115,7 @@ impl User {
             ssh_keys: Vec::new(),
             timezone: None,
             after: Vec::new(),
+            firewall: None,
         }
     }
 
@@ -170,7 +171,14 @@ impl User {
         let by_name = guests.iter().map(|guest| (guest.name.clone(), guest.clone())).collect();
         let stack: StackName = p(&format!("shop-{}", self.number));
         let controller = ControllerId::from_bits(9);
-        let resolved = ResolvedStack { name: stack.clone(), controller, guests: by_name, sections: Vec::new() };
+        let resolved = ResolvedStack {
+            name: stack.clone(),
+            controller,
+            guests: by_name,
+            sections: Vec::new(),
+            firewall: BTreeMap::new(),
+            records: Vec::new(),
+        };
         let id = PlanId("simulated".to_owned());
         let plan = Plan { id, stack, base_revision: 0, destroy: false, resolved, actions, parts: Vec::new() };
         rl_ops::compile(&plan, &sites, &self.ids).unwrap().into_iter().zip(guests).collect()
@@ -232,7 +240,7 @@ impl User {
             return None;
         }
         let shall = ResolvedGuest { node: move_to.clone().unwrap_or_else(|| new.node.clone()), ..new.clone() };
-        Some((new, ActionKind::Update { guest: Box::new(shall), changes, move_to, power, seen_net0 }))
+        Some((new, ActionKind::Update { guest: Box::new(shall), changes, move_to, power, seen_net0, firewall: None }))
     }
 
     /// The fields that differ from what is wanted; the root disk grows now and then.

@@ -5,7 +5,8 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 /// Keys whose plain value is hidden wherever it stands.
-const SECRET_KEYS: [&str; 7] = ["password", "passwd", "passphrase", "private_key", "privatekey", "api_key", "token"];
+const SECRET_KEYS: [&str; 8] =
+    ["password", "passwd", "passphrase", "private_key", "privatekey", "api_key", "token", "value"];
 /// Length of a UUID in text, the form of a Proxmox API token's secret.
 const UUID_LEN: usize = 36;
 

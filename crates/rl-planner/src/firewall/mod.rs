@@ -10,15 +10,16 @@
 
 mod builtin;
 mod chain;
-pub mod edit;
 mod explanation;
 mod matching;
+mod needed;
 mod packet;
 mod parts;
 mod tables;
 
 pub use chain::{Question, Sender, explain};
 pub use explanation::{Engine, Explanation, Level, Outcome, Stage, Step, Verdict, Way};
+pub use needed::{FirewallsNeeded, OPTIONS_READ_MAX, firewalls_needed};
 pub use packet::{ConnState, ICMP, ICMPV6, Packet, SYN, SourcePort, TCP, UDP};
 pub use parts::{PARTS_MAX, Part, TooManyParts, explain_network};
 

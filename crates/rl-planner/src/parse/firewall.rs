@@ -1,26 +1,48 @@
 //! Reads the firewall of a container.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use rl_model::manifest::{FirewallTraffic, PortRange, RuleDirection, Verdict};
-use rl_model::{Cidr, NicName};
+use rl_model::{Cidr, Network, NetworkName, NicName, SiteFirewallSpec};
 
 use super::fields::{Fields, Shape};
-use super::report::{Report, Sp, nearest};
+use super::report::{Report, Sp, nearest, suggest};
 use super::tree::{Kind, Node, Place, shown};
 use super::values::{choice, one_or_list, parsed, text, wrong_type};
 use crate::diagnostic::{Diagnostic, codes};
 
-pub(crate) const FIREWALL: Shape =
-    Shape { name: "Firewall", what: "`firewall`", keys: &["inbound", "outbound", "rules"] };
-pub(crate) const RULE: Shape =
-    Shape { name: "Rule", what: "a firewall rule", keys: &["allow", "reject", "drop", "on", "from", "to"] };
+pub(crate) const FIREWALL: Shape = Shape {
+    name: "Firewall",
+    what: "`firewall`",
+    keys: &["inbound", "outbound", "log", "only_own_addresses", "rules"],
+};
+pub(crate) const RULE: Shape = Shape {
+    name: "Rule",
+    what: "a firewall rule",
+    keys: &["allow", "reject", "drop", "on", "from", "to", "log", "comment"],
+};
+pub(crate) const SITE_FIREWALL: Shape =
+    Shape { name: "SiteFirewall", what: "`firewall` of a site", keys: &["enable", "management"] };
 
 /// The words for what happens to a packet.
 const VERDICTS: [(&str, Verdict); 3] =
     [("allow", Verdict::Allow), ("reject", Verdict::Reject), ("drop", Verdict::Drop)];
 /// Most rules of one firewall: above it, a packet's way through them is felt.
 const RULES_MAX: usize = 500;
+/// Longest comment of a rule: what stands beside it in a list.
+const COMMENT_CHARS_MAX: usize = 120;
+/// Log levels (`pve-api`: `log`).
+const LOG_LEVELS: [(&str, &str); 8] = [
+    ("emerg", "emerg"),
+    ("alert", "alert"),
+    ("crit", "crit"),
+    ("err", "err"),
+    ("warning", "warning"),
+    ("notice", "notice"),
+    ("info", "info"),
+    ("debug", "debug"),
+];
 
 /// Services by name with their TCP and UDP ports (IANA service names).
 const SERVICES: [(&str, &[u16], &[u16]); 26] = [
@@ -56,6 +78,8 @@ const SERVICES: [(&str, &[u16], &[u16]); 26] = [
 pub(crate) struct FirewallDraft {
     pub(crate) inbound: Verdict,
     pub(crate) outbound: Verdict,
+    pub(crate) log: Option<String>,
+    pub(crate) only_own_addresses: bool,
     pub(crate) rules: Vec<RuleDraft>,
 }
 
@@ -65,6 +89,8 @@ pub(crate) struct RuleDraft {
     pub(crate) on: Option<Sp<NicName>>,
     pub(crate) direction: RuleDirection,
     pub(crate) peers: Vec<Sp<PeerDraft>>,
+    pub(crate) log: Option<String>,
+    pub(crate) comment: Option<String>,
 }
 
 /// The other end of a rule as written.
@@ -87,13 +113,15 @@ pub(crate) fn firewall(report: &mut Report<'_>, container: &Fields<'_>) -> Optio
     };
     let inbound = policy(report, "inbound", Verdict::Drop);
     let outbound = policy(report, "outbound", Verdict::Allow);
+    let log = log_level(report, &fields);
+    let only_own_addresses = fields.boolean(report, "only_own_addresses").unwrap_or(false);
     let rules = fields.list(report, "rules", rule).unwrap_or_default();
     if rules.len() > RULES_MAX {
         let message = format!("the firewall has {} rules", rules.len());
         let help = "name several ports or other ends in one rule";
         report.error(codes::TOO_MANY, owner, &message, &format!("at most {RULES_MAX} are possible"), help);
     }
-    Some(Sp { value: FirewallDraft { inbound, outbound, rules }, at: report.at(owner) })
+    Some(Sp { value: FirewallDraft { inbound, outbound, log, only_own_addresses, rules }, at: report.at(owner) })
 }
 
 fn rule(report: &mut Report<'_>, node: &Node) -> Option<RuleDraft> {
@@ -115,7 +143,79 @@ fn rule(report: &mut Report<'_>, node: &Node) -> Option<RuleDraft> {
         (None, None) => (RuleDirection::In, None),
     };
     let peers = ends.map(|node| peers(report, node)).unwrap_or_default();
-    Some(RuleDraft { verdict, traffic, on, direction, peers })
+    let log = log_level(report, &fields);
+    let comment = fields.get(report, "comment").and_then(|node| comment(report, node));
+    Some(RuleDraft { verdict, traffic, on, direction, peers, log, comment })
+}
+
+fn log_level(report: &mut Report<'_>, fields: &Fields<'_>) -> Option<String> {
+    let node = fields.get(report, "log")?;
+    choice(report, node, "log level", &LOG_LEVELS).map(|sp| sp.value.to_owned())
+}
+
+fn comment(report: &mut Report<'_>, node: &Node) -> Option<String> {
+    let written = text(report, node, "a comment as text")?;
+    if written.chars().any(char::is_control) || written.chars().count() > COMMENT_CHARS_MAX {
+        let help = format!("write one line of at most {COMMENT_CHARS_MAX} characters");
+        report.error(codes::INVALID_VALUE, node.place, "the comment does not fit beside a rule", "", &help);
+        return None;
+    }
+    Some(written.trim().to_owned())
+}
+
+/// Reads `firewall:` of a site.
+pub(crate) fn site_firewall(report: &mut Report<'_>, site: &Fields<'_>) -> Option<SiteFirewallDraft> {
+    let node = site.get(report, "firewall")?;
+    let owner = site.entry("firewall")?.key_place;
+    let fields = Fields::open(report, node, owner, &site.path("firewall"), &SITE_FIREWALL)?;
+    let enable = fields.boolean(report, "enable");
+    let management = fields.get(report, "management").map(|node| {
+        one_or_list(report, node, |report, item| {
+            let written = text(report, item, "a network of the site or an address range as text")?;
+            let value = match written.contains('/') {
+                true => Ok(parsed::<Cidr>(report, item)?.value),
+                false => Err(parsed::<NetworkName>(report, item)?.value),
+            };
+            Some(Sp { value, at: report.at(item.place) })
+        })
+    });
+    Some(SiteFirewallDraft { enable, management: management.unwrap_or_default() })
+}
+
+/// The firewall of a site as written.
+pub(crate) struct SiteFirewallDraft {
+    enable: Option<bool>,
+    /// Ranges, or names of networks of the site.
+    management: Vec<Sp<Result<Cidr, NetworkName>>>,
+}
+
+impl SiteFirewallDraft {
+    /// Looks the networks up; one that is not there or has no subnet is reported.
+    pub(crate) fn link(self, report: &mut Report<'_>, networks: &BTreeMap<NetworkName, Network>) -> SiteFirewallSpec {
+        let mut management = Vec::new();
+        for entry in self.management {
+            let net = match &entry.value {
+                Ok(net) => Some(*net),
+                Err(name) => networks.get(name).and_then(|network| network.subnet),
+            };
+            match (net, &entry.value) {
+                (Some(net), _) => management.push(net),
+                (None, Err(name)) => {
+                    let known = networks.keys().map(|key| key.as_str());
+                    let help = match networks.contains_key(name) {
+                        true => "the network has no subnet: write the range, as in `10.0.0.0/24`".to_owned(),
+                        false => suggest(name.as_str(), known, "networks"),
+                    };
+                    let message = format!("`{name}` is no network of the site with a subnet");
+                    report
+                        .findings
+                        .push(Diagnostic::error(codes::UNKNOWN_NETWORK, Some(&entry.at), message).help(help));
+                }
+                (None, Ok(_)) => {}
+            }
+        }
+        SiteFirewallSpec { enable: self.enable, management }
+    }
 }
 
 fn verdict(report: &mut Report<'_>, fields: &Fields<'_>, owner: Place) -> Option<(Verdict, Vec<FirewallTraffic>)> {

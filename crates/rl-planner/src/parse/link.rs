@@ -257,9 +257,18 @@ impl<'a> Linker<'a> {
                 on: rule.on.as_ref().map(|sp| sp.value.clone()),
                 direction: rule.direction,
                 peers,
+                log: rule.log.clone(),
+                comment: rule.comment.clone(),
             });
         }
-        FirewallSpec { inbound: draft.inbound, outbound: draft.outbound, rules }
+        let FirewallDraft { inbound, outbound, log, only_own_addresses, .. } = draft;
+        FirewallSpec {
+            inbound: *inbound,
+            outbound: *outbound,
+            rules,
+            log: log.clone(),
+            only_own_addresses: *only_own_addresses,
+        }
     }
 
     fn rule_nic(&self, findings: &mut Findings, draft: &Draft, name: &Sp<rl_model::NicName>) {

@@ -27,6 +27,7 @@ mod tree;
 mod values;
 mod volume;
 mod yaml;
+mod zones;
 
 use fields::Shape;
 use link::{Linker, Placed};
@@ -162,8 +163,17 @@ pub(crate) const SHAPES: &[Shape] = &[
     volume::VOLUME,
     firewall::FIREWALL,
     firewall::RULE,
+    firewall::SITE_FIREWALL,
     secrets::SECRET,
     dns::RECORD,
+    zones::ZONE,
+    zones::PROVIDER,
+    zones::BUILTIN,
+    zones::SECONDARY,
+    zones::RFC2136,
+    zones::KEY,
+    zones::POWERDNS,
+    zones::CLOUDFLARE,
 ];
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use rl_model::{
 };
 
 use super::fields::{Fields, Shape, named};
+use super::firewall::site_firewall;
 use super::network::network;
 use super::report::Report;
 use super::tree::{Kind, Node, Place, shown};
@@ -31,6 +32,8 @@ pub(crate) const SITE: Shape = Shape {
         "nodes",
         "pool",
         "limits",
+        "firewall",
+        "dns",
     ],
 };
 pub(crate) const PROXMOX: Shape = Shape { name: "Proxmox", what: "`proxmox`", keys: &["endpoints", "token", "tls"] };
@@ -64,6 +67,8 @@ pub(crate) fn site(
     let nodes = fields.list(report, "nodes", |r, node| parsed::<NodeName>(r, node).map(|sp| sp.value));
     let pool = fields.parsed::<PoolId>(report, "pool").map(|sp| sp.value);
     let limits = limits(report, &fields);
+    let firewall = site_firewall(report, &fields).map(|draft| draft.link(report, &networks));
+    let zones = super::zones::zones(report, &fields);
     let (endpoints, token, tls) = proxmox.unwrap_or((Vec::new(), TokenSource::Env(String::new()), TlsTrust::System));
     Some(Site {
         name: name?,
@@ -79,6 +84,8 @@ pub(crate) fn site(
         nodes: nodes.unwrap_or_default(),
         pool,
         limits,
+        firewall,
+        zones,
     })
 }
 
@@ -172,7 +179,13 @@ fn tls(report: &mut Report<'_>, node: &Node, proxmox: &Fields<'_>) -> Option<Tls
 }
 
 /// Holds that exactly one of a shape's keys is given.
-fn one_of(report: &mut Report<'_>, fields: &Fields<'_>, owner: Place, what: &str, shape: &Shape) -> Option<()> {
+pub(super) fn one_of(
+    report: &mut Report<'_>,
+    fields: &Fields<'_>,
+    owner: Place,
+    what: &str,
+    shape: &Shape,
+) -> Option<()> {
     let given: Vec<_> = shape.keys.iter().filter_map(|key| fields.entry(key)).collect();
     let choices = shape.keys.iter().map(|key| format!("`{key}`")).collect::<Vec<_>>().join(", ");
     match given.as_slice() {
@@ -197,7 +210,7 @@ fn one_of(report: &mut Report<'_>, fields: &Fields<'_>, owner: Place, what: &str
 }
 
 /// Reads a path; a relative one starts from the folder of the stack file.
-fn path_beside(report: &mut Report<'_>, node: &Node) -> Option<PathBuf> {
+pub(super) fn path_beside(report: &mut Report<'_>, node: &Node) -> Option<PathBuf> {
     let text = text(report, node, "a path")?;
     if text.contains("PRIVATE KEY") || (text.contains('!') && text.contains('=')) {
         report.error(codes::PLAIN_SECRET, node.place, "this looks like a secret, not like a path", "", TOKEN_HELP);
@@ -211,7 +224,7 @@ fn path_beside(report: &mut Report<'_>, node: &Node) -> Option<PathBuf> {
     Some(folder.join(text))
 }
 
-fn variable(report: &mut Report<'_>, node: &Node) -> Option<String> {
+pub(super) fn variable(report: &mut Report<'_>, node: &Node) -> Option<String> {
     let text = text(report, node, "the name of an environment variable")?;
     let good = |c: char| c.is_ascii_alphanumeric() || c == '_';
     if text.is_empty() || !text.chars().all(good) || text.starts_with(|c: char| c.is_ascii_digit()) {

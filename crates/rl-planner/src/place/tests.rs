@@ -22,6 +22,8 @@ fn site(nodes: &[&str]) -> Site {
         nodes: nodes.iter().map(|node| node.parse().unwrap()).collect(),
         pool: None,
         limits: SiteLimits::default(),
+        firewall: None,
+        zones: BTreeMap::new(),
     }
 }
 

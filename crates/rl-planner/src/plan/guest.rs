@@ -261,17 +261,22 @@ impl Scene<'_> {
         if !config.pending.is_empty() {
             say::pending(want, &config.pending, report);
         }
-        let guest = delta.guest;
-        if changes.is_empty() && move_to.is_none() && matches!(power, Consequence::Keep) {
+        let mut guest = delta.guest;
+        let known = self.leases.guests.get(&want.name).filter(|known| known.id == want.id);
+        let last = known.and_then(|known| known.last.as_ref());
+        let firewall = super::firewall::change(&mut guest, last, self.world, place, report);
+        let quiet = move_to.is_none() && matches!(power, Consequence::Keep);
+        if changes.is_empty() && firewall.is_none() && quiet {
             report.unchanged(&want.name, false);
             return Decision { guest, draft: None, exists: true };
         }
         if let Some(lock) = place.lock() {
             say::locked(want, place, lock, report);
         }
-        let reasons = say::update_reasons(&changes, move_to.as_ref(), power);
+        let mut reasons = say::update_reasons(&changes, move_to.as_ref(), power);
+        reasons.extend(firewall.as_ref().map(|_| "its firewall differs from the stack".to_owned()));
         let seen_net0 = config.net0_mac;
-        let kind = ActionKind::Update { guest: Box::new(guest.clone()), changes, move_to, power, seen_net0 };
+        let kind = ActionKind::Update { guest: Box::new(guest.clone()), changes, move_to, power, seen_net0, firewall };
         let draft = Draft::new(stamp, (place.site, &place.guest.node, place.guest.vmid), kind).because(reasons);
         Decision { guest, draft: Some(draft), exists: true }
     }

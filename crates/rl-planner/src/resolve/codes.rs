@@ -29,4 +29,5 @@ codes! {
     NO_NODE = "RL0317", "No node can take the guest";
     SITE_FIXED = "RL0318", "A guest cannot go to another site";
     TOO_MANY_SLOTS = "RL0319", "A guest has too many NICs or volumes";
+    RULE_END = "RL0320", "The other end of a firewall rule has no address";
 }

@@ -48,6 +48,130 @@ pub(super) struct Site {
     pool: Option<String>,
     /// How much is done at once.
     limits: Option<Limits>,
+    /// The firewall of the whole site.
+    firewall: Option<SiteFirewall>,
+    /// Zones whose records may be written, by name. A reverse zone, as `20.10.in-addr.arpa`, gets its records by itself.
+    #[schemars(extend("propertyNames" = json!({ "pattern": words::FQDN })))]
+    dns: Option<BTreeMap<String, Zone>>,
+}
+
+/// A zone whose records may be written.
+#[derive(JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Zone {
+    /// Where the zone is kept.
+    provider: BuiltinOrProvider,
+    /// Authoritative servers, as `host` or `host:port`, each of which must answer what was written.
+    servers: Option<Vec<String>>,
+}
+
+/// `builtin`, or a provider with its settings.
+#[derive(JsonSchema)]
+#[serde(untagged)]
+enum BuiltinOrProvider {
+    /// The built-in server, without settings.
+    Builtin(BuiltinWord),
+    /// With settings.
+    Provider(ZoneProvider),
+}
+
+/// The word `builtin`.
+#[derive(JsonSchema)]
+#[serde(rename_all = "lowercase")]
+enum BuiltinWord {
+    /// The built-in server.
+    Builtin,
+}
+
+/// Where a zone is kept: exactly one of the keys.
+#[derive(JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(extend("minProperties" = 1, "maxProperties" = 1))]
+struct ZoneProvider {
+    /// The store of this installation, answered by `rapidlaunch serve --dns`.
+    builtin: Option<Builtin>,
+    /// A server that takes updates signed with a key, as BIND, Knot and PowerDNS do.
+    rfc2136: Option<Rfc2136>,
+    /// The HTTP API of PowerDNS.
+    powerdns: Option<PowerDns>,
+    /// Cloudflare's API.
+    cloudflare: Option<Cloudflare>,
+}
+
+/// Settings of the built-in server.
+#[derive(JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Builtin {
+    /// Names of the zone's servers, the primary first; `ns` below the zone when left out.
+    nameservers: Option<Vec<String>>,
+    /// Servers that may copy the zone, and are told of every change.
+    secondaries: Option<Vec<Secondary>>,
+}
+
+/// A server that copies the zone.
+#[derive(JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Secondary {
+    /// Its address, as `host` or `host:port`.
+    address: String,
+    /// The key it signs with; where there is none, its address alone decides.
+    key: Option<TsigKey>,
+}
+
+/// A server that takes signed updates.
+#[derive(JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Rfc2136 {
+    /// The primary, as `host` or `host:port`.
+    server: String,
+    /// The key; it must be allowed to update the zone and to copy it.
+    key: TsigKey,
+}
+
+/// A shared key.
+#[derive(JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct TsigKey {
+    /// Its name, the same on the server.
+    name: String,
+    /// Its algorithm.
+    #[schemars(extend("enum" = ["hmac-sha256", "hmac-sha384", "hmac-sha512"], "default" = "hmac-sha256"))]
+    algorithm: Option<String>,
+    /// Where its value in base 64 is read from: exactly one of the keys.
+    value: Token,
+}
+
+/// The HTTP API of PowerDNS.
+#[derive(JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct PowerDns {
+    /// Where the API is, without `/api/v1`.
+    url: String,
+    /// Id of the server.
+    #[schemars(extend("default" = "localhost"))]
+    server: Option<String>,
+    /// Where the API key is read from: exactly one of the keys.
+    api_key: Token,
+}
+
+/// Cloudflare's API.
+#[derive(JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Cloudflare {
+    /// Where the token, which needs Zone:Read and DNS:Edit, is read from: exactly one of the keys.
+    token: Token,
+    /// Where the API is; Cloudflare's own when left out.
+    url: Option<String>,
+}
+
+/// The firewall of a whole site.
+#[derive(JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct SiteFirewall {
+    /// Whether the datacenter's firewall is on, without which no rule of any guest is in force; left as it is when not given.
+    enable: Option<bool>,
+    /// Networks from which nodes are looked after, as names of networks of the site or as ranges: no plan may cut them off.
+    management: Option<OneOrMore<String>>,
 }
 
 /// Template as a volume id, as `pveam list` shows it.

@@ -249,6 +249,11 @@ struct Firewall {
     /// What happens to traffic from the guest that no rule names.
     #[schemars(extend("default" = "allow"))]
     outbound: Option<Verdict>,
+    /// Log level of what these two refuse; nothing is logged when left out.
+    log: Option<LogLevel>,
+    /// Whether the guests may send only from addresses of their own NICs.
+    #[schemars(extend("default" = false))]
+    only_own_addresses: Option<bool>,
     /// Rules; the first that fits decides.
     #[schemars(length(max = 500))]
     rules: Option<Vec<Rule>>,
@@ -275,6 +280,33 @@ struct Rule {
     from: Option<OneOrMore<String>>,
     /// Where traffic from the guest goes to.
     to: Option<OneOrMore<String>>,
+    /// Log level of what fits.
+    log: Option<LogLevel>,
+    /// What it is for; it stands beside the rule in Proxmox.
+    #[schemars(length(max = 120))]
+    comment: Option<String>,
+}
+
+/// Log level of the firewall.
+#[derive(JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum LogLevel {
+    /// Lower is graver.
+    Emerg,
+    /// The next below.
+    Alert,
+    /// The next below.
+    Crit,
+    /// The next below.
+    Err,
+    /// The next below.
+    Warning,
+    /// The next below.
+    Notice,
+    /// What most want.
+    Info,
+    /// Everything.
+    Debug,
 }
 
 /// A secret delivered as a file.
@@ -295,7 +327,7 @@ struct Secret {
     owner: Option<String>,
 }
 
-/// A DNS record that points at a NIC.
+/// A DNS record. Addresses are not typed: they are those leased to a NIC.
 #[derive(JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct DnsRecord {
@@ -307,9 +339,22 @@ struct DnsRecord {
     name: String,
     /// Record type.
     r#type: RecordType,
-    /// Container and NIC, as in `web.eth0`.
+    /// Container and NIC, as in `web.eth0`, of records of type A and AAAA.
     #[schemars(regex(pattern = words::TARGET))]
-    to: String,
+    to: Option<String>,
+    /// Whole name that records of type CNAME and SRV lead to.
+    target: Option<String>,
+    /// Text of records of type TXT, at most 255 bytes each.
+    text: Option<OneOrMore<String>>,
+    /// Port of records of type SRV.
+    #[schemars(range(min = 1, max = 65535))]
+    port: Option<u32>,
+    /// Priority of records of type SRV; lower is asked first.
+    #[schemars(range(min = 0, max = 65535), extend("default" = 0))]
+    priority: Option<u32>,
+    /// Share of records of type SRV among those of one priority.
+    #[schemars(range(min = 0, max = 65535), extend("default" = 0))]
+    weight: Option<u32>,
     /// Time to live in seconds.
     #[schemars(range(min = 1, max = 2147483647), extend("default" = 300))]
     ttl: Option<u32>,
@@ -323,4 +368,13 @@ enum RecordType {
     /// IPv6 address.
     #[serde(rename = "AAAA")]
     Aaaa,
+    /// Another name for a name.
+    #[serde(rename = "CNAME")]
+    Cname,
+    /// Where a service is.
+    #[serde(rename = "SRV")]
+    Srv,
+    /// Text.
+    #[serde(rename = "TXT")]
+    Txt,
 }

@@ -44,22 +44,31 @@ fn the_keys_of_a_stack_file() {
         .map(|(name, keys)| format!("{name}: {}", keys.into_iter().collect::<Vec<_>>().join(", ")))
         .collect();
     insta::assert_snapshot!(lines.join("\n"), @r#"
+        Builtin: nameservers, secondaries
+        Cloudflare: token, url
         Container: after, cores, count, disk, features, firewall, hostname, image, memory, nameservers, nics, node, notes, onboot, pool, protection, search_domain, secrets, site, spread, ssh_keys, startup, state, storage, swap, tags, timezone, unprivileged, vmid, volumes
-        DnsRecord: name, to, ttl, type, zone
+        DnsRecord: name, port, priority, target, text, to, ttl, type, weight, zone
         Features: fuse, keyctl, nesting
-        Firewall: inbound, outbound, rules
+        Firewall: inbound, log, only_own_addresses, outbound, rules
         Limits: creates_per_node, requests_per_node, starts_per_node
         Network: addresses, bridge, gateway, mtu, nameservers, search_domain, subnet, vlan
         Nic: firewall, ipv4, ipv6, mac, network, rate
+        PowerDns: api_key, server, url
         Proxmox: endpoints, tls, token
-        Rule: allow, drop, from, on, reject, to
+        Rfc2136: key, server
+        Rule: allow, comment, drop, from, log, on, reject, to
+        Secondary: address, key
         Secret: from, mode, owner, to
-        Site: datacenter, images, kind, limits, name, networks, nodes, pool, proxmox, storage, storages, vmids
+        Site: datacenter, dns, firewall, images, kind, limits, name, networks, nodes, pool, proxmox, storage, storages, vmids
+        SiteFirewall: enable, management
         Stack: containers, defaults, dns, kind, name, site
         Startup: down_delay, order, up_delay
         Tls: ca_file, fingerprint
         Token: env, file, secret
+        TsigKey: algorithm, name, value
         Volume: backup, path, read_only, size, storage
+        Zone: provider, servers
+        ZoneProvider: builtin, cloudflare, powerdns, rfc2136
     "#);
 }
 

@@ -59,5 +59,4 @@ pub(super) const OWNER: &str = r"^[a-z_][a-z0-9_-]{0,31}(:[a-z_][a-z0-9_-]{0,31}
 /// Container and NIC.
 pub(super) const TARGET: &str = r"^[a-z][a-z0-9-]*\.[A-Za-z0-9._-]{1,15}$";
 /// Name in a zone.
-pub(super) const RECORD: &str =
-    r"^(@|\*|(\*\.)?[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*)$";
+pub(super) const RECORD: &str = r"^(@|\*|(\*\.)?[a-zA-Z0-9_-]{1,63}(\.[a-zA-Z0-9_-]{1,63})*)$";

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
 use proptest::prelude::*;
+use rl_model::firewall::edit::{Edit, OptionsEdit, RuleList, apply, edits, same_rule};
 use rl_model::firewall::*;
 use rl_model::{GuestKind, NicSlot, Vmid};
-use rl_planner::firewall::edit::{Edit, OptionsEdit, RuleList, apply, edits, same_rule};
 use rl_planner::firewall::{Packet, Question, Sender, Verdict, explain};
 
 const PREFIX: &str = "rl:4k2m8w1p0c3d:";

@@ -1,8 +1,8 @@
-//! `/cluster/firewall`, `/nodes/{node}/firewall` and the firewall of a guest, as far as they are read.
+//! `/cluster/firewall`, `/nodes/{node}/firewall` and the firewall of a guest, as far as they are read and written.
 
 use std::collections::BTreeMap;
 
-use rl_model::firewall::{GroupName, IpSetName};
+use rl_model::firewall::{GroupName, IpSetName, LOG_OFF, ResolvedFirewall, RuleText};
 use rl_model::{GuestKind, NodeName, Vmid};
 use serde::Deserialize;
 
@@ -19,6 +19,8 @@ pub struct DatacenterOptionsRow {
     pub policy_in: Option<String>,
     /// Policy from nodes.
     pub policy_out: Option<String>,
+    /// Sent back with the next write.
+    pub digest: Option<String>,
 }
 
 /// Options of a node.
@@ -120,6 +122,8 @@ pub struct GroupRow {
 pub struct IpSetRow {
     /// Its name.
     pub name: String,
+    /// Its comment.
+    pub comment: Option<PveText>,
 }
 
 /// Entry of an IP set.
@@ -130,6 +134,8 @@ pub struct EntryRow {
     pub cidr: String,
     /// Whether it is an exception.
     pub nomatch: Option<PveBool>,
+    /// Of all entries of the set; sent back with the next removal.
+    pub digest: Option<String>,
     /// What Proxmox finds wrong with it; it leaves such an entry out.
     pub errors: BTreeMap<String, PveText>,
 }
@@ -236,4 +242,108 @@ pub fn guest_aliases(kind: GuestKind, node: &NodeName, vmid: Vmid) -> Request<Ro
         GuestKind::Vm => "/nodes/{node}/qemu/{vmid}/firewall/aliases",
     };
     Request::get(template).on(node).arg("vmid", vmid)
+}
+
+/// `POST /nodes/{node}/lxc/{vmid}/firewall/rules`: the rule becomes the first, whatever `pos` says, and is off unless `enable` is
+/// given (`PVE/API2/Firewall/Rules.pm`). No digest is looked at.
+pub fn insert_rule(node: &NodeName, vmid: Vmid, rule: &RuleText) -> Request<()> {
+    let request = Request::post("/nodes/{node}/lxc/{vmid}/firewall/rules").on(node).arg("vmid", vmid);
+    let mut request = request.param("type", &rule.kind).param("action", &rule.action).flag("enable", rule.enable);
+    for (key, value) in fields(rule) {
+        request = request.maybe(key, value.filter(|text| !text.is_empty()));
+    }
+    request
+}
+
+/// `PUT /nodes/{node}/lxc/{vmid}/firewall/rules/{pos}`: the rule becomes this one in its place.
+pub fn rewrite_rule(node: &NodeName, vmid: Vmid, pos: usize, rule: &RuleText, digest: &str) -> Request<()> {
+    let mut request = rule_at(Request::put(RULE), node, vmid, pos, digest)
+        .param("type", &rule.kind)
+        .param("action", &rule.action)
+        .flag("enable", rule.enable);
+    let mut gone = Vec::new();
+    for (key, value) in fields(rule) {
+        match value.filter(|text| !text.is_empty()) {
+            Some(value) => request = request.param(key, value),
+            None => gone.push(key),
+        }
+    }
+    request.maybe("delete", (!gone.is_empty()).then(|| gone.join(",")))
+}
+
+/// `PUT /nodes/{node}/lxc/{vmid}/firewall/rules/{pos}` with `moveto`: an index of the list as it is, before which the rule is put.
+pub fn move_rule(node: &NodeName, vmid: Vmid, pos: usize, moveto: usize, digest: &str) -> Request<()> {
+    rule_at(Request::put(RULE), node, vmid, pos, digest).param("moveto", moveto)
+}
+
+/// `DELETE /nodes/{node}/lxc/{vmid}/firewall/rules/{pos}`.
+pub fn delete_rule(node: &NodeName, vmid: Vmid, pos: usize, digest: &str) -> Request<()> {
+    rule_at(Request::delete(RULE), node, vmid, pos, digest)
+}
+
+const RULE: &str = "/nodes/{node}/lxc/{vmid}/firewall/rules/{pos}";
+
+fn rule_at(request: Request<()>, node: &NodeName, vmid: Vmid, pos: usize, digest: &str) -> Request<()> {
+    request.on(node).arg("vmid", vmid).arg("pos", pos).param("digest", digest)
+}
+
+/// The fields of a rule that may be left out, by their names in the API.
+fn fields(rule: &RuleText) -> [(&'static str, Option<&str>); 10] {
+    [
+        ("macro", rule.macro_name.as_deref()),
+        ("iface", rule.iface.as_deref()),
+        ("source", rule.source.as_deref()),
+        ("dest", rule.dest.as_deref()),
+        ("proto", rule.proto.as_deref()),
+        ("sport", rule.sport.as_deref()),
+        ("dport", rule.dport.as_deref()),
+        ("icmp-type", rule.icmp_type.as_deref()),
+        ("log", rule.log.as_deref()),
+        ("comment", rule.comment.as_deref()),
+    ]
+}
+
+/// `PUT /nodes/{node}/lxc/{vmid}/firewall/options`: on, with these policies.
+pub fn switch_guest_on(node: &NodeName, vmid: Vmid, wanted: &ResolvedFirewall, digest: &str) -> Request<()> {
+    let request = Request::put("/nodes/{node}/lxc/{vmid}/firewall/options").on(node).arg("vmid", vmid);
+    let level = |level: &str| if level.is_empty() { LOG_OFF.to_owned() } else { level.to_owned() };
+    request
+        .flag("enable", true)
+        .param("policy_in", wanted.policy_in)
+        .param("policy_out", wanted.policy_out)
+        .param("log_level_in", level(&wanted.log_in))
+        .param("log_level_out", level(&wanted.log_out))
+        .flag("ipfilter", wanted.ipfilter)
+        .param("digest", digest)
+}
+
+/// `PUT /nodes/{node}/lxc/{vmid}/firewall/options`: off.
+pub fn switch_guest_off(node: &NodeName, vmid: Vmid, digest: &str) -> Request<()> {
+    let request = Request::put("/nodes/{node}/lxc/{vmid}/firewall/options").on(node).arg("vmid", vmid);
+    request.flag("enable", false).param("digest", digest)
+}
+
+/// `PUT /cluster/firewall/options`: the first switch.
+pub fn switch_datacenter(on: bool, digest: &str) -> Request<()> {
+    Request::put("/cluster/firewall/options").flag("enable", on).param("digest", digest)
+}
+
+/// `POST /cluster/firewall/ipset`: an empty set.
+pub fn create_ip_set(name: &IpSetName, comment: &str) -> Request<()> {
+    Request::post("/cluster/firewall/ipset").param("name", name).param("comment", comment)
+}
+
+/// `DELETE /cluster/firewall/ipset/{name}`: refused while it has entries.
+pub fn delete_ip_set(name: &IpSetName) -> Request<()> {
+    Request::delete("/cluster/firewall/ipset/{name}").arg("name", name)
+}
+
+/// `POST /cluster/firewall/ipset/{name}`: one more entry.
+pub fn add_to_ip_set(name: &IpSetName, cidr: &str) -> Request<()> {
+    Request::post("/cluster/firewall/ipset/{name}").arg("name", name).param("cidr", cidr)
+}
+
+/// `DELETE /cluster/firewall/ipset/{name}/{cidr}`: an entry that is not there is gone, too.
+pub fn remove_from_ip_set(name: &IpSetName, cidr: &str, digest: &str) -> Request<()> {
+    Request::delete("/cluster/firewall/ipset/{name}/{cidr}").arg("name", name).arg("cidr", cidr).param("digest", digest)
 }

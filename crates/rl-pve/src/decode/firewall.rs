@@ -65,6 +65,14 @@ pub fn rules(rows: Rows<RuleRow>) -> Vec<FirewallRule> {
     rules
 }
 
+/// Rules as texts in the order of their positions, and the digest of the list; an empty list has none.
+pub fn rule_texts(rows: Rows<RuleRow>) -> (Vec<RuleText>, Option<String>) {
+    let digest = rows.0.first().and_then(|row| row.digest.clone());
+    let mut rules: Vec<RuleText> = rows.into_iter().take(RULES_MAX).map(text).collect();
+    rules.sort_by_key(|rule| rule.pos);
+    (rules, digest)
+}
+
 fn text(row: RuleRow) -> RuleText {
     let plain = |text: Option<PveText>| text.map(|text| text.0);
     RuleText {

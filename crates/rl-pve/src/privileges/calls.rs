@@ -29,6 +29,20 @@ const SIMPLE: &[(Method, &str, &[&str], &str)] = &[
     (Method::Get, "/nodes/{node}/qemu/{vmid}/firewall/ipset", &["VM.Audit"], "read the firewall of guests"),
     (Method::Get, "/nodes/{node}/qemu/{vmid}/firewall/ipset/{name}", &["VM.Audit"], "read the firewall of guests"),
     (Method::Get, "/nodes/{node}/qemu/{vmid}/firewall/aliases", &["VM.Audit"], "read the firewall of guests"),
+    (Method::Post, "/nodes/{node}/lxc/{vmid}/firewall/rules", &["VM.Config.Network"], "write the firewall of guests"),
+    (
+        Method::Put,
+        "/nodes/{node}/lxc/{vmid}/firewall/rules/{pos}",
+        &["VM.Config.Network"],
+        "write the firewall of guests",
+    ),
+    (
+        Method::Delete,
+        "/nodes/{node}/lxc/{vmid}/firewall/rules/{pos}",
+        &["VM.Config.Network"],
+        "write the firewall of guests",
+    ),
+    (Method::Put, "/nodes/{node}/lxc/{vmid}/firewall/options", &["VM.Config.Network"], "write the firewall of guests"),
     (Method::Post, "/nodes/{node}/lxc/{vmid}/status/start", &["VM.PowerMgmt"], "start guests"),
     (Method::Post, "/nodes/{node}/lxc/{vmid}/status/shutdown", &["VM.PowerMgmt"], "shut guests down"),
     (Method::Post, "/nodes/{node}/lxc/{vmid}/status/stop", &["VM.PowerMgmt"], "stop guests"),
@@ -67,6 +81,11 @@ pub(super) fn collect(facts: &Facts<'_>, needs: &mut Needs) {
             | "/cluster/firewall/ipset/{name}"
             | "/cluster/firewall/aliases",
         ) => needs.add(vec!["/".into()], &["Sys.Audit"], "read the datacenter's firewall"),
+        (Method::Put, "/cluster/firewall/options")
+        | (Method::Post, "/cluster/firewall/ipset" | "/cluster/firewall/ipset/{name}")
+        | (Method::Delete, "/cluster/firewall/ipset/{name}" | "/cluster/firewall/ipset/{name}/{cidr}") => {
+            needs.add(vec!["/".into()], &["Sys.Modify"], "write the datacenter's firewall");
+        }
         (Method::Get, "/nodes/{node}/firewall/options") => {
             needs.add(vec![format!("/nodes/{}", facts.arg("node"))], &["Sys.Audit"], "read the node's firewall");
         }

@@ -63,6 +63,8 @@ fn plan(guest: &ResolvedGuest) -> Plan {
         move_to: None,
         power: Consequence::Restart,
         seen_net0: None,
+
+        firewall: None,
     };
     let remove = ActionKind::Remove { was_running: true, seen_net0: None, seen_hostname: None };
     let elsewhere =
@@ -181,6 +183,8 @@ fn a_plan_with_everything_says_what_only_root_may_do() {
         move_to: Some(p("pve2")),
         power: Consequence::Keep,
         seen_net0: None,
+
+        firewall: None,
     };
     let plan = Plan { actions: vec![create, action(1, &guest, moved)], ..plan(&guest) };
     let needs = privileges::of_plan(&plan, &p("fra1"), &Context::default());

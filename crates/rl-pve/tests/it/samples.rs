@@ -101,6 +101,7 @@ pub(crate) fn full_guest() -> ResolvedGuest {
         ssh_keys: vec!["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKeyKeyKeyKeyKeyKeyKeyKeyKeyKeyKeyKeyKeyKey a@b".into()],
         timezone: Some("Europe/Berlin".into()),
         after: vec![],
+        firewall: None,
     }
 }
 

@@ -71,6 +71,7 @@ pub(crate) fn guest(guest: &str, number: u32) -> ResolvedGuest {
         ssh_keys: Vec::new(),
         timezone: None,
         after: Vec::new(),
+        firewall: None,
     }
 }
 
@@ -99,6 +100,8 @@ pub(crate) fn start(store: &Store, stack: &str, base_revision: u64, guests: Vec<
         controller: store.controller(),
         guests: guests.iter().map(|guest| (guest.name.clone(), guest.clone())).collect(),
         sections: Vec::new(),
+        records: Vec::new(),
+        firewall: std::collections::BTreeMap::new(),
     };
     StackStart { stack: name(stack), base_revision, manifest: "kind: stack".to_owned(), resolved, reserve: guests }
 }

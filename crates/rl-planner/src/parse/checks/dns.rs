@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use rl_model::ContainerName;
-use rl_model::manifest::{DnsRecord, DnsType, Location};
+use rl_model::RecordType;
+use rl_model::manifest::{DnsContent, DnsRecord, DnsTarget, Location};
 
 use super::super::link::{Placed, modes};
 use super::super::nic::Mode;
@@ -17,9 +18,16 @@ pub(super) fn records(findings: &mut Findings, stacks: &[StackDraft], placed: &[
     let by_name: Index<'_> = placed.iter().map(|one| (key(one.stack, &one.draft.name.value), *one)).collect();
     for stack in stacks {
         for record in &stack.dns {
-            target(findings, stack, record, &by_name);
-            let DnsRecord { zone, name, kind, to, .. } = &record.value;
-            let key = format!("{name} {zone} {kind:?} {} {}", to.container, to.nic).to_ascii_lowercase();
+            if let Some(to) = record.value.content.nic() {
+                target(findings, stack, record, to, &by_name);
+            }
+            let DnsRecord { zone, name, content, .. } = &record.value;
+            let key = match content {
+                // All texts and services of a name stand together, and so does what several NICs give it.
+                DnsContent::Cname { .. } => format!("{name} {zone} CNAME"),
+                content => format!("{name} {zone} {content:?}"),
+            };
+            let key = key.to_ascii_lowercase();
             let Some(first) = seen.get(&key).copied() else {
                 seen.insert(key, &record.at);
                 continue;
@@ -41,8 +49,7 @@ fn key(stack: &StackDraft, name: &ContainerName) -> (*const StackDraft, String) 
     (stack, name.to_string())
 }
 
-fn target(findings: &mut Findings, stack: &StackDraft, record: &Sp<DnsRecord>, by_name: &Index<'_>) {
-    let to = &record.value.to;
+fn target(findings: &mut Findings, stack: &StackDraft, record: &Sp<DnsRecord>, to: &DnsTarget, by_name: &Index<'_>) {
     let Some(one) = by_name.get(&key(stack, &to.container)) else {
         if !stack.incomplete {
             let names = stack.containers.iter().map(|draft| draft.name.value.as_str());
@@ -61,15 +68,18 @@ fn target(findings: &mut Findings, stack: &StackDraft, record: &Sp<DnsRecord>, b
     };
     let Some((_, network)) = one.nics().find(|(other, _)| std::ptr::eq(*other, nic)) else { return };
     let (ipv4, ipv6) = modes(nic, network);
-    let (mode, kind, key) = match record.value.kind {
-        DnsType::A => (ipv4, "A", "ipv4"),
-        DnsType::Aaaa => (ipv6, "AAAA", "ipv6"),
+    let kind = record.value.content.kind();
+    let (mode, key) = if kind == RecordType::A { (ipv4, "ipv4") } else { (ipv6, "ipv6") };
+    let without = match mode {
+        Mode::None => format!("this NIC has `{key}: none`"),
+        Mode::Dhcp | Mode::Auto => "this NIC has no address that is leased to it".to_owned(),
+        Mode::Lease | Mode::Pinned(_) => return,
     };
-    if mode == Mode::None {
+    {
         let message = format!("a record of type {kind} cannot point at `{}.{}`", to.container, to.nic);
         findings.push(
             Diagnostic::error(codes::NO_ADDRESSES, Some(&record.at), message)
-                .label(format!("this NIC has `{key}: none`"))
+                .label(without)
                 .help(format!("give the NIC an address with `{key}`, or change the record's type")),
         );
     }

@@ -77,7 +77,7 @@ cluster: yes
            | ^^^^^^^ unknown key
         11 | storages: [local-zfs, ceph]
            |
-           = help: known keys: `kind`, `name`, `datacenter`, `proxmox`, `vmids`, `networks`, `images`, `storage`, `storages`, `nodes`, `pool`, `limits`
+           = help: known keys: `kind`, `name`, `datacenter`, `proxmox`, `vmids`, `networks`, `images`, `storage`, `storages`, `nodes`, `pool`, `limits`, `firewall`, `dns`
 
         the stack files have 2 errors; nothing was contacted or changed
     "#);

@@ -1,5 +1,6 @@
 #![allow(clippy::unwrap_used)]
 
+mod dns;
 mod files;
 mod good;
 mod keys;

@@ -384,15 +384,15 @@ dns:
           |
           = help: write it without the zone, as in `www` or `www.shop`; `@` is the zone itself
 
-        error[RL0201]: `CNAME` is no record type
-         --> stack.yaml:8:43
+        error[RL0104]: a record of type CNAME has no key `to`
+         --> stack.yaml:8:50
           |
         7 |   - { zone: example.org, name: "www..shop", type: A, to: web.eth0 }
         8 |   - { zone: example.org, name: www, type: CNAME, to: web.eth0 }
-          |                                           ^^^^^
+          |                                                  ^^
         9 |   - { zone: example.org, name: www, type: A, to: web.eth0, ttl: 0 }
           |
-          = help: write `A` or `AAAA`
+          = help: write `target:` with a whole name, as in `target: www.example.org`
 
         error[RL0202]: 0 is out of the limits for a time to live in seconds
           --> stack.yaml:9:65

@@ -32,7 +32,7 @@ impl Reality {
                 assert_eq!((&action.site, &action.node, action.vmid), (&guest.site, &guest.node, guest.vmid));
                 self.create(&action.stamp, guest);
             }
-            ActionKind::Update { guest, changes, move_to, power, seen_net0 } => {
+            ActionKind::Update { guest, changes, move_to, power, seen_net0, firewall: _ } => {
                 self.check(action, *seen_net0);
                 let real = self.sites.get_mut(&action.site).unwrap().get_mut(&action.vmid).unwrap();
                 if let Some(target) = move_to {

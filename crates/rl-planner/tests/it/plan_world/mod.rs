@@ -107,10 +107,11 @@ impl Reality {
                 nodes: self.nodes[name].clone(),
                 guests: guests.iter().map(|(vmid, guest)| (*vmid, guest.row(*vmid))).collect(),
                 unread: Vec::new(),
+                firewall: Default::default(),
             };
             (name.clone(), seen)
         };
-        Observed { sites: self.sites.iter().map(site).collect() }
+        Observed { sites: self.sites.iter().map(site).collect(), ..Observed::default() }
     }
 
     /// Looks at everything.
@@ -187,6 +188,8 @@ pub(crate) fn site(name: &str, octet: u8) -> Site {
         nodes: Vec::new(),
         pool: None,
         limits: SiteLimits::default(),
+        firewall: None,
+        zones: BTreeMap::new(),
     }
 }
 

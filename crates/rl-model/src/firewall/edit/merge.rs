@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use rl_model::firewall::{RuleId, RuleText};
+use crate::firewall::{RuleId, RuleText};
 
 use super::content::{covers, same_rule, same_sense};
 use super::{Care, Edit};

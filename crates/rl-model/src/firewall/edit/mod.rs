@@ -16,7 +16,7 @@
 mod content;
 mod merge;
 
-use rl_model::firewall::{GuestOptions, ObservedFirewall, ResolvedFirewall, RuleText};
+use super::{GuestOptions, ObservedFirewall, ResolvedFirewall, RuleText};
 
 pub use content::{RULE_KEYS, fields_of, same_rule};
 pub use merge::RuleList;

@@ -1,6 +1,6 @@
 //! What a rule says, field by field, and whether it speaks of everything another one speaks of.
 
-use rl_model::firewall::{AddressRange, AddressSpec, PortItem, PortSpec, RuleText};
+use crate::firewall::{AddressRange, AddressSpec, PortItem, PortSpec, RuleText};
 
 /// Fields of a rule that a write sets or deletes (`pve-api`: `PUT …/firewall/rules/{pos}`).
 pub const RULE_KEYS: [&str; 9] = ["macro", "iface", "source", "dest", "proto", "sport", "dport", "icmp-type", "log"];
@@ -36,7 +36,7 @@ fn text(value: &Option<String>) -> &str {
 }
 
 fn log(rule: &RuleText) -> &str {
-    rule.log.as_deref().filter(|level| !level.is_empty()).unwrap_or(rl_model::firewall::LOG_OFF)
+    rule.log.as_deref().filter(|level| !level.is_empty()).unwrap_or(crate::firewall::LOG_OFF)
 }
 
 /// Whether every packet that the second rule speaks of is one the first speaks of. Says no where it cannot tell.
