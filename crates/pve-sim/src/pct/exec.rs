@@ -12,6 +12,8 @@ use super::{Died, Setting, site, trees};
 
 /// How often it is looked whether the container still runs: what runs in one ends with it.
 const LOOK: Duration = Duration::from_millis(250);
+/// A command that takes less is looked after closely.
+const SHORT: Duration = Duration::from_millis(50);
 /// Where programs are looked for, where the caller does not say.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 const CAT_INTO: &str = r#"set -eu
@@ -73,15 +75,13 @@ fn run(setting: &Setting, vmid: &str, argv: &[&str], input: Stdio, output: Stdio
 
 /// Waits for a while; a short command is not held up.
 fn wait(child: &mut Child) -> std::io::Result<Option<std::process::ExitStatus>> {
-    let mut pause = Duration::from_millis(1);
-    let mut waited = Duration::ZERO;
-    while waited < LOOK {
+    let began = std::time::Instant::now();
+    while began.elapsed() < LOOK {
         if let Some(status) = child.try_wait()? {
             return Ok(Some(status));
         }
+        let pause = if began.elapsed() < SHORT { Duration::from_millis(1) } else { Duration::from_millis(20) };
         std::thread::sleep(pause);
-        waited += pause;
-        pause = (pause * 2).min(Duration::from_millis(20));
     }
     Ok(None)
 }

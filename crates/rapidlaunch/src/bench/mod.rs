@@ -2,6 +2,7 @@
 //! simulated site runs in this process.
 
 mod child;
+mod delivery;
 mod operations;
 mod peers;
 mod postgres;
@@ -62,6 +63,10 @@ pub(crate) async fn run(args: &BenchArgs, out: &Out) -> Result<(), CommandError>
         figure(out, "pg_journaled_jobs_per_s", ours, "1/s", "see the ratio");
         figure(out, "pg_plain_claim_complete_per_s", plain, "1/s", "peer");
         figure(out, "pg_journaled_jobs_to_plain", ours / plain, "1", ">= 3");
+    }
+    if wanted(&["secret_delivery_ms_p99"]) {
+        let world = World::on_disk()?;
+        figure(out, "secret_delivery_ms_p99", delivery::p99(&world.data()).await?, "ms", "<= 50");
     }
     if wanted(&["ops_2000_s", "ops_2000_rss_mb"]) {
         ops_2000(out).await?;

@@ -1,6 +1,7 @@
 //! The program as a whole: the binary as a process of its own against a simulated site.
 #![allow(clippy::unwrap_used, clippy::print_stderr)]
 
+mod agents;
 mod cli;
 mod converge;
 mod crash;
