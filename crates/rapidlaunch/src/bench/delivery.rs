@@ -62,6 +62,10 @@ pub(super) async fn p99(dir: &Path) -> Result<f64, CommandError> {
         sha256: None,
     };
     let courier = listening.agents();
+    let began = Instant::now();
+    while courier.connected().is_empty() && began.elapsed() < LIMIT {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
     let mut times = Vec::with_capacity(DELIVERIES);
     for n in 0..WARM_UP + DELIVERIES {
         let key = format!("bench-{n}");
