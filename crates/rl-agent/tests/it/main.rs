@@ -7,4 +7,5 @@ mod lab;
 mod orders;
 mod proxy;
 mod sealed;
+mod tools;
 mod trouble;
