@@ -1,5 +1,7 @@
 //! A plan as a person reads it: what is done to whom, old and new values, what restarts, what is left alone and why.
 
+mod rules;
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
@@ -44,8 +46,11 @@ fn action_text(out: &mut String, action: &Action, placement: Option<&Placement>,
     let _ = writeln!(out, "  {head}  {}", style.dim(&format!("({place})")));
     match &action.kind {
         ActionKind::Create { guest } => create(out, guest, placement, style),
-        ActionKind::Update { changes, move_to, power, .. } => {
+        ActionKind::Update { changes, move_to, power, firewall, .. } => {
             changes_text(out, changes, style);
+            if let Some(change) = firewall {
+                rules::change(out, &action.stamp.guest, change, style);
+            }
             if let Some(node) = move_to {
                 let _ = writeln!(out, "      node         {} -> {}", action.node, node);
             }
@@ -121,6 +126,9 @@ fn create(out: &mut String, guest: &ResolvedGuest, placement: Option<&Placement>
     }
     if !guest.running {
         let _ = writeln!(out, "      state        stopped");
+    }
+    if let Some(firewall) = &guest.firewall {
+        rules::new(out, firewall, style);
     }
     if let Some(placement) = placement {
         let _ = writeln!(out, "      {}", style.dim(&format!("placed: {}", placement.why)));

@@ -3,6 +3,7 @@
 
 mod book;
 mod economy;
+mod firewall;
 mod identity;
 mod interruption;
 mod lab;

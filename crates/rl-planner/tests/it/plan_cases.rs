@@ -329,16 +329,16 @@ fn parts_that_are_not_carried_out_block_unless_left_out() {
     let reality = Reality::new(&manifest(Vec::new()).sites);
     let mut declared = manifest(vec![container("web")]);
     let location = Location { file: "shop.yaml".into(), line: 7, column: 5, span: 0..1 };
-    let section = Section { kind: SectionKind::Firewall, container: Some("web".parse().unwrap()), location };
+    let section = Section { kind: SectionKind::Secrets, container: Some("web".parse().unwrap()), location };
     declared.stacks.get_mut(&stack_name()).unwrap().sections.push(section);
     let seen = reality.observe();
     let (resolved, _) = resolve(&declared, &stack_name(), &seen, &reality.leases).unwrap();
     let notes = |policy: &Policy| plan(&resolved, &seen, &reality.leases, policy, 0).1;
     assert_snapshot!(show(&(planned(&reality, vec![], &Policy::default()).0, notes(&Policy::default()))), @"
-    Blocked: `firewall` is declared (`web` at shop.yaml:7:5), but is not carried out
-        hint: to apply the stack without it: `--without firewall`
+    Blocked: `secrets` is declared (`web` at shop.yaml:7:5), but is not carried out
+        hint: to apply the stack without it: `--without secrets`
     ");
-    let without = Policy { without: [SectionKind::Firewall].into(), ..Policy::default() };
+    let without = Policy { without: [SectionKind::Secrets].into(), ..Policy::default() };
     assert!(!notes(&without).is_blocked());
 }
 
