@@ -6,7 +6,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use rl_agent::Courier;
 use rl_engine::StepError;
-use rl_model::{GuestId, NodeName, ResolvedGuest, SiteName, StackName, Vmid, VmidRange};
+use rl_model::{Fqdn, GuestId, NodeName, ResolvedGuest, SiteName, StackName, Vmid, VmidRange};
+use rl_providers::dns::DnsProvider;
 
 use crate::site::SiteApi;
 
@@ -15,7 +16,11 @@ pub struct Ctx {
     sites: Arc<dyn SiteSource>,
     guests: Arc<dyn GuestRegistry>,
     courier: Option<Arc<dyn Courier>>,
+    zones: Zones,
 }
+
+/// Zones of DNS records by name.
+pub type Zones = BTreeMap<Fqdn, Arc<dyn DnsProvider>>;
 
 /// Where steps get the API of a site from. Asked at the beginning of every step, so that a server can learn of a site, or of its
 /// new token, while it runs.
@@ -44,7 +49,24 @@ impl Ctx {
 
     /// Joins a source of sites and the book of guests.
     pub fn with_source(sites: Arc<dyn SiteSource>, guests: Arc<dyn GuestRegistry>) -> Self {
-        Self { sites, guests, courier: None }
+        Self { sites, guests, courier: None, zones: Zones::new() }
+    }
+
+    /// The same with zones whose records may be written.
+    #[must_use]
+    pub fn with_zones(mut self, zones: Zones) -> Self {
+        self.zones = zones;
+        self
+    }
+
+    /// A zone; blocked where this process does not know it.
+    pub fn zone(&self, name: &Fqdn) -> Result<Arc<dyn DnsProvider>, StepError> {
+        self.zones.get(name).cloned().ok_or_else(|| {
+            StepError::blocked(
+                format!("the zone {name} is not known"),
+                format!("declare it under `dns:` of a site file, and apply a stack of that site once: {name}"),
+            )
+        })
     }
 
     /// The same with a way to the agents of nodes.

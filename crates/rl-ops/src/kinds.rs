@@ -33,9 +33,10 @@ pub fn registry() -> Registry {
         .with(JobKind::first(ACTION, |payload| Ok(action_steps(&read::<JobPayload>(payload)?))))
         .with(JobKind::first("site-firewall", |payload| Ok(parts::firewall::steps(&read(payload)?))))
         .with(JobKind::first(VERB, |payload| verb_steps(&read::<GuestVerbPayload>(payload)?)))
+        .with(crate::parts::dns::job_kind())
 }
 
-fn read<T: DeserializeOwned>(payload: &Envelope) -> Result<T, PayloadError> {
+pub(crate) fn read<T: DeserializeOwned>(payload: &Envelope) -> Result<T, PayloadError> {
     payload.read().map_err(|error| {
         let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
         PayloadError(format!("{error}: {cause}"))

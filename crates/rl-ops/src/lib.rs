@@ -23,9 +23,10 @@ pub mod steps;
 
 pub use agent::agent_error;
 pub use compile::{CompileError, compile, compile_guest, guest_of, retarget};
-pub use context::{Ctx, GuestRegistry, RegistryError, SiteSource};
+pub use context::{Ctx, GuestRegistry, RegistryError, SiteSource, Zones};
 pub use kinds::registry;
 pub use observe::{FirewallScope, ObserveError, Scope, look_closer, observe};
+pub use parts::dns::{observe_zones, prove_records, zones_of};
 pub use payload::{GuestVerb, JobPayload, Target};
 pub use preflight::{CheckItem, SiteCheck, check_endpoint, check_privileges, needs};
 pub use prove::{prove, prove_gone};

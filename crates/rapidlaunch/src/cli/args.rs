@@ -155,6 +155,9 @@ pub(crate) struct PolicyArgs {
     /// Let changes that need a restart wait for the guest's next start
     #[arg(long)]
     pub(crate) no_restart: bool,
+    /// Let more than 30 % of a zone's DNS records change or go at once
+    #[arg(long)]
+    pub(crate) allow_dns_mass_change: bool,
     /// Go on without these declared sections, which this release cannot carry out
     #[arg(long, value_enum, value_delimiter = ',', value_name = "SECTION")]
     pub(crate) without: Vec<SectionArg>,

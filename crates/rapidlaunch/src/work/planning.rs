@@ -109,6 +109,7 @@ pub(crate) fn policy(args: &PolicyArgs) -> Policy {
         allow_data_loss: args.allow_data_loss.iter().cloned().collect(),
         no_restart: args.no_restart,
         without: args.without.iter().map(kind).collect(),
+        allow_dns_mass_change: args.allow_dns_mass_change,
         ..Policy::default()
     }
 }

@@ -1,3 +1,4 @@
 //! The jobs of the parts of a plan, one family a file.
 
+pub(crate) mod dns;
 pub(crate) mod firewall;

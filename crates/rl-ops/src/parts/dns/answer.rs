@@ -1,0 +1,83 @@
+//! Waits until every authoritative server answers what was written. Changes nothing.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use rl_engine::{Envelope, OpClass, Receipt, Step, StepCx, StepError};
+use rl_model::{RecordChange, Records};
+use rl_providers::dns::{Answer, ask};
+
+use super::dns_error;
+use crate::context::Ctx;
+
+/// Looks made before the step gives the job back to the engine.
+const LOOKS_MAX: u32 = 10;
+/// Wait between two looks.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// Rounds of looks before a person is asked. With the engine's growing waits between them some five minutes: longer than
+/// secondaries need that are told of changes, and shorter than one that must find out by itself.
+const ROUNDS_MAX: u32 = 10;
+
+/// See the module.
+pub(super) struct RecordsAnswer {
+    pub(super) part: Arc<Records>,
+}
+
+#[async_trait]
+impl Step for RecordsAnswer {
+    fn name(&self) -> &str {
+        "records answer"
+    }
+
+    fn class(&self) -> OpClass {
+        OpClass::StateGuarded
+    }
+
+    async fn ensure(&self, cx: &StepCx) -> Result<Receipt, StepError> {
+        let zone = cx.context::<Ctx>().zone(&self.part.zone)?;
+        let servers = zone.servers().await.map_err(|error| dns_error(&error))?;
+        let mut missing = String::new();
+        for look in 0..LOOKS_MAX {
+            if look > 0 {
+                tokio::select! {
+                    biased;
+                    () = cx.clock().sleep(LOOK_EVERY) => {}
+                    () = cx.cancelled() => return Err(StepError::Cancelled),
+                }
+            }
+            let mut open = None;
+            for server in &servers {
+                for change in &self.part.changes {
+                    let found = ask(server, &change.name, change.kind).await;
+                    if found.as_ref().is_ok_and(|answer| *answer == wanted(change)) {
+                        continue;
+                    }
+                    let found = found.map_or_else(|error| error.full(), |answer| answer.to_string());
+                    let (name, kind) = (&change.name, change.kind);
+                    open = Some(format!("{server} answers for {name} {kind}: {found}; expected: {}", wanted(change)));
+                    break;
+                }
+            }
+            let Some(text) = open else { return Ok(Envelope::of("nothing", 1, &())?) };
+            cx.progress(format!("waiting: {text}"), None);
+            missing = text;
+        }
+        if cx.attempt() >= ROUNDS_MAX {
+            let hint =
+                "look at the server's log: it may refuse the transfer, or not be told of changes; then `op retry`";
+            return Err(StepError::blocked(missing, hint));
+        }
+        Err(StepError::retry(LOOK_EVERY, missing))
+    }
+
+    async fn undo(&self, _cx: &StepCx) -> Result<(), StepError> {
+        Ok(())
+    }
+}
+
+/// What a server answers when the change has reached it.
+fn wanted(change: &RecordChange) -> Answer {
+    Answer::Values(change.after.as_ref().map_or_else(BTreeSet::new, |set| set.values.clone()))
+}
