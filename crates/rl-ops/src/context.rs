@@ -16,7 +16,27 @@ pub struct Ctx {
     sites: Arc<dyn SiteSource>,
     guests: Arc<dyn GuestRegistry>,
     courier: Option<Arc<dyn Courier>>,
-    zones: Zones,
+    zones: Arc<ZoneShelf>,
+}
+
+/// The zones that are known at the moment: a server learns of new ones while it runs.
+#[derive(Default)]
+pub struct ZoneShelf(std::sync::RwLock<Zones>);
+
+impl ZoneShelf {
+    /// Holds these zones.
+    pub fn of(zones: Zones) -> Arc<Self> {
+        Arc::new(Self(std::sync::RwLock::new(zones)))
+    }
+
+    /// Replaces all zones.
+    pub fn replace(&self, zones: Zones) {
+        *self.0.write().unwrap_or_else(std::sync::PoisonError::into_inner) = zones;
+    }
+
+    fn get(&self, name: &Fqdn) -> Option<Arc<dyn DnsProvider>> {
+        self.0.read().unwrap_or_else(std::sync::PoisonError::into_inner).get(name).cloned()
+    }
 }
 
 /// Zones of DNS records by name.
@@ -49,19 +69,19 @@ impl Ctx {
 
     /// Joins a source of sites and the book of guests.
     pub fn with_source(sites: Arc<dyn SiteSource>, guests: Arc<dyn GuestRegistry>) -> Self {
-        Self { sites, guests, courier: None, zones: Zones::new() }
+        Self { sites, guests, courier: None, zones: Arc::default() }
     }
 
     /// The same with zones whose records may be written.
     #[must_use]
-    pub fn with_zones(mut self, zones: Zones) -> Self {
+    pub fn with_zones(mut self, zones: Arc<ZoneShelf>) -> Self {
         self.zones = zones;
         self
     }
 
     /// A zone; blocked where this process does not know it.
     pub fn zone(&self, name: &Fqdn) -> Result<Arc<dyn DnsProvider>, StepError> {
-        self.zones.get(name).cloned().ok_or_else(|| {
+        self.zones.get(name).ok_or_else(|| {
             StepError::blocked(
                 format!("the zone {name} is not known"),
                 format!("declare it under `dns:` of a site file, and apply a stack of that site once: {name}"),

@@ -23,7 +23,7 @@ pub mod steps;
 
 pub use agent::agent_error;
 pub use compile::{CompileError, compile, compile_guest, guest_of, retarget};
-pub use context::{Ctx, GuestRegistry, RegistryError, SiteSource, Zones};
+pub use context::{Ctx, GuestRegistry, RegistryError, SiteSource, ZoneShelf, Zones};
 pub use kinds::registry;
 pub use observe::{FirewallScope, ObserveError, Scope, look_closer, observe};
 pub use parts::dns::{observe_zones, prove_records, zones_of};

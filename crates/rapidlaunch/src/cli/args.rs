@@ -223,6 +223,9 @@ pub(crate) struct ServeArgs {
     /// at least 2s
     #[arg(long, value_parser = duration, value_name = "TIME")]
     pub(crate) lease: Option<Duration>,
+    /// Answer DNS questions for the built-in zones on this address, over UDP and TCP, such as 0.0.0.0:53
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) dns: Option<std::net::SocketAddr>,
 }
 
 /// Reads a time such as `90s` or `2m`.

@@ -21,7 +21,8 @@ pub(crate) async fn run(global: &Global, args: &StackRef, out: &Out) -> Result<(
         let resolved = applied(&data, name).await?;
         let sites = sites_of(&resolved, &subject.manifest.sites)?;
         let sites = connect::connect(&data, &sites, connect::pace(), out).await?;
-        proofs.push(rl_ops::prove(&sites, &resolved, operate::now_ms()).await);
+        let proof = rl_ops::prove(&sites, &resolved, operate::now_ms()).await;
+        proofs.push(operate::with_records(&data, subject.manifest.sites.values(), &resolved, proof).await?);
     }
     let ok = proofs.iter().all(|proof| proof.ok);
     if out.json() {

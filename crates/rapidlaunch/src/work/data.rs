@@ -140,6 +140,11 @@ pub(crate) fn absolute(mut site: Site) -> Site {
     if let TlsTrust::CaFile(path) = &site.tls {
         site.tls = TlsTrust::CaFile(absolute(path));
     }
+    for source in site.zones.values_mut().flat_map(rl_model::dns::Zone::credentials_mut) {
+        if let TokenSource::File(path) = &*source {
+            *source = TokenSource::File(absolute(path));
+        }
+    }
     site
 }
 

@@ -16,3 +16,4 @@ pub(crate) mod secrets;
 pub(crate) mod serve;
 pub(crate) mod trouble;
 pub(crate) mod typed;
+pub(crate) mod zones;

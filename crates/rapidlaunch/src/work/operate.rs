@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use rl_engine::{Envelope, Ids, JobSpec, OperationId, OperationSpec, OperationState, SystemClock};
 use rl_model::{Proof, ResolvedStack, Site, SiteName, StackName};
-use rl_ops::Ctx;
+use rl_ops::{Ctx, ZoneShelf};
 use rl_store::{StackStart, StackState};
 use serde::{Deserialize, Serialize};
 
@@ -19,6 +19,7 @@ use crate::work::planning::Planned;
 use crate::work::registry::StoreRegistry;
 use crate::work::runner::{self, Left, Run, journal_error};
 use crate::work::schedules;
+use crate::work::zones;
 
 /// What an operation's payload tells whoever goes on with it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -155,6 +156,7 @@ fn spec(
 pub(crate) async fn run(data: &Data, sites: &Sites, id: OperationId, out: &Out) -> Result<Ending, CommandError> {
     let way = agents::way(data).await?;
     let ctx = Ctx::new(sites.clone(), Arc::new(StoreRegistry(data.store.clone()))).with_courier(way.courier());
+    let ctx = ctx.with_zones(ZoneShelf::of(zones::connect_all(data, out).await?));
     let run = Run {
         journal: data.journal(),
         ctx: Arc::new(ctx),
@@ -263,7 +265,26 @@ pub(crate) async fn as_recorded(data: &Data, mut resolved: ResolvedStack) -> Res
 /// Proves a stack that was just applied.
 pub(crate) async fn prove_applied(data: &Data, planned: &Planned) -> Result<Proof, CommandError> {
     let resolved = as_recorded(data, planned.plan.resolved.clone()).await?;
-    Ok(rl_ops::prove(&planned.sites, &resolved, now_ms()).await)
+    let proof = rl_ops::prove(&planned.sites, &resolved, now_ms()).await;
+    with_records(data, planned.declared.values(), &resolved, proof).await
+}
+
+/// Adds to a proof what authoritative servers answer for the stack's records.
+pub(crate) async fn with_records(
+    data: &Data,
+    sites: impl IntoIterator<Item = &Site>,
+    resolved: &ResolvedStack,
+    proof: Proof,
+) -> Result<Proof, CommandError> {
+    let names = rl_ops::zones_of(resolved, None);
+    if names.is_empty() {
+        return Ok(proof);
+    }
+    let given: Vec<Site> = sites.into_iter().cloned().chain(data.sites().await?).collect();
+    let mut sites = BTreeMap::new();
+    given.into_iter().for_each(|site| _ = sites.entry(site.name.clone()).or_insert(site));
+    let providers = zones::connect(data, &zones::declared(sites.values())?, &names).await?;
+    Ok(rl_ops::prove_records(&providers, resolved, proof).await)
 }
 
 /// Proves that no guest of a destroyed stack is left.

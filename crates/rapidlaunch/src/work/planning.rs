@@ -14,7 +14,7 @@ use crate::error::CommandError;
 use crate::out::Out;
 use crate::work::connect::{self, Sites};
 use crate::work::data::{Data, absolute, store_error};
-use crate::work::{assume, inputs, operate};
+use crate::work::{assume, inputs, operate, zones};
 
 /// What the store keeps of a stack's declaration.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -171,6 +171,9 @@ async fn plan_seeing(
     let (resolved, placements) = resolve(&observed)?;
     let limit = if deep { usize::MAX } else { rl_planner::firewall::OPTIONS_READ_MAX };
     read_firewalls(&sites, &resolved, &leases, limit, &mut observed).await;
+    if !policy.without.contains(&SectionKind::Dns) {
+        look_at_zones(data, subject, &resolved, &mut observed).await?;
+    }
     let (plan, mut report) = rl_planner::plan(&resolved, &observed, &leases, policy, base_revision);
     report.placements = placements;
     let manifest = stored_text(subject, stack)?;
@@ -203,9 +206,28 @@ pub(crate) async fn plan_destroy(
     read_configs(&sites, &rl_planner::plan::configs_needed(&empty, &observed, &leases, usize::MAX), &mut observed)
         .await;
     read_firewalls(&sites, &empty, &leases, 0, &mut observed).await;
+    look_at_zones(data, subject, &empty, &mut observed).await?;
     let (plan, report) = rl_planner::plan::plan_destroy(name, &leases, &observed, policy, base_revision);
     let manifest = stored_text(subject, stack)?;
     Ok(Planned { plan, report, sites, declared, manifest })
+}
+
+/// Reads the zones of the records that shall be and of those that were.
+async fn look_at_zones(
+    data: &Data,
+    subject: &Subject,
+    resolved: &rl_model::ResolvedStack,
+    observed: &mut Observed,
+) -> Result<(), CommandError> {
+    let last = data.store.stack(&resolved.name).await.map_err(store_error)?.and_then(|record| record.applied);
+    let names = rl_ops::zones_of(resolved, last.as_ref());
+    if names.is_empty() {
+        return Ok(());
+    }
+    let declared = zones::declared(subject.manifest.sites.values())?;
+    let providers = zones::connect(data, &declared, &names).await?;
+    observed.zones = rl_ops::observe_zones(&providers, resolved).await;
+    Ok(())
 }
 
 async fn look(sites: &Sites) -> Result<Observed, CommandError> {

@@ -22,6 +22,20 @@ pub struct Zone {
     pub servers: Vec<DnsServer>,
 }
 
+impl Zone {
+    /// Every place that a credential of it is read from.
+    pub fn credentials_mut(&mut self) -> Vec<&mut TokenSource> {
+        match &mut self.provider {
+            ZoneProvider::Builtin { secondaries, .. } => {
+                secondaries.iter_mut().filter_map(|one| one.key.as_mut()).map(|key| &mut key.secret).collect()
+            }
+            ZoneProvider::Rfc2136 { key, .. } => vec![&mut key.secret],
+            ZoneProvider::PowerDns { key, .. } => vec![key],
+            ZoneProvider::Cloudflare { token, .. } => vec![token],
+        }
+    }
+}
+
 /// Where a zone is kept.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

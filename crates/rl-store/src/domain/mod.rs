@@ -1,6 +1,7 @@
 //! Sites, stacks, guests and what they hold, in the same database as the journal.
 mod agent;
 mod delivery;
+mod dns;
 mod guest;
 mod lease;
 mod rows;

@@ -10,6 +10,7 @@ const CHANGES: &[(u32, &str)] = &[
     (2, include_str!("../../migrations/0002_schedules.sql")),
     (3, include_str!("../../migrations/0003_secrets.sql")),
     (4, include_str!("../../migrations/0004_agents.sql")),
+    (5, include_str!("../../migrations/0005_dns.sql")),
 ];
 
 /// Brings the schema up to date, all of it in one transaction.

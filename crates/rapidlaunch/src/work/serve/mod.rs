@@ -5,13 +5,16 @@ mod books;
 mod lines;
 mod sites;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use rl_engine::{Engine, EngineConfig, EngineStats, Event, EventQuery, Journal, OperationId, PAGE_MAX, SystemClock};
-use rl_model::SiteName;
-use rl_ops::Ctx;
+use rl_model::dns::Zone;
+use rl_model::{Fqdn, SiteName};
+use rl_ops::{Ctx, ZoneShelf};
+use rl_providers::dns::server::Authority;
 use rl_pve::Pace;
 use tokio_util::sync::CancellationToken;
 
@@ -22,6 +25,7 @@ use crate::work::agents;
 use crate::work::data::Data;
 use crate::work::registry::StoreRegistry;
 use crate::work::runner;
+use crate::work::zones;
 
 use lines::Lines;
 use sites::LiveSites;
@@ -43,30 +47,39 @@ pub(crate) struct Server {
     pub(crate) pace: Pace,
     /// The engine's settings.
     pub(crate) config: EngineConfig,
+    /// Where DNS questions are answered.
+    pub(crate) dns: Option<SocketAddr>,
     /// Says what happens.
     pub(crate) out: Out,
 }
 
 /// Runs until `shutdown` or until the store fails for good.
 pub(crate) async fn run(server: Server, shutdown: CancellationToken) -> Result<(), CommandError> {
-    let Server { data, only, pace, mut config, out } = server;
+    let Server { data, only, pace, mut config, dns, out } = server;
     config.sites = only.iter().map(ToString::to_string).collect();
     let lines = Lines::new(out);
     let sites = Arc::new(LiveSites::new(Arc::clone(&data), only, pace, out));
     sites.refresh().await?;
     let ctx = Ctx::with_source(Arc::clone(&sites) as Arc<_>, Arc::new(StoreRegistry(data.store.clone())));
     let way = agents::way(&data).await?;
-    let ctx = ctx.with_courier(way.courier());
+    let shelf = ZoneShelf::of(zones::connect_all(&data, &out).await?);
+    let ctx = ctx.with_courier(way.courier()).with_zones(Arc::clone(&shelf));
+    let authority = authority(dns).await?;
     let clock = Arc::new(SystemClock::new());
     let engine = Engine::new(data.journal(), rl_ops::registry(), Arc::new(ctx), clock, config);
     let stats = engine.stats();
     if let Some(address) = way.address() {
         out.say(&format!("agents may connect to {address}"));
     }
+    if let Some(authority) = &authority {
+        out.say(&format!("DNS questions are answered on {}", authority.address()));
+    }
+    let answering = authority.map(|authority| tokio::spawn(answer(authority, Arc::clone(&data))));
     lines.ready(&sites.names());
-    let chores = tokio::spawn(chores(Arc::clone(&data), sites, lines));
+    let chores = tokio::spawn(chores(Arc::clone(&data), sites, lines, (shelf, out)));
     let ended = engine.run(shutdown).await;
     chores.abort();
+    answering.iter().for_each(tokio::task::JoinHandle::abort);
     lines.stopped(&stats);
     ended.map_err(|error| {
         CommandError::failed("the server stopped because its store failed; nothing was acknowledged after that")
@@ -75,12 +88,44 @@ pub(crate) async fn run(server: Server, shutdown: CancellationToken) -> Result<(
     })
 }
 
+/// Listens for DNS questions, where that was asked for.
+async fn authority(address: Option<SocketAddr>) -> Result<Option<Authority>, CommandError> {
+    let Some(address) = address else { return Ok(None) };
+    Authority::bind(address).await.map(Some).map_err(|error| {
+        CommandError::failed(format!("DNS questions cannot be answered on {address}"))
+            .because(error)
+            .hinted("another server may listen there; give --dns another address or port")
+    })
+}
+
+async fn answer(authority: Authority, data: Arc<Data>) {
+    let book = Arc::new(zones::StoreBook(data.store.clone()));
+    authority.run(Arc::new(zones::StoreZones::new(data)), book).await;
+}
+
+/// Connects zones anew when their declarations have changed.
+async fn refresh_zones(
+    data: &Data,
+    shelf: &ZoneShelf,
+    last: &mut Option<BTreeMap<Fqdn, Zone>>,
+    out: &Out,
+) -> Result<(), CommandError> {
+    let now = zones::declared(&data.sites().await?)?;
+    if last.as_ref() != Some(&now) {
+        shelf.replace(zones::connect_all(data, out).await?);
+        *last = Some(now);
+    }
+    Ok(())
+}
+
 /// All that is done beside the engine. Ends only by being dropped: a store that cannot be read is tried again.
-async fn chores(data: Arc<Data>, sites: Arc<LiveSites>, lines: Lines) {
+async fn chores(data: Arc<Data>, sites: Arc<LiveSites>, lines: Lines, (shelf, out): (Arc<ZoneShelf>, Out)) {
+    let mut declared = None;
     let look = async {
         loop {
             let looked = async {
                 sites.refresh().await?;
+                refresh_zones(&data, &shelf, &mut declared, &out).await?;
                 obey_cancel_requests(&data).await
             };
             if let Err(error) = looked.await {

@@ -129,6 +129,9 @@ async fn followers_hear_of_other_servers() {
     let mut signal = here.subscribe();
     signal.mark_unchanged();
     there.submit(operation(&ids(), 1), now()).await.unwrap();
-    tokio::time::timeout(Duration::from_secs(60), signal.changed()).await.expect("within a poll at the latest").unwrap();
+    tokio::time::timeout(Duration::from_secs(60), signal.changed())
+        .await
+        .expect("within a poll at the latest")
+        .unwrap();
     assert!(signal.borrow().events > 0 && signal.borrow().work > 0);
 }
