@@ -1,5 +1,6 @@
 //! The commands as a person and as a script meet them.
 
+mod dns;
 mod exits;
 mod firewall;
 mod guests;
