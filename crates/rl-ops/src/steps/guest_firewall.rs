@@ -163,7 +163,7 @@ impl GuestFirewall {
             if !rules.iter().any(|rule| rule.iface.as_deref() == Some(&slot)) {
                 continue;
             }
-            let raw = ours.raw.get(&slot).map(|text| PropertyString::parse(text));
+            let raw = ours.raw.get(&slot).map(PropertyString::parse);
             let get = |key: &str| raw.as_ref().and_then(|nic| nic.get(key)).unwrap_or("nothing").to_owned();
             let (name, mac) = (get("name"), get("hwaddr"));
             if name != nic.name.as_str() || !mac.eq_ignore_ascii_case(&nic.mac.to_string()) {

@@ -86,9 +86,7 @@ pub fn edits(list: &RuleList, wanted: Option<&ResolvedFirewall>, seen: &Observed
         None if list.ours(&seen.rules).is_empty() => Vec::new(),
         None => {
             let off = options.enable.then_some(Edit::Options(OptionsEdit::Off));
-            off.into_iter()
-                .chain(list.edits(&[], &seen.rules, Care::Idle).into_iter().flat_map(|phase| phase))
-                .collect()
+            off.into_iter().chain(list.edits(&[], &seen.rules, Care::Idle).into_iter().flatten()).collect()
         }
     }
 }
