@@ -106,8 +106,7 @@ async fn site(target: &Target) -> Result<Sim, CommandError> {
         ("tags".to_owned(), target.stamp.tag().to_string()),
         ("net0".to_owned(), format!("name=eth0,bridge=vmbr0,hwaddr={MAC},type=veth")),
     ]);
-    let guest =
-        SeedGuest { vmid: VMID, node: NODE.to_owned(), kind: SeedKind::Lxc, config, running: true, pool: None };
+    let guest = SeedGuest { vmid: VMID, node: NODE.to_owned(), kind: SeedKind::Lxc, config, running: true, pool: None };
     let mut config = SimConfig::new(1);
     let mut seed = SeedState::default_cluster(1, "00000000-0000-4000-8000-000000000000");
     seed.guests = vec![guest];
