@@ -48,7 +48,10 @@ pub use resolved::{
     AddressMode, Features, HeldLease, KnownGuest, LeaseState, Leases, ResolvedGuest, ResolvedNic, ResolvedStack,
     ResolvedVolume, SiteLeases, StartupOrder,
 };
-pub use secret::{NotSealed, ProviderName, SealedValue, SecretRef, SecretSource, SecretValue};
+pub use secret::{
+    DeliveredFile, KnownSecrets, NewestVersion, NotSealed, ProviderName, SealedValue, SecretRef, SecretSource,
+    SecretValue,
+};
 pub use site::{AddressRange, Endpoint, Network, Site, SiteFirewallSpec, SiteLimits, TlsTrust, TokenSource};
 pub use stamp::Stamp;
 

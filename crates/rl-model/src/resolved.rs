@@ -106,6 +106,9 @@ pub struct ResolvedGuest {
     pub ssh_keys: Vec<String>,
     /// Time zone inside the guest, or `host`.
     pub timezone: Option<String>,
+    /// Secrets delivered into it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub secrets: Vec<crate::manifest::SecretGrant>,
     /// Guests that must be proven running before this one is created.
     pub after: Vec<GuestName>,
     /// Its firewall; `None` where the stack says nothing of it.
@@ -228,6 +231,9 @@ pub struct Leases {
     pub sites: BTreeMap<SiteName, SiteLeases>,
     /// Seed of the ids made while resolving; random, handed in so that resolving is pure.
     pub entropy: u64,
+    /// What is known of secrets.
+    #[serde(default)]
+    pub secrets: crate::KnownSecrets,
 }
 
 /// A guest the store knows.

@@ -1,13 +1,14 @@
 //! Secrets: a reference that may be shown, and a value that may not.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 
-use crate::ParseError;
 use crate::names::text_newtype;
+use crate::{GuestId, GuestPath, ParseError};
 
 /// First line of a value encrypted by age, in its text form (C2SP age, "armor").
 const ARMOR_FIRST: &str = "-----BEGIN AGE ENCRYPTED FILE-----";
@@ -172,5 +173,68 @@ impl SecretValue {
 impl fmt::Debug for SecretValue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("SecretValue(hidden)")
+    }
+}
+
+/// What is known of secrets when a plan is made: names and versions, never anything of a value.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KnownSecrets {
+    /// The newest version of each source that the stack names, or why it cannot be told.
+    #[serde(default, with = "pairs")]
+    pub newest: BTreeMap<SecretSource, NewestVersion>,
+    /// What was delivered into the stack's guests.
+    #[serde(default)]
+    pub delivered: BTreeMap<GuestId, Vec<DeliveredFile>>,
+}
+
+/// The newest version of a secret, or why it cannot be told.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NewestVersion {
+    /// This one.
+    Version(u64),
+    /// It has none, or its provider did not say.
+    Unknown {
+        /// Why.
+        why: String,
+        /// What to do about it.
+        hint: String,
+    },
+}
+
+/// A file that was delivered into a guest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeliveredFile {
+    /// The file.
+    pub path: GuestPath,
+    /// Where its value comes from.
+    pub from: SecretSource,
+    /// Which version of it.
+    pub version: u64,
+    /// Permission bits.
+    pub mode: u32,
+    /// Owner inside the guest.
+    pub owner: String,
+    /// Whether the guest was started since: what lay in memory is gone.
+    #[serde(default)]
+    pub lost: bool,
+}
+
+/// A map as a list of pairs: keys of JSON are texts alone.
+mod pairs {
+    use std::collections::BTreeMap;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use super::{NewestVersion, SecretSource};
+
+    type Map = BTreeMap<SecretSource, NewestVersion>;
+
+    pub(super) fn serialize<S: Serializer>(map: &Map, to: S) -> Result<S::Ok, S::Error> {
+        map.iter().collect::<Vec<_>>().serialize(to)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Map, D::Error> {
+        Vec::<(SecretSource, NewestVersion)>::deserialize(from).map(|pairs| pairs.into_iter().collect())
     }
 }

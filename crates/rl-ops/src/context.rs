@@ -9,6 +9,7 @@ use rl_engine::StepError;
 use rl_model::{Fqdn, GuestId, NodeName, ResolvedGuest, SiteName, StackName, Vmid, VmidRange};
 use rl_providers::dns::DnsProvider;
 
+use crate::parts::secrets::SecretDesk;
 use crate::site::SiteApi;
 
 /// The context of every step.
@@ -17,6 +18,7 @@ pub struct Ctx {
     guests: Arc<dyn GuestRegistry>,
     courier: Option<Arc<dyn Courier>>,
     zones: Arc<ZoneShelf>,
+    secrets: Option<SecretDesk>,
 }
 
 /// The zones that are known at the moment: a server learns of new ones while it runs.
@@ -69,7 +71,7 @@ impl Ctx {
 
     /// Joins a source of sites and the book of guests.
     pub fn with_source(sites: Arc<dyn SiteSource>, guests: Arc<dyn GuestRegistry>) -> Self {
-        Self { sites, guests, courier: None, zones: Arc::default() }
+        Self { sites, guests, courier: None, zones: Arc::default(), secrets: None }
     }
 
     /// The same with zones whose records may be written.
@@ -102,6 +104,23 @@ impl Ctx {
             StepError::blocked(
                 "agents are not served here, so that nothing can be done inside guests",
                 "give --agents ADDR, where the agents of the nodes can connect, or let `rapidlaunch serve --agents ADDR` carry it out",
+            )
+        })
+    }
+
+    /// The same with a source of secrets.
+    #[must_use]
+    pub fn with_secrets(mut self, secrets: Option<SecretDesk>) -> Self {
+        self.secrets = secrets;
+        self
+    }
+
+    /// The source of secrets; blocked where this process has none.
+    pub fn secrets(&self) -> Result<&SecretDesk, StepError> {
+        self.secrets.as_ref().ok_or_else(|| {
+            StepError::blocked(
+                "this server has no key for the secrets of the store",
+                "start it with --identity FILE, the key of the installation, then retry the operation",
             )
         })
     }

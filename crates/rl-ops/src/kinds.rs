@@ -30,6 +30,7 @@ pub(crate) const VERB: &str = "guest-verb";
 /// Every kind of job this release can run.
 pub fn registry() -> Registry {
     Registry::new()
+        .with(JobKind::first(crate::parts::secrets::KIND, |payload| crate::parts::secrets::steps(&read(payload)?)))
         .with(JobKind::first(ACTION, |payload| Ok(action_steps(&read::<JobPayload>(payload)?))))
         .with(JobKind::first("site-firewall", |payload| Ok(parts::firewall::steps(&read(payload)?))))
         .with(JobKind::first(VERB, |payload| verb_steps(&read::<GuestVerbPayload>(payload)?)))

@@ -7,6 +7,8 @@ use rl_model::{Action, ActionId, GuestName, Leases, Observed, PartAction, PartKi
 
 use crate::plan::report::Reporter;
 
+pub(crate) mod secrets;
+
 /// What a family plans from.
 pub struct PartScene<'a> {
     /// What shall be; of guests that the plan leaves alone, what they are.
@@ -67,5 +69,7 @@ pub(crate) fn plan(scene: &PartScene<'_>, actions: &mut [Action], report: &mut R
     for family in FAMILIES {
         family(scene, &mut parts, report);
     }
+    // Last: a guest's secrets follow the guest.
+    secrets::plan(scene, &mut parts, report);
     parts.parts
 }

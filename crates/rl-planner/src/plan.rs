@@ -46,6 +46,8 @@ pub fn plan(
     let allowed = firewall::as_allowed(resolved, leases, policy);
     let resolved = allowed.as_ref().unwrap_or(resolved);
     let world = World::new(observed);
+    let left_out = parts::secrets::left_out(resolved, policy);
+    let resolved = left_out.as_ref().unwrap_or(resolved);
     let scene = Scene { world: &world, stack: resolved, leases, policy };
     let mut report = Reporter::default();
     sections(resolved, policy, &mut report);
@@ -166,25 +168,16 @@ fn makes(draft: Option<&Draft>) -> bool {
     draft.is_some_and(|draft| matches!(draft.action.kind, ActionKind::Create { .. } | ActionKind::Replace { .. }))
 }
 
-/// Declared parts that a plan carries out.
-const CARRIED_OUT: [SectionKind; 1] = [SectionKind::Dns];
-
-/// Tells which declared parts are not carried out.
+/// Tells which declared parts are knowingly left out.
 fn sections(resolved: &ResolvedStack, policy: &Policy, report: &mut Reporter) {
     let mut places: BTreeMap<SectionKind, Vec<String>> = BTreeMap::new();
-    let open = |kind: SectionKind| kind != SectionKind::Firewall || policy.without.contains(&kind);
-    for section in resolved.sections.iter().filter(|section| open(section.kind)) {
+    for section in resolved.sections.iter().filter(|section| policy.without.contains(&section.kind)) {
         let of = section.container.as_ref().map_or_else(String::new, |name| format!("`{name}` at "));
         places.entry(section.kind).or_default().push(format!("{of}{}", section.location));
     }
     for (kind, places) in places {
         let declared = format!("`{kind}` is declared ({}), but is not carried out", places.join(", "));
-        if policy.without.contains(&kind) {
-            report.general(NoteLevel::Info, format!("{declared}: left out as asked"), None);
-        } else if !CARRIED_OUT.contains(&kind) {
-            let hint = format!("to apply the stack without it: `--without {kind}`");
-            report.general(NoteLevel::Blocked, declared, Some(hint));
-        }
+        report.general(NoteLevel::Info, format!("{declared}: left out as asked"), None);
     }
 }
 

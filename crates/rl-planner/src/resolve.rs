@@ -156,6 +156,7 @@ fn assemble(
         pool: container.pool.clone().or_else(|| wanted.site.pool.clone()),
         ssh_keys: container.ssh_keys.clone(),
         timezone: container.timezone.clone(),
+        secrets: container.secrets.clone(),
         after: after(wanted, stack),
         firewall: None,
     }

@@ -9,6 +9,7 @@ use crate::render;
 use crate::render::style::Style;
 use crate::work::connect;
 use crate::work::data::{Data, store_error};
+use crate::work::desk;
 use crate::work::operate;
 use crate::work::planning;
 
@@ -22,7 +23,8 @@ pub(crate) async fn run(global: &Global, args: &StackRef, out: &Out) -> Result<(
         let sites = sites_of(&resolved, &subject.manifest.sites)?;
         let sites = connect::connect(&data, &sites, connect::pace(), out).await?;
         let proof = rl_ops::prove(&sites, &resolved, operate::now_ms()).await;
-        proofs.push(operate::with_records(&data, subject.manifest.sites.values(), &resolved, proof).await?);
+        let proof = operate::with_records(&data, subject.manifest.sites.values(), &resolved, proof).await?;
+        proofs.push(desk::prove(&data, proof, &resolved).await?);
     }
     let ok = proofs.iter().all(|proof| proof.ok);
     if out.json() {

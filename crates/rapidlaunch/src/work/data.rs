@@ -7,9 +7,11 @@ use rl_engine::{Journal, OperationId, OperationQuery, OperationRecord, Operation
 use rl_model::{Site, SiteName, StackName, TlsTrust, TokenSource};
 use rl_planner::parse::Known;
 use rl_store::{Place, Store, StoreError};
+use tokio::sync::OnceCell;
 
 use crate::cli::args::Global;
 use crate::error::CommandError;
+use crate::work::agents::{self, Way};
 use crate::work::place;
 use crate::work::runner::journal_error;
 
@@ -29,6 +31,8 @@ pub(crate) struct Data {
     pub(crate) identity: Option<PathBuf>,
     /// Where the agents of nodes may connect, where the command was told.
     pub(crate) agents: Option<std::net::SocketAddr>,
+    /// The way to them, once it was opened.
+    way: OnceCell<Way>,
 }
 
 impl Data {
@@ -52,7 +56,12 @@ impl Data {
     fn over(global: &Global, place: &Place, store: Store) -> Self {
         let dir = directory(place);
         let identity = global.identity.clone().or_else(|| dir.as_ref().map(|dir| dir.join(IDENTITY)));
-        Self { dir, store, identity, agents: global.agents }
+        Self { dir, store, identity, agents: global.agents, way: OnceCell::new() }
+    }
+
+    /// The way to the agents of nodes, opened by whoever asks first and open until the command ends.
+    pub(crate) async fn way(&self) -> Result<&Way, CommandError> {
+        self.way.get_or_try_init(|| agents::way(self)).await
     }
 
     /// The journal.

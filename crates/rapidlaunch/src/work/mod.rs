@@ -4,6 +4,7 @@ pub(crate) mod agents;
 pub(crate) mod assume;
 pub(crate) mod connect;
 pub(crate) mod data;
+pub(crate) mod desk;
 pub(crate) mod firewall;
 pub(crate) mod inputs;
 pub(crate) mod operate;

@@ -12,9 +12,9 @@ use serde::{Deserialize, Serialize};
 use crate::env;
 use crate::error::CommandError;
 use crate::out::Out;
-use crate::work::agents;
 use crate::work::connect::{self, Sites};
 use crate::work::data::{Data, store_error};
+use crate::work::desk;
 use crate::work::planning::Planned;
 use crate::work::registry::StoreRegistry;
 use crate::work::runner::{self, Left, Run, journal_error};
@@ -154,9 +154,10 @@ fn spec(
 
 /// Runs an operation to its end, and writes down what the stack has become.
 pub(crate) async fn run(data: &Data, sites: &Sites, id: OperationId, out: &Out) -> Result<Ending, CommandError> {
-    let way = agents::way(data).await?;
-    let ctx = Ctx::new(sites.clone(), Arc::new(StoreRegistry(data.store.clone()))).with_courier(way.courier());
-    let ctx = ctx.with_zones(ZoneShelf::of(zones::connect_all(data, out).await?));
+    let ctx = Ctx::new(sites.clone(), Arc::new(StoreRegistry(data.store.clone())))
+        .with_courier(data.way().await?.courier())
+        .with_secrets(Some(desk::desk(data)))
+        .with_zones(ZoneShelf::of(zones::connect_all(data, out).await?));
     let run = Run {
         journal: data.journal(),
         ctx: Arc::new(ctx),
@@ -266,7 +267,8 @@ pub(crate) async fn as_recorded(data: &Data, mut resolved: ResolvedStack) -> Res
 pub(crate) async fn prove_applied(data: &Data, planned: &Planned) -> Result<Proof, CommandError> {
     let resolved = as_recorded(data, planned.plan.resolved.clone()).await?;
     let proof = rl_ops::prove(&planned.sites, &resolved, now_ms()).await;
-    with_records(data, planned.declared.values(), &resolved, proof).await
+    let proof = with_records(data, planned.declared.values(), &resolved, proof).await?;
+    desk::prove(data, proof, &resolved).await
 }
 
 /// Adds to a proof what authoritative servers answer for the stack's records.

@@ -14,7 +14,7 @@ use crate::error::CommandError;
 use crate::out::Out;
 use crate::work::connect::{self, Sites};
 use crate::work::data::{Data, absolute, store_error};
-use crate::work::{assume, inputs, operate, zones};
+use crate::work::{assume, desk, inputs, operate, zones};
 
 /// What the store keeps of a stack's declaration.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -151,7 +151,8 @@ async fn plan_seeing(
     let stack = &subject.manifest.stacks[name];
     let mut names = stack.sites();
     let base_revision = revision(data, name).await?;
-    let leases = leases(data, name, base_revision, &mut names).await?;
+    let mut leases = leases(data, name, base_revision, &mut names).await?;
+    leases.secrets = desk::known(data, stack, &leases).await?;
     let declared = declared(&subject.manifest.sites, &names)?;
     let sites = connect::connect(data, declared.values(), connect::pace(), out).await?;
     let mut observed = look(&sites).await?;

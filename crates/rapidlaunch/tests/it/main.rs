@@ -9,5 +9,6 @@ mod demo;
 mod faults;
 mod harness;
 mod rooms;
+mod secrets;
 mod store;
 mod strangers;

@@ -142,14 +142,27 @@ pub enum FirewallPeer {
 /// A secret delivered into every guest of a container entry.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SecretGrant {
-    /// The secret.
-    pub from: SecretRef,
+    /// Where its value comes from.
+    pub from: crate::SecretSource,
     /// The file it becomes inside the guest.
     pub to: GuestPath,
     /// Permission bits of the file, as in 0o400.
     pub mode: u32,
     /// Owner inside the guest, `user` or `user:group`.
     pub owner: String,
+    /// Command run in the guest after the value was exchanged for another, word by word; none when empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reload: Vec<String>,
+}
+
+impl SecretGrant {
+    /// The secret of the installation's own store, where its value comes from there.
+    pub fn stored(&self) -> Option<&SecretRef> {
+        match &self.from {
+            crate::SecretSource::Store(name) => Some(name),
+            crate::SecretSource::Provider { .. } => None,
+        }
+    }
 }
 
 /// A DNS record.

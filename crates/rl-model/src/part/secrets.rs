@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Part, PartLine, PartSign};
-use crate::{GuestPath, NodeName, SecretRef, SiteName, Stamp, Vmid};
+use crate::{GuestPath, MacAddr, NodeName, SecretSource, SiteName, Stamp, Vmid};
 
 /// What is done to the secrets of one guest.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -16,6 +16,10 @@ pub struct GuestSecrets {
     pub node: NodeName,
     /// Its VMID.
     pub vmid: Vmid,
+    /// Host names it may bear.
+    pub hostnames: Vec<String>,
+    /// MACs its `net0` may have.
+    pub net0: Vec<MacAddr>,
     /// Files that change.
     pub grants: Vec<GrantChange>,
 }
@@ -23,8 +27,8 @@ pub struct GuestSecrets {
 /// One file inside the guest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GrantChange {
-    /// The secret.
-    pub secret: SecretRef,
+    /// Where its value comes from.
+    pub secret: SecretSource,
     /// The file.
     pub path: GuestPath,
     /// Version that was delivered; `None` when the file is not there.
@@ -35,6 +39,9 @@ pub struct GrantChange {
     pub mode: u32,
     /// Owner inside the guest, `user` or `user:group`.
     pub owner: String,
+    /// Command run in the guest after the value was exchanged; none when empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reload: Vec<String>,
 }
 
 impl Part for GuestSecrets {
@@ -59,7 +66,11 @@ impl Part for GuestSecrets {
                 PartSign::Change => format!("{} -> {}", version(grant.before), version(grant.after)),
                 PartSign::Remove => version(grant.before),
             };
-            PartLine { sign, text: format!("{} from {} ({versions})", grant.path, grant.secret) }
+            let reload = match grant.reload.as_slice() {
+                words if words.is_empty() || sign != PartSign::Change => String::new(),
+                words => format!(", then `{}`", words.join(" ")),
+            };
+            PartLine { sign, text: format!("{} from {} ({versions}){reload}", grant.path, grant.secret) }
         };
         self.grants.iter().map(line).collect()
     }

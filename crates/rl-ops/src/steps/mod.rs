@@ -44,7 +44,7 @@ pub(crate) fn nothing() -> Receipt {
 }
 
 /// The VMID that the store has leased to the target: it may have changed since the plan, when a stranger took it.
-async fn leased_vmid(cx: &StepCx, target: &Target) -> Result<Vmid, StepError> {
+pub(crate) async fn leased_vmid(cx: &StepCx, target: &Target) -> Result<Vmid, StepError> {
     let leased = cx.context::<Ctx>().guests().vmid_of(&target.site, target.id()).await?;
     Ok(leased.unwrap_or(target.vmid))
 }

@@ -54,6 +54,7 @@ pub(crate) fn guest(number: u8, running: bool) -> ResolvedGuest {
         pool: None,
         ssh_keys: Vec::new(),
         timezone: None,
+        secrets: Vec::new(),
         after: Vec::new(),
         firewall: None,
     }

@@ -114,6 +114,7 @@ impl User {
             pool: None,
             ssh_keys: Vec::new(),
             timezone: None,
+            secrets: Vec::new(),
             after: Vec::new(),
             firewall: None,
         }

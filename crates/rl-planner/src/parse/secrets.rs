@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use rl_model::manifest::{Location, SecretGrant};
-use rl_model::{GuestPath, SecretRef};
+use rl_model::{GuestPath, SecretSource};
 
 use super::fields::{Fields, Shape};
 use super::report::{Report, Sp};
@@ -11,12 +11,17 @@ use super::tree::{Kind, Meaning, Node, shown};
 use super::values::{parsed, text, wrong_type};
 use crate::diagnostic::{Diagnostic, codes};
 
-pub(crate) const SECRET: Shape = Shape { name: "Secret", what: "a secret", keys: &["from", "to", "mode", "owner"] };
+pub(crate) const SECRET: Shape =
+    Shape { name: "Secret", what: "a secret", keys: &["from", "to", "mode", "owner", "reload"] };
 
 /// Permissions where none are given: the owner may read.
 const MODE_DEFAULT: u32 = 0o400;
 /// Owner where none is given.
 const OWNER_DEFAULT: &str = "root";
+/// Folder of files whose path is not given: it lies in memory (file-hierarchy(7)), so that no value is left on a disk.
+const FOLDER: &str = "/run/secrets";
+/// Most words of a reload command; what takes more is a script.
+const RELOAD_WORDS_MAX: usize = 100;
 /// Longest user name (`useradd`).
 const OWNER_LEN_MAX: usize = 32;
 
@@ -42,8 +47,12 @@ pub(crate) fn secrets(report: &mut Report<'_>, container: &Fields<'_>) -> Option
 
 fn secret(report: &mut Report<'_>, node: &Node) -> Option<(SecretGrant, Location)> {
     let fields = Fields::open(report, node, node.place, "", &SECRET)?;
-    let from = fields.require(report, "from", "from: shop/db-password").and_then(|n| parsed::<SecretRef>(report, n));
-    let to = fields.require(report, "to", "to: /run/secrets/db-password").and_then(|n| parsed::<GuestPath>(report, n));
+    let from = fields.require(report, "from", "from: shop/db-password").and_then(|n| parsed::<SecretSource>(report, n));
+    let to = match fields.get(report, "to") {
+        Some(node) => parsed::<GuestPath>(report, node),
+        None => from.as_ref().and_then(|from| default_path(report, node, &from.value)),
+    };
+    let reload = reload(report, &fields)?;
     let mode = match fields.get(report, "mode") {
         Some(node) => mode(report, node)?,
         None => MODE_DEFAULT,
@@ -53,7 +62,39 @@ fn secret(report: &mut Report<'_>, node: &Node) -> Option<(SecretGrant, Location
         None => OWNER_DEFAULT.to_owned(),
     };
     let to = to?;
-    Some((SecretGrant { from: from?.value, to: to.value, mode, owner }, to.at))
+    Some((SecretGrant { from: from?.value, to: to.value, mode, owner, reload }, to.at))
+}
+
+/// The file of a secret whose path is not given: named after the entry, or after the last part of the name.
+fn default_path(report: &mut Report<'_>, node: &Node, from: &SecretSource) -> Option<Sp<GuestPath>> {
+    let name = match from {
+        SecretSource::Store(name) => name.as_str(),
+        SecretSource::Provider { place, key, .. } => key.as_deref().unwrap_or(place),
+    };
+    let last = name.rsplit('/').next().unwrap_or(name);
+    match format!("{FOLDER}/{last}").parse() {
+        Ok(value) => Some(Sp { value, at: report.at(node.place) }),
+        Err(_) => {
+            let message = format!("no file can be named after `{}`", shown(last));
+            let help = "name the file with `to`, as in `to: /run/secrets/db-password`";
+            report.error(codes::INVALID_VALUE, node.place, &message, "", help);
+            None
+        }
+    }
+}
+
+/// Reads the command that is run after a rotation: words, as no shell reads them. `None` when it is wrong.
+fn reload(report: &mut Report<'_>, fields: &Fields<'_>) -> Option<Vec<String>> {
+    let Some(entry) = fields.entry("reload") else { return Some(Vec::new()) };
+    let place = entry.value.place;
+    let words = fields.list(report, "reload", |report, node| text(report, node, "a word").map(str::to_owned))?;
+    if words.is_empty() || words.len() > RELOAD_WORDS_MAX || words[0].is_empty() {
+        let message = format!("`reload` has {} words", words.len());
+        let help = "write program and arguments, as in `reload: [systemctl, reload, nginx]`";
+        report.error(codes::INVALID_VALUE, place, &message, "", help);
+        return None;
+    }
+    Some(words)
 }
 
 /// Reads permissions in octal, as text, since YAML takes 0400 for the number four hundred.

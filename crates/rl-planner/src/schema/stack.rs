@@ -313,18 +313,21 @@ enum LogLevel {
 #[derive(JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Secret {
-    /// Name of the secret.
-    #[schemars(regex(pattern = words::SECRET))]
+    /// Name of the secret, or `provider:path#entry`.
+    #[schemars(regex(pattern = words::SECRET_SOURCE))]
     from: String,
-    /// File inside the guest.
+    /// File inside the guest; below `/run/secrets` when left out.
     #[schemars(regex(pattern = words::PATH))]
-    to: String,
+    to: Option<String>,
     /// Permissions in octal, in quotes.
     #[schemars(regex(pattern = words::MODE), extend("default" = "0400"))]
     mode: Option<String>,
     /// Owner, `user` or `user:group`.
     #[schemars(regex(pattern = words::OWNER), extend("default" = "root"))]
     owner: Option<String>,
+    /// Command run in the guest after the value was exchanged, word by word.
+    #[schemars(length(min = 1, max = 100))]
+    reload: Option<Vec<String>>,
 }
 
 /// A DNS record. Addresses are not typed: they are those leased to a NIC.

@@ -58,7 +58,7 @@ fn the_keys_of_a_stack_file() {
         Rfc2136: key, server
         Rule: allow, comment, drop, from, log, on, reject, to
         Secondary: address, key
-        Secret: from, mode, owner, to
+        Secret: from, mode, owner, reload, to
         Site: datacenter, dns, firewall, images, kind, limits, name, networks, nodes, pool, proxmox, storage, storages, vmids
         SiteFirewall: enable, management
         Stack: containers, defaults, dns, kind, name, site

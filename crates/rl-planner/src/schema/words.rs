@@ -40,6 +40,9 @@ pub(super) const ENDPOINT: &str = r"^https://(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]+)
 pub(super) const FINGERPRINT: &str = r"^([0-9a-fA-F]:*){64}$";
 /// Environment variable.
 pub(super) const VARIABLE: &str = r"^[A-Za-z_][A-Za-z0-9_]*$";
+/// Where a secret comes from: a name, or an entry of a provider.
+pub(super) const SECRET_SOURCE: &str =
+    r"^([a-z0-9][a-z0-9._-]*(/[a-z0-9][a-z0-9._-]*)*|[a-z][a-z0-9-]{0,31}:[^#]+(#.+)?)$";
 /// Name of a secret.
 pub(super) const SECRET: &str = r"^[a-z0-9][a-z0-9._-]*(/[a-z0-9][a-z0-9._-]*)*$";
 /// Absolute path in a guest.

@@ -100,6 +100,7 @@ pub(crate) fn full_guest() -> ResolvedGuest {
         pool: Some(p("team/shop")),
         ssh_keys: vec!["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKeyKeyKeyKeyKeyKeyKeyKeyKeyKeyKeyKeyKeyKey a@b".into()],
         timezone: Some("Europe/Berlin".into()),
+        secrets: Vec::new(),
         after: vec![],
         firewall: None,
     }
@@ -122,6 +123,7 @@ pub(crate) fn small_guest() -> ResolvedGuest {
         pool: None,
         ssh_keys: vec![],
         timezone: None,
+        secrets: Vec::new(),
         disk: DiskSize::from_gib(4),
         ..full_guest()
     }

@@ -60,7 +60,7 @@ impl Store {
                     let leases = of_site(db, &site, now)?;
                     by_site.insert(site, leases);
                 }
-                Ok(Leases { controller, guests, sites: by_site, entropy })
+                Ok(Leases { controller, guests, sites: by_site, entropy, secrets: rl_model::KnownSecrets::default() })
             })
             .await
     }

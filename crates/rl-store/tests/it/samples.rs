@@ -70,6 +70,7 @@ pub(crate) fn guest(guest: &str, number: u32) -> ResolvedGuest {
         pool: None,
         ssh_keys: Vec::new(),
         timezone: None,
+        secrets: Vec::new(),
         after: Vec::new(),
         firewall: None,
     }

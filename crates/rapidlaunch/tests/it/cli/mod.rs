@@ -9,6 +9,7 @@ mod people;
 mod refusals;
 mod rights;
 mod schedules;
+mod secrets;
 mod shapes;
 
 use insta::Settings;

@@ -128,6 +128,7 @@ impl World {
             assert!(!said.contains(&secret), "the token's secret was said: {said}");
         }
         no_secret_in(&self.data, secret.as_bytes());
+        self.no_hidden_value();
     }
 }
 

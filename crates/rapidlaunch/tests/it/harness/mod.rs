@@ -2,6 +2,7 @@
 
 mod checks;
 mod files;
+mod hunt;
 mod process;
 mod site;
 
@@ -40,6 +41,8 @@ pub(crate) struct World {
     pub(crate) database: Option<String>,
     /// All that any run has said, to be searched for secrets.
     said: RefCell<Vec<String>>,
+    /// Values of secrets that may be found nowhere.
+    hidden: RefCell<Vec<String>>,
     finished: std::cell::Cell<bool>,
 }
 
@@ -66,6 +69,7 @@ impl World {
             runtime,
             dir,
             said: RefCell::default(),
+            hidden: RefCell::default(),
             finished: std::cell::Cell::new(false),
         };
         world.write_private("lab.token", world.sim.token());
@@ -95,6 +99,12 @@ impl World {
     /// The part of the token that nobody else may know.
     pub(crate) fn secret(&self) -> String {
         self.sim.token().split_once('=').map(|(_, secret)| secret.to_owned()).unwrap()
+    }
+
+    /// A value that nothing may say or store, in any form.
+    pub(crate) fn hide(&self, value: &str) {
+        assert!(value.len() >= 12, "the value is too short to be searched for");
+        self.hidden.borrow_mut().push(value.to_owned());
     }
 
     /// Keeps what a run has said for the search for secrets.

@@ -103,6 +103,11 @@ impl Child {
         self.child.try_wait().unwrap().is_none()
     }
 
+    /// Its standard input, where that was asked for; closed when it is dropped.
+    pub(crate) fn input(&mut self) -> std::process::ChildStdin {
+        self.child.stdin.take().unwrap()
+    }
+
     fn join(&mut self) -> ExitStatus {
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {

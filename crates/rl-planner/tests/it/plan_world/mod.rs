@@ -92,7 +92,13 @@ impl Reality {
         Self {
             sites: sites.keys().map(|name| (name.clone(), BTreeMap::new())).collect(),
             nodes: sites.keys().map(|name| (name.clone(), nodes())).collect(),
-            leases: Leases { controller: controller(), guests: BTreeMap::new(), sites: BTreeMap::new(), entropy: 7 },
+            leases: Leases {
+                controller: controller(),
+                guests: BTreeMap::new(),
+                sites: BTreeMap::new(),
+                entropy: 7,
+                secrets: rl_model::KnownSecrets::default(),
+            },
             disks: 0,
         }
     }

@@ -1,0 +1,189 @@
+//! Secrets from the store into guests, through agents as processes on simulated nodes, and the hunt for their values in all that
+//! anybody wrote: output with every log, the data directory with the database and its log, the folders of the agents.
+
+use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
+
+use rustix::process::Signal;
+use serde_json::{Value, json};
+
+use crate::harness::{Child, Run, World};
+
+const VALUE: &str = "Xq7-pf2Lm9ZtRw4cEy6b";
+const OTHER: &str = "Kd8+vh3Nn0BuSx5eGz7a";
+
+/// A site with agents on every node, and a stack of two guests of which one is granted a secret.
+struct Vault {
+    world: World,
+    address: SocketAddr,
+    agents: Vec<Child>,
+}
+
+impl Vault {
+    fn open() -> Self {
+        let world = World::new();
+        world.hide(VALUE);
+        world.hide(OTHER);
+        world.write_site();
+        // The port is free when it is chosen; should somebody take it, the command says so and the test fails with that.
+        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let mut vault = Self { world, address, agents: Vec::new() };
+        vault.join();
+        vault
+    }
+
+    /// Lets an agent of each node join. They go on looking for a server at the address.
+    fn join(&mut self) {
+        let server = self.world.spawn(&["serve", "--agents", &self.address.to_string()]);
+        self.world.until("the server's door is open", || self.world.data.join("agents/door").exists());
+        for node in ["pve1", "pve2", "pve3"] {
+            let token = self.world.run(&["agent", "token", "--site", "lab", "--node", node]).expect(0).stdout;
+            let file = self.world.write_private(&format!("token-{node}"), &token);
+            self.agents.push(self.agent(node, &file.display().to_string()));
+        }
+        self.world.until("three agents are connected", || {
+            let listed = self.world.run(&["agent", "ls", "-o", "json"]).expect(0).json();
+            let agents = listed["agents"].as_array().cloned().unwrap_or_default();
+            agents.iter().filter(|agent| agent["state"] == "connected").count() == 3
+        });
+        server.signal(Signal::TERM);
+        self.world.wait(server).expect(0);
+    }
+
+    fn agent(&self, node: &str, token: &str) -> Child {
+        let tools = self.world.path(&format!("tools-{node}"));
+        let control = self.world.sim.control_url().trim_start_matches("http://").parse().unwrap();
+        let program = PathBuf::from(env!("CARGO_BIN_EXE_rapidlaunch"));
+        pve_sim::pct::install(&tools, &program, control, node, &self.world.path("trees")).unwrap();
+        let text = |path: PathBuf| path.display().to_string();
+        let (pct, pvesh) = (text(tools.join("pct")), text(tools.join("pvesh")));
+        let (server, dir) = (format!("https://{}", self.address), text(self.world.path(&format!("agent-{node}"))));
+        let args = [
+            "agent",
+            "--server",
+            &server,
+            "--data",
+            &dir,
+            "--pct",
+            &pct,
+            "--pvesh",
+            &pvesh,
+            "--lock-dir",
+            "",
+            "--token-file",
+            token,
+            "-vv",
+        ];
+        self.world.spawn(&args)
+    }
+
+    fn set(&self, value: &str) {
+        let path = self.world.path("value");
+        std::fs::write(&path, value).unwrap();
+        self.world.run(&["secret", "set", "shop/db", "--file", path.to_str().unwrap(), "-vv"]).expect(0);
+        std::fs::remove_file(path).unwrap();
+    }
+
+    /// The stack's file, with these lines in the entry of the first guest.
+    fn stack(&self, grants: &str) -> [String; 4] {
+        let common = "image: debian-12, cores: 1, memory: 256 MiB, disk: 1 GiB, nics: { eth0: { network: lan } }";
+        let yaml = format!(
+            "kind: stack\nname: shop\nsite: lab\ncontainers:\n  db: {{ {common}{grants} }}\n  web: {{ {common} }}\n"
+        );
+        self.world.write_stack("shop", &yaml)
+    }
+
+    fn act(&self, words: &[&str], files: &[String]) -> Run {
+        let address = self.address.to_string();
+        let args: Vec<&str> = words.iter().copied().chain(["--agents", &address, "-vv"]).collect();
+        self.world.run_files(&args, files)
+    }
+
+    fn apply(&self, files: &[String]) -> Value {
+        self.act(&["apply", "--yes", "--output", "json"], files).expect(0).json()
+    }
+
+    /// Files of that name in all guests, with what they hold.
+    fn found(&self, name: &str) -> Vec<(PathBuf, String)> {
+        let trees = std::fs::read_dir(self.world.path("trees")).into_iter().flatten().flatten();
+        let files = trees.map(|tree| tree.path().join(name)).filter(|file| file.exists());
+        files.map(|file| (file.clone(), std::fs::read_to_string(file).unwrap())).collect()
+    }
+
+    fn close(mut self) {
+        for agent in self.agents.drain(..) {
+            agent.signal(Signal::TERM);
+            self.world.wait(agent).expect(0);
+        }
+        self.world.finish();
+    }
+}
+
+const GRANT: &str = r#", secrets: [{ from: shop/db, reload: [sh, -c, "echo again >> /root/reloads"] }]"#;
+
+impl Vault {
+    fn vmid(&self, name: &str) -> u64 {
+        let listed = self.world.run(&["guest", "ls", "--output", "json"]).expect(0).json();
+        let guests = listed["guests"].as_array().unwrap();
+        guests.iter().find(|guest| guest["name"] == name).unwrap()["vmid"].as_u64().unwrap()
+    }
+}
+
+/// Between plan and delivery somebody else's container comes to bear our VMID and host name: the value is brought to nobody.
+#[test]
+fn secret_reaches_no_guest_that_is_not_the_one() {
+    let vault = Vault::open();
+    vault.set(VALUE);
+    vault.apply(&vault.stack(""));
+    let vmid = vault.vmid("db");
+    vault.agents.iter().for_each(|agent| agent.signal(Signal::STOP));
+    let address = vault.address.to_string();
+    let files = vault.stack(GRANT);
+    let words = ["apply", "--yes", "--agents", &address, "-vv"];
+    let args: Vec<&str> = words.into_iter().chain(files.iter().map(String::as_str)).collect();
+    let applying = vault.world.spawn(&args);
+    vault.world.until("the delivery waits for its agent", || {
+        let open = vault.world.run(&["op", "ls", "--unfinished", "--output", "json"]).expect(0).json();
+        !open["operations"].as_array().unwrap().is_empty()
+    });
+    let config = vault.world.guest(vmid)["config"].clone();
+    let description = config["description"].as_str().unwrap().replace("guest=", "guest=x");
+    vault.world.put_guest(json!({ "vmid": vmid, "config": { "description": description, "tags": "theirs" } }));
+    vault.agents.iter().for_each(|agent| agent.signal(Signal::CONT));
+    let refused = vault.world.wait(applying).expect(4);
+    assert!(refused.stderr.contains("stamp"), "{refused:?}");
+    assert_eq!(vault.found("run/secrets/db").len(), 0);
+    vault.act(&["op", "cancel", "last"], &[]).expect(0);
+    vault
+        .world
+        .put_guest(json!({ "vmid": vmid, "config": { "description": config["description"], "tags": config["tags"] } }));
+    vault.apply(&vault.stack(GRANT));
+    assert_eq!(vault.found("run/secrets/db").len(), 1);
+    vault.close();
+}
+
+/// Between plan and delivery the secret is removed: the operation says so and what to do, and nothing is delivered.
+#[test]
+fn secret_that_is_removed_after_the_plan_is_not_delivered() {
+    let vault = Vault::open();
+    vault.set(VALUE);
+    vault.apply(&vault.stack(""));
+    vault.agents.iter().for_each(|agent| agent.signal(Signal::STOP));
+    let (address, files) = (vault.address.to_string(), vault.stack(GRANT));
+    let words = ["apply", "--yes", "--agents", &address, "-vv"];
+    let args: Vec<&str> = words.into_iter().chain(files.iter().map(String::as_str)).collect();
+    let mut applying = vault.world.spawn(&args);
+    vault.world.until("the delivery waits for its agent", || {
+        let open = vault.world.run(&["op", "ls", "--unfinished", "--output", "json"]).expect(0).json();
+        !open["operations"].as_array().unwrap().is_empty()
+    });
+    applying.kill();
+    vault.world.wait(applying);
+    vault.world.run(&["secret", "rm", "shop/db"]).expect(0);
+    vault.agents.iter().for_each(|agent| agent.signal(Signal::CONT));
+    let refused = vault.act(&["op", "watch", "last"], &[]).expect(4);
+    assert!(refused.text().contains("version 1 of secret shop/db is gone"), "{refused:?}");
+    assert_eq!(vault.found("run/secrets/db").len(), 0);
+    vault.act(&["op", "cancel", "last"], &[]).expect(0);
+    vault.close();
+}
