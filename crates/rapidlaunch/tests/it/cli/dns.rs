@@ -35,6 +35,7 @@ fn a_zone_that_no_site_declares_blocks_the_plan() {
     assert!(plan.text().contains("no site declares the zone example.org"), "{}", plan.text());
     let without = world.run_files(&["plan", "--without", "dns"], &files).expect(0);
     assert!(!without.stdout.contains("zone example.org"), "{}", without.stdout);
+    world.finish();
 }
 
 #[test]

@@ -90,6 +90,7 @@ fn before_anything_is_applied() {
                 after: []
             reasons: list of text
             after: []
+        parts: []
         report:
           placements: list of
               guest: text
@@ -230,6 +231,7 @@ fn applied_and_destroyed() {
                   after: []
               reasons: list of text
               after: []
+          parts: []
           report:
             placements: list of
                 guest: text
@@ -389,6 +391,7 @@ fn applied_and_destroyed() {
                 seen_hostname: text
               reasons: list of text
               after: []
+          parts: []
           report:
             placements: []
             notes: []
