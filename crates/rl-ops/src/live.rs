@@ -153,7 +153,7 @@ pub(crate) async fn follow(cx: &StepCx, api: &SiteApi, upid: &Upid, label: &str)
             return Err(StepError::Cancelled);
         }
         never = tell_of(cx, api, upid, label) => match never {},
-        () = cx.clock().sleep(api.local(TASK_LONGEST)) => {
+        () = api.pause(TASK_LONGEST) => {
             stop_and_see(cx, api, upid, label).await?;
             return Err(StepError::retry(Duration::ZERO, format!("{label}: task {upid} hung and was stopped")));
         }
@@ -173,7 +173,7 @@ const LOG_LOOK: Duration = Duration::from_secs(2 * 60);
 async fn tell_of(cx: &StepCx, api: &SiteApi, upid: &Upid, label: &str) -> std::convert::Infallible {
     let mut seen = 0;
     loop {
-        cx.clock().sleep(api.local(LOG_LOOK)).await;
+        api.pause(LOG_LOOK).await;
         // A look that fails is no news; whether the task has ended is asked elsewhere.
         if let Ok(Some(line)) = api.task_said(upid, &mut seen).await {
             cx.progress(format!("{label}: {line}"), None);
@@ -188,7 +188,7 @@ async fn stop_and_see(cx: &StepCx, api: &SiteApi, upid: &Upid, label: &str) -> R
     tokio::select! {
         biased;
         end = api.watch(upid) => end.map(drop).map_err(|error| StepError::retry(BUSY_WAIT, full_text(&error))),
-        () = cx.clock().sleep(api.local(STOP_LONGEST)) => Err(hangs(upid, label)),
+        () = api.pause(STOP_LONGEST) => Err(hangs(upid, label)),
     }
 }
 
@@ -297,7 +297,7 @@ pub(crate) async fn watch_only(cx: &StepCx, api: &SiteApi, upid: &Upid, label: &
         biased;
         end = api.watch(upid) => end.map(drop).map_err(|error| StepError::retry(BUSY_WAIT, full_text(&error))),
         () = cx.cancelled() => Err(StepError::Cancelled),
-        () = cx.clock().sleep(api.local(TASK_LONGEST)) => {
+        () = api.pause(TASK_LONGEST) => {
             if upid.user() != api.pve().identity() {
                 return Err(hangs(upid, label));
             }

@@ -96,7 +96,7 @@ async fn serve(global: &Global, args: &AgentArgs, out: &Out) -> Result<(), Comma
     let dir = global.data.clone().or_else(|| env::state_dir().map(|dir| dir.join(FOLDER))).ok_or_else(|| {
         CommandError::input("there is no place for the agent's folder").hinted("name one with --data DIR")
     })?;
-    let token = args.token_file.as_ref().map(|path| read_token(path)).transpose()?;
+    let token = args.token_file.as_ref().map(read_token).transpose()?;
     let locks = (!args.lock_dir.is_empty()).then(|| PathBuf::from(&args.lock_dir));
     let tools = Tools { pct: args.pct.clone(), pvesh: args.pvesh.clone(), locks };
     let (connected, mut names) = tokio::sync::mpsc::unbounded_channel();

@@ -110,7 +110,6 @@ pub(crate) fn policy(args: &PolicyArgs) -> Policy {
         no_restart: args.no_restart,
         without: args.without.iter().map(kind).collect(),
         allow_dns_mass_change: args.allow_dns_mass_change,
-        ..Policy::default()
     }
 }
 

@@ -24,7 +24,7 @@ const AWAY_WAIT: Duration = Duration::from_secs(5);
 
 /// The job: write, then wait until every server answers.
 pub(crate) fn job_kind() -> JobKind {
-    JobKind::first(KIND, |payload| steps(payload))
+    JobKind::first(KIND, steps)
 }
 
 fn steps(payload: &Envelope) -> Result<Steps, PayloadError> {

@@ -245,7 +245,8 @@ async fn a_guest_made_anew_under_the_vmid_gets_no_rules() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn races_and_lost_answers_end_in_the_same_rules() {
-    let faults: [(&str, fn() -> Fault); 3] = [
+    type Made = fn() -> Fault;
+    let faults: [(&str, Made); 3] = [
         ("PUT", || Fault::Refuse { status: 500, message: MODIFIED.to_owned() }),
         ("PUT", || Fault::LoseAnswer { how: Default::default() }),
         ("POST", || Fault::LoseAnswer { how: Default::default() }),

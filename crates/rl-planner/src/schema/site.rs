@@ -72,7 +72,7 @@ enum BuiltinOrProvider {
     /// The built-in server, without settings.
     Builtin(BuiltinWord),
     /// With settings.
-    Provider(ZoneProvider),
+    Provider(Box<ZoneProvider>),
 }
 
 /// The word `builtin`.

@@ -139,7 +139,13 @@ impl World {
             (name, known)
         };
         let guests = self.known.iter().map(known).collect();
-        let leases = Leases { controller: controller(), guests, sites: BTreeMap::new(), entropy: 0, secrets: rl_model::KnownSecrets::default() };
+        let leases = Leases {
+            controller: controller(),
+            guests,
+            sites: BTreeMap::new(),
+            entropy: 0,
+            secrets: rl_model::KnownSecrets::default(),
+        };
         let scene = PartScene { resolved: &resolved, observed: &observed, leases: &leases, policy: &self.policy };
         let mut actions = self.actions();
         let mut report = Reporter::default();
