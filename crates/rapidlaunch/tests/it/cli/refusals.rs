@@ -302,8 +302,8 @@ fn token_that_is_none() {
     hint: the file holds one line, user@realm!id=secret, and only you can read it (chmod 600)
     error: site lab: the environment variable RAPIDLAUNCH_NO_SUCH, which holds its API token, is not set
     hint: set RAPIDLAUNCH_NO_SUCH to user@realm!id=secret, or name a file with `token: { file: PATH }`
-    error: site lab: its API token is the secret sites/lab, and there is no secret store yet
-    hint: use `token: { file: PATH }` or `token: { env: NAME }`
+    error: site lab: its API token is the secret sites/lab, and there is no secret of that name
+    hint: store the token with `rapidlaunch secret set sites/lab`, as user@realm!id=secret
     "#)
     });
     nothing_asked(&world);
