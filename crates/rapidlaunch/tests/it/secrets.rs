@@ -2,6 +2,7 @@
 //! anybody wrote: output with every log, the data directory with the database and its log, the folders of the agents.
 
 use std::net::{SocketAddr, TcpListener};
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
 use rustix::process::Signal;
@@ -103,6 +104,10 @@ impl Vault {
         self.act(&["apply", "--yes", "--output", "json"], files).expect(0).json()
     }
 
+    fn verify(&self) -> Run {
+        self.act(&["verify", "shop", "--output", "json"], &[])
+    }
+
     /// Files of that name in all guests, with what they hold.
     fn found(&self, name: &str) -> Vec<(PathBuf, String)> {
         let trees = std::fs::read_dir(self.world.path("trees")).into_iter().flatten().flatten();
@@ -121,7 +126,72 @@ impl Vault {
 
 const GRANT: &str = r#", secrets: [{ from: shop/db, reload: [sh, -c, "echo again >> /root/reloads"] }]"#;
 
+#[test]
+fn secret_is_delivered_rotated_brought_back_and_taken() {
+    let vault = Vault::open();
+    let files = vault.stack(GRANT);
+    let blocked = vault.act(&["plan", "--output", "json"], &files).json();
+    assert!(blocked["plans"][0]["blocked"].as_bool().unwrap(), "{blocked}");
+    vault.set(VALUE);
+    vault.apply(&files);
+    let found = vault.found("run/secrets/db");
+    assert_eq!(found.iter().map(|(_, value)| value.as_str()).collect::<Vec<_>>(), [VALUE]);
+    assert_eq!(std::fs::metadata(&found[0].0).unwrap().permissions().mode() & 0o777, 0o400);
+    vault.act(&["plan", "--exit-code"], &files).expect(0);
+    assert_eq!(vault.found("root/reloads").len(), 0, "nobody has read the first value yet");
+
+    // Another value: exchanged without a restart, and the service is told once.
+    vault.set(OTHER);
+    let plan = vault.act(&["plan", "--exit-code"], &files).expect(3);
+    assert!(plan.stdout.contains("/run/secrets/db from shop/db (version 1 -> version 2)"), "{plan:?}");
+    vault.apply(&files);
+    assert_eq!(vault.found("run/secrets/db")[0].1, OTHER);
+    assert_eq!(vault.found("root/reloads")[0].1, "again\n");
+
+    // After a start of the guest the file is gone. The proof says so, and the next apply brings it back.
+    let vmid = vault.vmid("db");
+    for running in [false, true] {
+        vault.world.put_guest(json!({ "vmid": vmid, "running": running }));
+    }
+    let proof = vault.verify().expect(1).json().to_string();
+    assert!(proof.contains("no such file"), "{proof}");
+    vault.apply(&files);
+    assert_eq!(vault.found("run/secrets/db")[0].1, OTHER);
+    vault.verify().expect(0);
+
+    // A file that was not granted is found by the proof.
+    let stray = vault.found("run/secrets/db")[0].0.with_file_name("stray");
+    std::fs::write(&stray, "x").unwrap();
+    let proof = vault.verify().expect(1).json().to_string();
+    assert!(proof.contains("/run/secrets/stray"), "{proof}");
+    std::fs::remove_file(stray).unwrap();
+
+    // The grant goes, and the file with it; until then the secret is not removed.
+    vault.world.run(&["secret", "rm", "shop/db"]).expect(4);
+    vault.apply(&vault.stack(""));
+    assert_eq!(vault.found("run/secrets/db").len(), 0);
+    vault.world.run(&["secret", "rm", "shop/db"]).expect(0);
+    vault.act(&["destroy", "shop", "--yes"], &[]).expect(0);
+    vault.close();
+}
+
 impl Vault {
+    /// Starts an apply and waits until its operation has begun: the door to the agents is opened after that. No other command
+    /// looks meanwhile, as whoever comes first holds the data directory.
+    fn apply_that_waits(&self, files: &[String]) -> Child {
+        let door = self.world.data.join("agents/door");
+        let _ = std::fs::remove_file(&door);
+        let address = self.address.to_string();
+        let words = ["apply", "--yes", "--agents", &address, "-vv"];
+        let args: Vec<&str> = words.into_iter().chain(files.iter().map(String::as_str)).collect();
+        let mut applying = self.world.spawn(&args);
+        self.world.until("the delivery waits for its agent", || door.exists() || !applying.runs());
+        if !door.exists() {
+            panic!("the apply has ended: {:?}", self.world.wait(applying));
+        }
+        applying
+    }
+
     fn vmid(&self, name: &str) -> u64 {
         let listed = self.world.run(&["guest", "ls", "--output", "json"]).expect(0).json();
         let guests = listed["guests"].as_array().unwrap();
@@ -137,15 +207,7 @@ fn secret_reaches_no_guest_that_is_not_the_one() {
     vault.apply(&vault.stack(""));
     let vmid = vault.vmid("db");
     vault.agents.iter().for_each(|agent| agent.signal(Signal::STOP));
-    let address = vault.address.to_string();
-    let files = vault.stack(GRANT);
-    let words = ["apply", "--yes", "--agents", &address, "-vv"];
-    let args: Vec<&str> = words.into_iter().chain(files.iter().map(String::as_str)).collect();
-    let applying = vault.world.spawn(&args);
-    vault.world.until("the delivery waits for its agent", || {
-        let open = vault.world.run(&["op", "ls", "--unfinished", "--output", "json"]).expect(0).json();
-        !open["operations"].as_array().unwrap().is_empty()
-    });
+    let applying = vault.apply_that_waits(&vault.stack(GRANT));
     let config = vault.world.guest(vmid)["config"].clone();
     let description = config["description"].as_str().unwrap().replace("guest=", "guest=x");
     vault.world.put_guest(json!({ "vmid": vmid, "config": { "description": description, "tags": "theirs" } }));
@@ -169,14 +231,7 @@ fn secret_that_is_removed_after_the_plan_is_not_delivered() {
     vault.set(VALUE);
     vault.apply(&vault.stack(""));
     vault.agents.iter().for_each(|agent| agent.signal(Signal::STOP));
-    let (address, files) = (vault.address.to_string(), vault.stack(GRANT));
-    let words = ["apply", "--yes", "--agents", &address, "-vv"];
-    let args: Vec<&str> = words.into_iter().chain(files.iter().map(String::as_str)).collect();
-    let mut applying = vault.world.spawn(&args);
-    vault.world.until("the delivery waits for its agent", || {
-        let open = vault.world.run(&["op", "ls", "--unfinished", "--output", "json"]).expect(0).json();
-        !open["operations"].as_array().unwrap().is_empty()
-    });
+    let mut applying = vault.apply_that_waits(&vault.stack(GRANT));
     applying.kill();
     vault.world.wait(applying);
     vault.world.run(&["secret", "rm", "shop/db"]).expect(0);

@@ -8,6 +8,7 @@ mod plan_cases;
 mod plan_identity;
 mod plan_properties;
 mod plan_scale;
+mod plan_secrets;
 mod plan_world;
 mod resolve;
 mod resolve_errors;
