@@ -195,6 +195,7 @@ fn applied_and_empty(world: &World, groups: &[Group]) {
     let files = write_files(world, groups);
     let run = world.apply(&files).expect(0);
     assert_eq!(run.json()["stacks"][0]["proof"]["ok"], true);
+    world.needs_nothing(&files);
     let plan = world.run_files(&["plan", "--exit-code", "--deep"], &files);
     assert_eq!(plan.code, Some(0), "the plan after an apply is not empty: {plan:?}");
     let wanted: usize = groups.iter().map(|group| group.count).sum();

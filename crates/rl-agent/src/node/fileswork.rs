@@ -64,12 +64,14 @@ async fn write(
     }
     let (part, path, mode) = (part_of(&file.path), file.path.as_str(), format!("{:o}", file.mode.bits()));
     let owner = file.owner.as_str();
+    // A sealed value is a secret: nothing that is derived from it goes where others can read.
+    let told = if matches!(order.work, Work::Deliver(_)) { "" } else { wanted.as_str() };
     let doing = format!("writing {path}");
     let ran = if hold.is_held() {
-        let argv = scripts::stage_and_commit(&part, path, &wanted, owner, &mode);
+        let argv = scripts::stage_and_commit(&part, path, told, owner, &mode);
         desk.script(&order.guest, argv, content, SCRIPT_OUTPUT_MAX).await?
     } else {
-        let argv = scripts::stage(&part, path, &wanted, owner, &mode);
+        let argv = scripts::stage(&part, path, told, owner, &mode);
         let staged = desk.script(&order.guest, argv, content, SCRIPT_OUTPUT_MAX).await?;
         refuse(desk, order, &doing, &staged).await?;
         // Nothing kept the guest from being replaced meanwhile: only the one that is meant gets the file under its name.

@@ -33,7 +33,7 @@ fn ctrl_c_detaches_and_watch_goes_on() {
     let open = world.run(&["op", "ls", "--unfinished", "-o", "json"]).expect(0).json();
     assert_eq!(open["operations"].as_array().unwrap().len(), 1);
     world.run(&["op", "watch", "last"]).expect(0);
-    world.run_files(&["plan", "--exit-code"], &files).expect(0);
+    world.needs_nothing(&files);
     assert_eq!(world.creates(), CONTAINERS as u64);
     assert_eq!(world.stamped().len(), CONTAINERS);
     // Watching what is done says so.

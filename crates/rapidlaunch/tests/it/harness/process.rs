@@ -207,4 +207,16 @@ impl World {
     pub(crate) fn apply(&self, files: &[String]) -> Run {
         self.run_files(&["apply", "--yes", "--output", "json"], files)
     }
+
+    /// Plans until there is nothing to do: the resource list shows what was started or stopped some seconds later
+    /// (`PVE/Service/pvestatd.pm`, ten seconds on a real node).
+    #[track_caller]
+    pub(crate) fn needs_nothing(&self, files: &[String]) {
+        self.until("the plan is empty", || {
+            let run = self.run_files(&["plan", "--exit-code"], files);
+            let empty = run.code == Some(0);
+            assert!(empty || run.code == Some(3), "{run:?}");
+            empty
+        });
+    }
 }
