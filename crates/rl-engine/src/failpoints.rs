@@ -31,6 +31,8 @@ pub const ALL: &[&str] = &[
     "ops.call.before",
     "ops.proof.before",
     "ops.reserve.after",
+    "ops.secret.after",
+    "ops.secret.before",
     "ops.task.followed",
     "store.commit.after",
     "store.commit.before",

@@ -18,11 +18,13 @@ const SHARDS: usize = 8;
 const LATER: u32 = 9;
 
 /// Points that no apply passes, with the reason. Every other point must kill the process.
-const NOT_PASSED: [(&str, &str); 4] = [
+const NOT_PASSED: [(&str, &str); 6] = [
     ("engine.schedule.before", "an apply fires no schedule"),
     ("engine.schedule.after", "an apply fires no schedule"),
     ("engine.submit.before", "operations are started together with their stack, through store.start"),
     ("engine.submit.after", "operations are started together with their stack, through store.start"),
+    ("ops.secret.before", "these containers have no secrets; secrets.rs kills there"),
+    ("ops.secret.after", "these containers have no secrets; secrets.rs kills there"),
 ];
 
 /// What must happen for a point to be passed.

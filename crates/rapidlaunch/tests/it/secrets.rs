@@ -137,7 +137,7 @@ fn secret_is_delivered_rotated_brought_back_and_taken() {
     let found = vault.found("run/secrets/db");
     assert_eq!(found.iter().map(|(_, value)| value.as_str()).collect::<Vec<_>>(), [VALUE]);
     assert_eq!(std::fs::metadata(&found[0].0).unwrap().permissions().mode() & 0o777, 0o400);
-    vault.act(&["plan", "--exit-code"], &files).expect(0);
+    vault.world.until("nothing is left to do", || vault.act(&["plan", "--exit-code"], &files).code == Some(0));
     assert_eq!(vault.found("root/reloads").len(), 0, "nobody has read the first value yet");
 
     // Another value: exchanged without a restart, and the service is told once.
@@ -240,5 +240,29 @@ fn secret_that_is_removed_after_the_plan_is_not_delivered() {
     assert!(refused.text().contains("version 1 of secret shop/db is gone"), "{refused:?}");
     assert_eq!(vault.found("run/secrets/db").len(), 0);
     vault.act(&["op", "cancel", "last"], &[]).expect(0);
+    vault.close();
+}
+
+/// Killed before and after the call that delivers: the next apply goes on, and the value is there once, in the right guest.
+#[test]
+fn killed_around_a_delivery() {
+    let vault = Vault::open();
+    let files = vault.stack(GRANT);
+    vault.set(VALUE);
+    vault.apply(&vault.stack(""));
+    for (point, value) in [("ops.secret.before", VALUE), ("ops.secret.after", OTHER)] {
+        vault.set(value);
+        let address = vault.address.to_string();
+        let words = ["apply", "--yes", "--agents", &address, "-vv"];
+        let args: Vec<&str> = words.into_iter().chain(files.iter().map(String::as_str)).collect();
+        let mut command = vault.world.command(&args);
+        command.env("RAPIDLAUNCH_FAILPOINT", point);
+        let killed = vault.world.wait(vault.world.spawn_command(command));
+        assert!(killed.killed(), "{point}: {killed:?}");
+        vault.apply(&files);
+        let found = vault.found("run/secrets/db");
+        assert_eq!(found.iter().map(|(_, found)| found.as_str()).collect::<Vec<_>>(), [value], "{point}");
+        vault.verify().expect(0);
+    }
     vault.close();
 }
