@@ -104,7 +104,7 @@ async fn a_transaction_that_hangs_elsewhere_ends_by_itself() {
     let since = std::time::Instant::now();
     store.submit(operation(&ids(), 1), now()).await.unwrap();
     let waited = since.elapsed();
-    assert!(waited > Duration::from_secs(2) && waited < Duration::from_secs(10), "{waited:?}");
+    assert!(waited > Duration::from_secs(2) && waited < Duration::from_secs(60), "{waited:?}");
     hanging.kill().unwrap();
     hanging.wait().unwrap();
 }
@@ -118,8 +118,8 @@ async fn servers_that_start_at_once_make_one_schema() {
     });
     let id = opened[0].submit(operation(&ids(), 1), now()).await.unwrap().id;
     assert!(opened[3].operation(id).await.unwrap().is_some());
-    let found = lab.server.psql("rapidlaunch", "select count(*) from migration").unwrap();
-    assert_eq!(found.trim(), "1");
+    let found = lab.server.psql("rapidlaunch", "select count(*) = max(version) from migration").unwrap();
+    assert_eq!(found.trim(), "t", "each migration ran once");
 }
 
 #[tokio::test(flavor = "multi_thread")]
