@@ -247,9 +247,8 @@ fn secret_that_is_removed_after_the_plan_is_not_delivered() {
 #[test]
 fn killed_around_a_delivery() {
     let vault = Vault::open();
-    let files = vault.stack(GRANT);
-    vault.set(VALUE);
     vault.apply(&vault.stack(""));
+    let files = vault.stack(GRANT);
     for (point, value) in [("ops.secret.before", VALUE), ("ops.secret.after", OTHER)] {
         vault.set(value);
         let address = vault.address.to_string();
