@@ -2,3 +2,4 @@
 
 pub mod dns;
 pub mod secrets;
+mod web;

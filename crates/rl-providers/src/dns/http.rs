@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::{Method, RequestBuilder};
-use rustls::{ClientConfig, RootCertStore};
 use serde_json::Value;
 
 use super::error::DnsError;
 use super::resolve::Resolver;
+use crate::web::{chain, public_roots, tls};
 
 /// Longest time a connection may take.
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
@@ -35,7 +35,7 @@ impl Api {
     /// A client; nothing is contacted yet.
     pub(crate) fn new(base: &str) -> Result<Self, DnsError> {
         let client = reqwest::Client::builder()
-            .tls_backend_preconfigured(tls().map_err(|error| DnsError::odd(base, error))?)
+            .tls_backend_preconfigured(tls(public_roots()).map_err(|error| DnsError::odd(base, error))?)
             .dns_resolver(Arc::new(Resolver))
             .user_agent(concat!("rapidlaunch/", env!("CARGO_PKG_VERSION")))
             .no_proxy()
@@ -82,32 +82,7 @@ impl Api {
     }
 }
 
-fn tls() -> Result<ClientConfig, rustls::Error> {
-    let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    if roots.is_empty() {
-        roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
-    }
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
-    Ok(config.with_root_certificates(roots).with_no_client_auth())
-}
-
 fn short(body: &[u8]) -> String {
     let text = String::from_utf8_lossy(body);
     text.chars().filter(|c| !c.is_control()).take(REFUSAL_CHARS_MAX).collect()
-}
-
-/// An error with its causes; the address, which has no secret, stands in front already.
-fn chain(error: &reqwest::Error) -> String {
-    let mut text = String::new();
-    let mut cause: Option<&dyn std::error::Error> = Some(error);
-    while let Some(error) = cause {
-        if !text.is_empty() {
-            text.push_str(": ");
-        }
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }

@@ -13,8 +13,8 @@ use async_trait::async_trait;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::{Method, StatusCode, header::HeaderValue};
 use rl_model::{SecretSource, SecretValue};
+use rustls::RootCertStore;
 use rustls::pki_types::{CertificateDer, pem::PemObject};
-use rustls::{ClientConfig, RootCertStore};
 use serde::de::DeserializeOwned;
 use serde_json::json;
 use tokio::sync::Mutex;
@@ -23,6 +23,7 @@ use zeroize::Zeroizing;
 use super::provider::place_of;
 use super::{SecretError, SecretProvider};
 use crate::dns::resolve::Resolver;
+use crate::web::{chain, public_roots, tls};
 use answer::{Data, Envelope, Errors, Login, Metadata};
 
 /// Longest time a connection may take.
@@ -99,7 +100,8 @@ impl Vault {
         if url.scheme() != "https" && !(url.scheme() == "http" && local) {
             return Err(wrong("secrets go over https alone, or over http to this machine".to_owned()));
         }
-        let tls = tls(settings.ca.as_deref()).map_err(wrong)?;
+        let roots = roots(settings.ca.as_deref()).map_err(wrong)?;
+        let tls = tls(roots).map_err(|error| wrong(error.to_string()))?;
         let client = reqwest::Client::builder()
             .tls_backend_preconfigured(tls)
             .dns_resolver(Arc::new(Resolver))
@@ -275,41 +277,16 @@ fn parsed<T: DeserializeOwned>(vault: &Vault, body: &[u8]) -> Result<T, SecretEr
     })
 }
 
-fn tls(ca: Option<&[u8]>) -> Result<ClientConfig, String> {
+/// The roots a Vault is verified by: those of its own CA, where one is given.
+fn roots(ca: Option<&[u8]>) -> Result<RootCertStore, String> {
+    let Some(pem) = ca else { return Ok(public_roots()) };
     let mut roots = RootCertStore::empty();
-    match ca {
-        Some(pem) => {
-            for certificate in CertificateDer::pem_slice_iter(pem) {
-                let certificate = certificate.map_err(|error| format!("its CA file is no PEM: {error}"))?;
-                roots.add(certificate).map_err(|error| format!("its CA file has no usable certificate: {error}"))?;
-            }
-            if roots.is_empty() {
-                return Err("its CA file holds no certificate".to_owned());
-            }
-        }
-        None => {
-            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-            if roots.is_empty() {
-                roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
-            }
-        }
+    for certificate in CertificateDer::pem_slice_iter(pem) {
+        let certificate = certificate.map_err(|error| format!("its CA file is no PEM: {error}"))?;
+        roots.add(certificate).map_err(|error| format!("its CA file has no usable certificate: {error}"))?;
     }
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-    let config = config.map_err(|error| error.to_string())?;
-    Ok(config.with_root_certificates(roots).with_no_client_auth())
-}
-
-/// An error with its causes; the address, which has no secret, stands in front already.
-fn chain(error: &reqwest::Error) -> String {
-    let mut text = String::new();
-    let mut cause: Option<&dyn std::error::Error> = Some(error);
-    while let Some(error) = cause {
-        if !text.is_empty() {
-            text.push_str(": ");
-        }
-        text.push_str(&error.to_string());
-        cause = error.source();
+    if roots.is_empty() {
+        return Err("its CA file holds no certificate".to_owned());
     }
-    text
+    Ok(roots)
 }

@@ -67,29 +67,7 @@ fn agent(name: &str, fingerprint: &str) -> AgentRecord {
     }
 }
 
-/// Every case runs on either database.
-macro_rules! cases {
-    ($($case:ident),* $(,)?) => {
-        mod directory {
-            $(#[tokio::test]
-            async fn $case() {
-                super::$case(crate::home::Home::directory()).await;
-            })*
-        }
-
-        /// One server for all of them: each begins with a database of its own.
-        #[tokio::test]
-        async fn postgres_does_the_same() {
-            let server = crate::home::server();
-            $(
-                println!("{}", stringify!($case));
-                $case(crate::home::Home::database(&server)).await;
-            )*
-        }
-    };
-}
-
-cases! {
+crate::home::cases! {
     a_token_is_used_once,
     certificates_take_turns,
     the_revoked_are_nobody,

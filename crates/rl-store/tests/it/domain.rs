@@ -47,29 +47,7 @@ impl Bench {
     }
 }
 
-/// Every case runs on either database.
-macro_rules! cases {
-    ($($case:ident),* $(,)?) => {
-        mod directory {
-            $(#[tokio::test]
-            async fn $case() {
-                super::$case(crate::home::Home::directory()).await;
-            })*
-        }
-
-        /// One server for all of them: each begins with a database of its own.
-        #[tokio::test]
-        async fn postgres_does_the_same() {
-            let server = crate::home::server();
-            $(
-                println!("{}", stringify!($case));
-                $case(crate::home::Home::database(&server)).await;
-            )*
-        }
-    };
-}
-
-cases! {
+crate::home::cases! {
     start_writes_everything_at_once,
     conflict_leaves_nothing_behind,
     released_values_rest_before_others_get_them,

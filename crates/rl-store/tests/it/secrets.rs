@@ -38,29 +38,7 @@ async fn open(home: &Home) -> Store {
     home.open(clock()).await.unwrap()
 }
 
-/// Every case runs on either database.
-macro_rules! cases {
-    ($($case:ident),* $(,)?) => {
-        mod directory {
-            $(#[tokio::test]
-            async fn $case() {
-                super::$case(crate::home::Home::directory()).await;
-            })*
-        }
-
-        /// One server for all of them: each begins with a database of its own.
-        #[tokio::test]
-        async fn postgres_does_the_same() {
-            let server = crate::home::server();
-            $(
-                println!("{}", stringify!($case));
-                $case(crate::home::Home::database(&server)).await;
-            )*
-        }
-    };
-}
-
-cases! {
+crate::home::cases! {
     versions_follow_each_other_and_old_values_are_wiped,
     removed_secret_keeps_its_history_and_goes_on,
     recipients_are_claimed_once,
