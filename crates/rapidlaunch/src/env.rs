@@ -59,6 +59,11 @@ pub(crate) fn pace() -> Option<f64> {
     text("RAPIDLAUNCH_PACE").and_then(|factor| factor.parse().ok())
 }
 
+/// Time between signs of life of agents and their server, where tests want another.
+pub(crate) fn heartbeat() -> Option<std::time::Duration> {
+    text("RAPIDLAUNCH_HEARTBEAT_MS").and_then(|ms| ms.parse().ok()).map(std::time::Duration::from_millis)
+}
+
 /// Number of the process whose end shall end this one: the demo's, for its applies.
 pub(crate) const PARENT: &str = "RAPIDLAUNCH_PARENT";
 

@@ -90,6 +90,11 @@ impl Work {
     pub fn is_repeatable(&self) -> bool {
         !matches!(self, Self::Exec(_))
     }
+
+    /// Whether it changes files by itself.
+    pub(crate) fn writes(&self) -> bool {
+        matches!(self, Self::Push(_) | Self::Deliver(_) | Self::Remove { .. })
+    }
 }
 
 /// A command.

@@ -27,7 +27,9 @@ const QUIET_WAIT: Duration = Duration::from_millis(700);
 const FILE_LIMIT: Duration = Duration::from_secs(120);
 /// Most times an order is given again after its answer was lost.
 const AGAIN_MAX: u32 = 50;
-/// Pause before that.
+/// Most times a guest is looked for on another node: one that moves on while it is looked for is found where it comes to rest.
+const MOVES_MAX: u32 = 5;
+/// Pause before an order is given again.
 const AGAIN_PAUSE: Duration = Duration::from_millis(300);
 /// Exit code of a command that ran out of time, as `timeout` has it.
 const TIMED_OUT: u8 = 124;
@@ -277,7 +279,7 @@ impl<'a> Inside<'a> {
             work,
         };
         let (mut post, mut moved, mut shown, mut tries, mut wait) =
-            (self.target.post(), false, Shown::default(), 0, QUIET_WAIT);
+            (self.target.post(), 0, Shown::default(), 0, QUIET_WAIT);
         loop {
             let (mut given, mut output) = Given::listening();
             given.input.extend_from_slice(&input);
@@ -304,8 +306,8 @@ impl<'a> Inside<'a> {
                     (tries, wait) = (tries + 1, self.wait);
                     tokio::time::sleep(AGAIN_PAUSE).await;
                 }
-                Err(CallError::Refused { refusal: Refusal::NotHere { .. }, .. }) if !moved => {
-                    moved = true;
+                Err(CallError::Refused { refusal: Refusal::NotHere { .. }, .. }) if moved < MOVES_MAX => {
+                    moved += 1;
                     post = self.where_it_is().await?;
                 }
                 Err(error) => return Err(told(error)),

@@ -70,7 +70,7 @@ pub(crate) async fn way(data: &Data) -> Result<Way, CommandError> {
     let config = Config {
         authority: Arc::clone(&authority),
         rolls: Arc::new(StoreRolls(data.store.clone())),
-        heartbeat: server::HEARTBEAT,
+        heartbeat: env::heartbeat().unwrap_or(server::HEARTBEAT),
         certificate_life: server::CERTIFICATE_LIFE,
         release: env!("CARGO_PKG_VERSION").to_owned(),
     };

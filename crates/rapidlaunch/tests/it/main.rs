@@ -2,13 +2,16 @@
 #![allow(clippy::unwrap_used, clippy::print_stderr)]
 
 mod agents;
+mod agents_trouble;
 mod cli;
 mod converge;
 mod crash;
 mod demo;
 mod faults;
 mod harness;
+mod office;
 mod rooms;
 mod secrets;
+mod secrets_trouble;
 mod store;
 mod strangers;

@@ -1,34 +1,36 @@
 //! Secrets from the store into guests, through agents as processes on simulated nodes, and the hunt for their values in all that
 //! anybody wrote: output with every log, the data directory with the database and its log, the folders of the agents.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::harness::{Child, Run, World};
+use crate::harness::{Allow, Child, Run, World, free_address};
 
-const VALUE: &str = "Xq7-pf2Lm9ZtRw4cEy6b";
-const OTHER: &str = "Kd8+vh3Nn0BuSx5eGz7a";
+pub(crate) const VALUE: &str = "Xq7-pf2Lm9ZtRw4cEy6b";
+pub(crate) const OTHER: &str = "Kd8+vh3Nn0BuSx5eGz7a";
 
 /// A site with agents on every node, and a stack of two guests of which one is granted a secret.
-struct Vault {
-    world: World,
-    address: SocketAddr,
-    agents: Vec<Child>,
+pub(crate) struct Vault {
+    pub(crate) world: World,
+    pub(crate) address: SocketAddr,
+    pub(crate) agents: Vec<Child>,
 }
 
 impl Vault {
-    fn open() -> Self {
-        let world = World::new();
+    pub(crate) fn open() -> Self {
+        Self::open_in(World::new())
+    }
+
+    /// The same in a world that was set up before.
+    pub(crate) fn open_in(world: World) -> Self {
         world.hide(VALUE);
         world.hide(OTHER);
         world.write_site();
-        // The port is free when it is chosen; should somebody take it, the command says so and the test fails with that.
-        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let mut vault = Self { world, address, agents: Vec::new() };
+        let mut vault = Self { world, address: free_address(), agents: Vec::new() };
         vault.join();
         vault
     }
@@ -38,9 +40,7 @@ impl Vault {
         let server = self.world.spawn(&["serve", "--agents", &self.address.to_string()]);
         self.world.until("the server's door is open", || self.world.data.join("agents/door").exists());
         for node in ["pve1", "pve2", "pve3"] {
-            let token = self.world.run(&["agent", "token", "--site", "lab", "--node", node]).expect(0).stdout;
-            let file = self.world.write_private(&format!("token-{node}"), &token);
-            self.agents.push(self.agent(node, &file.display().to_string()));
+            self.agents.push(self.world.agent(node, self.address, Some(&self.world.agent_token(node))));
         }
         self.world.until("three agents are connected", || {
             let listed = self.world.run(&["agent", "ls", "-o", "json"]).expect(0).json();
@@ -51,34 +51,7 @@ impl Vault {
         self.world.wait(server).expect(0);
     }
 
-    fn agent(&self, node: &str, token: &str) -> Child {
-        let tools = self.world.path(&format!("tools-{node}"));
-        let control = self.world.sim.control_url().trim_start_matches("http://").parse().unwrap();
-        let program = PathBuf::from(env!("CARGO_BIN_EXE_rapidlaunch"));
-        pve_sim::pct::install(&tools, &program, control, node, &self.world.path("trees")).unwrap();
-        let text = |path: PathBuf| path.display().to_string();
-        let (pct, pvesh) = (text(tools.join("pct")), text(tools.join("pvesh")));
-        let (server, dir) = (format!("https://{}", self.address), text(self.world.path(&format!("agent-{node}"))));
-        let args = [
-            "agent",
-            "--server",
-            &server,
-            "--data",
-            &dir,
-            "--pct",
-            &pct,
-            "--pvesh",
-            &pvesh,
-            "--lock-dir",
-            "",
-            "--token-file",
-            token,
-            "-vv",
-        ];
-        self.world.spawn(&args)
-    }
-
-    fn set(&self, value: &str) {
+    pub(crate) fn set(&self, value: &str) {
         let path = self.world.path("value");
         std::fs::write(&path, value).unwrap();
         self.world.run(&["secret", "set", "shop/db", "--file", path.to_str().unwrap(), "-vv"]).expect(0);
@@ -86,7 +59,7 @@ impl Vault {
     }
 
     /// The stack's file, with these lines in the entry of the first guest.
-    fn stack(&self, grants: &str) -> [String; 4] {
+    pub(crate) fn stack(&self, grants: &str) -> [String; 4] {
         let common = "image: debian-12, cores: 1, memory: 256 MiB, disk: 1 GiB, nics: { eth0: { network: lan } }";
         let yaml = format!(
             "kind: stack\nname: shop\nsite: lab\ncontainers:\n  db: {{ {common}{grants} }}\n  web: {{ {common} }}\n"
@@ -94,37 +67,40 @@ impl Vault {
         self.world.write_stack("shop", &yaml)
     }
 
-    fn act(&self, words: &[&str], files: &[String]) -> Run {
+    pub(crate) fn act(&self, words: &[&str], files: &[String]) -> Run {
         let address = self.address.to_string();
         let args: Vec<&str> = words.iter().copied().chain(["--agents", &address, "-vv"]).collect();
         self.world.run_files(&args, files)
     }
 
-    fn apply(&self, files: &[String]) -> Value {
+    pub(crate) fn apply(&self, files: &[String]) -> Value {
         self.act(&["apply", "--yes", "--output", "json"], files).expect(0).json()
     }
 
-    fn verify(&self) -> Run {
+    pub(crate) fn verify(&self) -> Run {
         self.act(&["verify", "shop", "--output", "json"], &[])
     }
 
     /// Files of that name in all guests, with what they hold.
-    fn found(&self, name: &str) -> Vec<(PathBuf, String)> {
-        let trees = std::fs::read_dir(self.world.path("trees")).into_iter().flatten().flatten();
-        let files = trees.map(|tree| tree.path().join(name)).filter(|file| file.exists());
+    pub(crate) fn found(&self, name: &str) -> Vec<(PathBuf, String)> {
+        let files = self.world.found(name).into_iter();
         files.map(|file| (file.clone(), std::fs::read_to_string(file).unwrap())).collect()
     }
 
-    fn close(mut self) {
+    pub(crate) fn close(self) {
+        self.close_with(Allow::default());
+    }
+
+    pub(crate) fn close_with(mut self, allow: Allow) {
         for agent in self.agents.drain(..) {
             agent.signal(Signal::TERM);
             self.world.wait(agent).expect(0);
         }
-        self.world.finish();
+        self.world.finish_with(allow);
     }
 }
 
-const GRANT: &str = r#", secrets: [{ from: shop/db, reload: [sh, -c, "echo again >> /root/reloads"] }]"#;
+pub(crate) const GRANT: &str = r#", secrets: [{ from: shop/db, reload: [sh, -c, "echo again >> /root/reloads"] }]"#;
 
 #[test]
 fn secret_is_delivered_rotated_brought_back_and_taken() {
@@ -178,7 +154,7 @@ fn secret_is_delivered_rotated_brought_back_and_taken() {
 impl Vault {
     /// Starts an apply and waits until its operation has begun: the door to the agents is opened after that. No other command
     /// looks meanwhile, as whoever comes first holds the data directory.
-    fn apply_that_waits(&self, files: &[String]) -> Child {
+    pub(crate) fn apply_that_waits(&self, files: &[String]) -> Child {
         let door = self.world.data.join("agents/door");
         let _ = std::fs::remove_file(&door);
         let address = self.address.to_string();
@@ -192,7 +168,7 @@ impl Vault {
         applying
     }
 
-    fn vmid(&self, name: &str) -> u64 {
+    pub(crate) fn vmid(&self, name: &str) -> u64 {
         let listed = self.world.run(&["guest", "ls", "--output", "json"]).expect(0).json();
         let guests = listed["guests"].as_array().unwrap();
         guests.iter().find(|guest| guest["name"] == name).unwrap()["vmid"].as_u64().unwrap()

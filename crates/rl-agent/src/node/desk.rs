@@ -2,10 +2,11 @@
 
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, oneshot, watch};
+use rl_model::GuestId;
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use zeroize::Zeroizing;
 
 use super::book::{Book, Known};
@@ -31,10 +32,13 @@ pub(crate) struct Beside {
     /// Input of the order.
     pub(crate) input: Zeroizing<Vec<u8>>,
     /// Where output goes.
-    pub(crate) output: tokio::sync::mpsc::UnboundedSender<Output>,
+    pub(crate) output: mpsc::UnboundedSender<Output>,
     /// Asks whether the order is still wanted.
-    pub(crate) may: Box<dyn FnOnce() -> oneshot::Receiver<bool> + Send>,
+    pub(crate) may: May,
 }
+
+/// Asks whoever gave an order whether it is still wanted. No answer comes when the line is dead.
+pub(crate) type May = Box<dyn FnOnce() -> oneshot::Receiver<bool> + Send>;
 
 /// Carries orders out.
 pub(crate) struct Desk {
@@ -43,6 +47,8 @@ pub(crate) struct Desk {
     book: Mutex<Book>,
     running: Mutex<HashMap<String, watch::Receiver<bool>>>,
     kept: Mutex<Kept>,
+    /// Whose turn it is to change files of a guest.
+    turns: Mutex<HashMap<GuestId, Weak<tokio::sync::Mutex<()>>>>,
     slots: Semaphore,
 }
 
@@ -73,7 +79,8 @@ impl Desk {
     pub(crate) fn open(dir: &Path, pct: Arc<dyn Pct>, seal: SealKey) -> std::io::Result<Self> {
         let book = Mutex::new(Book::open(dir)?);
         let slots = Semaphore::new(ORDERS_MAX);
-        Ok(Self { pct, seal, book, running: Mutex::default(), kept: Mutex::default(), slots })
+        let (running, kept, turns) = (Mutex::default(), Mutex::default(), Mutex::default());
+        Ok(Self { pct, seal, book, running, kept, turns, slots })
     }
 
     /// Carries an order out, or says why not.
@@ -83,6 +90,7 @@ impl Desk {
             return self.exec(order, exec, beside).await.map(Answer::Ended);
         }
         let _slot = self.slots.try_acquire().map_err(|_| Refusal::Busy { limit: ORDERS_MAX })?;
+        let _turn = if order.work.writes() { Some(self.turn(&order).await) } else { None };
         let hold = self.admit(&order).await?;
         match &order.work {
             Work::Config => {
@@ -92,6 +100,19 @@ impl Desk {
             Work::Unlock => self.unlock(&order.guest, hold).await,
             _ => fileswork::perform(self, &order, hold, beside).await,
         }
+    }
+
+    /// Waits until no other order changes files of the guest: an older one that hangs cannot come after a newer one.
+    async fn turn(&self, order: &Order) -> tokio::sync::OwnedMutexGuard<()> {
+        let turn = {
+            let mut turns = lock(&self.turns);
+            turns.retain(|_, turn| turn.strong_count() > 0);
+            let known = turns.get(&order.guest.stamp.guest).and_then(Weak::upgrade);
+            let turn = known.unwrap_or_default();
+            turns.insert(order.guest.stamp.guest.clone(), Arc::downgrade(&turn));
+            turn
+        };
+        turn.lock_owned().await
     }
 
     /// Holds the guest, reads its configuration, compares it with who is meant, and compares the fence.
@@ -196,6 +217,7 @@ impl Desk {
             argv: scripts::command(&exec.argv, exec.user.as_ref().map(crate::work::Account::as_str), exec.time_limit_s),
             env: exec.env,
             input: beside.input,
+            word: None,
             limit: limit + LIMIT_GRACE,
             output_max: exec.output_max,
             output: Some(beside.output),
@@ -253,7 +275,26 @@ impl Desk {
         output_max: u64,
     ) -> Result<Ran, Refusal> {
         let limit = fileswork::SCRIPT_LIMIT;
-        let run = Run { argv, env: Vec::new(), input, limit, output_max, output: None, hold: None };
+        let run = Run { argv, env: Vec::new(), input, word: None, limit, output_max, output: None, hold: None };
+        self.run_script(target, run).await
+    }
+
+    /// Runs the script that writes a file: what it says goes to `said`, and it waits for a word.
+    pub(crate) async fn write_script(
+        &self,
+        target: &Target,
+        argv: Vec<String>,
+        input: Zeroizing<Vec<u8>>,
+        said: mpsc::UnboundedSender<Output>,
+        word: oneshot::Receiver<&'static [u8]>,
+    ) -> Result<Ran, Refusal> {
+        let (limit, output_max) = (fileswork::SCRIPT_LIMIT, fileswork::SCRIPT_OUTPUT_MAX);
+        let (word, output) = (Some(word), Some(said));
+        self.run_script(target, Run { argv, env: Vec::new(), input, word, limit, output_max, output, hold: None }).await
+    }
+
+    async fn run_script(&self, target: &Target, run: Run) -> Result<Ran, Refusal> {
+        let limit = run.limit;
         let ran = self.pct.run(target.vmid, run).await.map_err(pct_failed)?;
         if ran.timed_out {
             return Err(failed(format!("the guest did not answer within {} s", limit.as_secs())));
@@ -263,6 +304,10 @@ impl Desk {
 
     /// The refusal for a script that failed in a way of its own.
     pub(crate) async fn script_failed(&self, target: &Target, doing: &str, ran: &Ran) -> Refusal {
+        // What ran in a guest ends with it: one that has moved on or was exchanged is told as that.
+        if let Err(refusal @ (Refusal::NotHere { .. } | Refusal::NotOurs { .. })) = self.keys(target).await {
+            return refusal;
+        }
         match self.pct.is_running(target.vmid).await {
             Ok(false) => Refusal::NotRunning { vmid: number(target) },
             _ => failed(format!("{doing} in container {} failed: {}", target.vmid, said(ran))),

@@ -5,32 +5,33 @@ use std::time::Duration;
 
 use rand::Rng;
 use rl_model::GuestPath;
+use tokio::sync::{mpsc, oneshot};
 use zeroize::Zeroizing;
 
-use super::desk::{Beside, Desk, failed};
+use super::desk::{Beside, Desk, May, failed};
 use super::pct::{Hold, Ran};
 use super::scripts;
 use crate::answer::{Answer, FileFacts, Refusal};
-use crate::courier::Stream;
+use crate::courier::{Output, Stream};
 use crate::seal::{hex, sha256};
 use crate::work::{CONTENT_MAX, DeliverFile, Order, Work};
 
-type Sender = tokio::sync::mpsc::UnboundedSender<crate::courier::Output>;
+type Sender = mpsc::UnboundedSender<Output>;
 
 /// Longest one of the scripts may take: a file of the largest size on a slow disk.
 pub(crate) const SCRIPT_LIMIT: Duration = Duration::from_secs(60);
 /// Most bytes a script itself has to say.
-const SCRIPT_OUTPUT_MAX: u64 = 64 << 10;
+pub(crate) const SCRIPT_OUTPUT_MAX: u64 = 64 << 10;
 /// Most bytes of a list of files.
 const LIST_BYTES_MAX: u64 = 1 << 20;
 
 /// Does an order that is about files. The guest was just found to be the one that is meant; it is held while `hold` lives.
 pub(crate) async fn perform(desk: &Arc<Desk>, order: &Order, hold: Hold, beside: Beside) -> Result<Answer, Refusal> {
     match &order.work {
-        Work::Push(file) => write(desk, order, hold, file, beside.input).await,
+        Work::Push(file) => write(desk, order, hold, file, beside.input, beside.may).await,
         Work::Deliver(file) => {
             let value = desk.seal.open(&order.guest.stamp.guest, &file.path, &beside.input).map_err(failed)?;
-            write(desk, order, hold, file, value).await
+            write(desk, order, hold, file, value, beside.may).await
         }
         Work::Pull { path } => pull(desk, order, path, &beside.output).await,
         Work::Digest { path } => digest(desk, order, path).await,
@@ -40,12 +41,17 @@ pub(crate) async fn perform(desk: &Arc<Desk>, order: &Order, hold: Hold, beside:
     }
 }
 
-/// A name beside the file that nobody can foresee: what is written there is not yet the file.
-fn part_of(path: &GuestPath) -> String {
+/// How names beside the file begin under which it is written.
+fn parts_of(path: &GuestPath) -> String {
     let (dir, name) = path.as_str().rsplit_once('/').unwrap_or(("", path.as_str()));
     let name: String = name.chars().take(100).collect();
+    format!("{dir}/.{name}")
+}
+
+/// One of them that nobody can foresee: what is written there is not yet the file.
+fn part_of(path: &GuestPath) -> String {
     let random: [u8; 8] = crate::random().random();
-    format!("{dir}/.{name}.{}", hex(&random))
+    format!("{}.{}", parts_of(path), hex(&random))
 }
 
 async fn write(
@@ -54,6 +60,7 @@ async fn write(
     hold: Hold,
     file: &DeliverFile,
     content: Zeroizing<Vec<u8>>,
+    may: May,
 ) -> Result<Answer, Refusal> {
     if content.len() as u64 > CONTENT_MAX {
         return Err(failed(format!("{} bytes are more than {CONTENT_MAX}", content.len())));
@@ -62,31 +69,51 @@ async fn write(
     if file.sha256.as_ref().is_some_and(|given| *given != wanted) {
         return Err(failed("the content that arrived has another digest than was announced"));
     }
-    let (part, path, mode) = (part_of(&file.path), file.path.as_str(), format!("{:o}", file.mode.bits()));
-    let owner = file.owner.as_str();
-    // A sealed value is a secret: nothing that is derived from it goes where others can read.
-    let told = if matches!(order.work, Work::Deliver(_)) { "" } else { wanted.as_str() };
-    let doing = format!("writing {path}");
-    let ran = if hold.is_held() {
-        let argv = scripts::stage_and_commit(&part, path, told, owner, &mode);
-        desk.script(&order.guest, argv, content, SCRIPT_OUTPUT_MAX).await?
-    } else {
-        let argv = scripts::stage(&part, path, told, owner, &mode);
-        let staged = desk.script(&order.guest, argv, content, SCRIPT_OUTPUT_MAX).await?;
-        refuse(desk, order, &doing, &staged).await?;
-        // Nothing kept the guest from being replaced meanwhile: only the one that is meant gets the file under its name.
-        if let Err(refusal) = desk.keys(&order.guest).await {
-            let _ = desk.script(&order.guest, scripts::clean(&part), Zeroizing::default(), SCRIPT_OUTPUT_MAX).await;
-            return Err(refusal);
-        }
-        desk.script(&order.guest, scripts::commit(&part, path), Zeroizing::default(), SCRIPT_OUTPUT_MAX).await?
-    };
-    refuse(desk, order, &doing, &ran).await?;
+    let path = file.path.as_str();
+    let argv = scripts::write(&part_of(&file.path), path, file.owner.as_str(), &format!("{:o}", file.mode.bits()));
+    let heading = format!("{wanted} {}\n", content.len());
+    let input = Zeroizing::new([heading.as_bytes(), &content[..]].concat());
+    let (said, saying) = mpsc::unbounded_channel();
+    let (go, word) = oneshot::channel();
+    let script = desk.write_script(&order.guest, argv, input, said, word);
+    let (ran, decided) = tokio::join!(script, decide(desk, order, &hold, may, saying, go));
+    decided?;
+    let ran = ran?;
+    refuse(desk, order, &format!("writing {path}"), &ran).await?;
     drop(hold);
-    match digest_of(&ran.out) {
+    match ran.out.strip_prefix(scripts::STAGED).and_then(digest_of) {
         Some(got) if got == wanted => Ok(Answer::Written { sha256: got }),
         _ => Err(failed(format!("{path} was written, and reads back with another digest"))),
     }
+}
+
+/// Once the file lies whole beside its name, looks again whether it is wanted and in the guest that is meant; only then it gets its name.
+async fn decide(
+    desk: &Desk,
+    order: &Order,
+    hold: &Hold,
+    may: May,
+    mut saying: mpsc::UnboundedReceiver<Output>,
+    go: oneshot::Sender<&'static [u8]>,
+) -> Result<(), Refusal> {
+    let mut said = Vec::new();
+    while !said.starts_with(scripts::STAGED) {
+        match saying.recv().await {
+            Some((Stream::Out, bytes)) => said.extend_from_slice(&bytes),
+            Some(_) => {}
+            // The script has ended, and its exit code says why.
+            None => return Ok(()),
+        }
+    }
+    if !matches!(may().await, Ok(true)) {
+        return Err(Refusal::TakenBack);
+    }
+    if !hold.is_held() {
+        // Nothing kept the guest from being replaced meanwhile.
+        desk.keys(&order.guest).await?;
+    }
+    let _ = go.send(scripts::GO);
+    Ok(())
 }
 
 /// The first word that `sha256sum` printed.
@@ -100,6 +127,7 @@ async fn refuse(desk: &Desk, order: &Order, doing: &str, ran: &Ran) -> Result<()
     match ran.code {
         Some(0) => Ok(()),
         Some(scripts::IS_FOLDER) => Err(failed(format!("{doing} is refused: there is a folder of that name"))),
+        Some(scripts::NOT_WANTED) => Err(Refusal::TakenBack),
         Some(scripts::OTHER_DIGEST) => Err(failed(format!("{doing} failed: other bytes arrived in the guest"))),
         _ => Err(desk.script_failed(&order.guest, doing, ran).await),
     }
@@ -144,8 +172,8 @@ async fn digest(desk: &Desk, order: &Order, path: &GuestPath) -> Result<Answer, 
 }
 
 async fn remove(desk: &Desk, order: &Order, path: &GuestPath) -> Result<Answer, Refusal> {
-    let ran =
-        desk.script(&order.guest, scripts::remove(path.as_str()), Zeroizing::default(), SCRIPT_OUTPUT_MAX).await?;
+    let argv = scripts::remove(path.as_str(), &parts_of(path));
+    let ran = desk.script(&order.guest, argv, Zeroizing::default(), SCRIPT_OUTPUT_MAX).await?;
     if ran.code == Some(scripts::NO_FILE) {
         return Ok(Answer::Removed { was_there: false });
     }

@@ -47,8 +47,12 @@ struct Link {
     new_key: Option<(String, u64)>,
 }
 
-/// Serves one server until the connection ends.
-pub(super) async fn serve(node: &Arc<Node>, server: &Server) -> Result<(), NodeError> {
+/// Serves one server until the connection ends; notes when it was welcomed.
+pub(super) async fn serve(
+    node: &Arc<Node>,
+    server: &Server,
+    welcomed: &mut Option<tokio::time::Instant>,
+) -> Result<(), NodeError> {
     let identity = node.identity();
     let tls = authority::client(&identity.authority, &identity.certificate, &identity.key)?;
     let mut stream = dial(server, tls).await?;
@@ -61,6 +65,7 @@ pub(super) async fn serve(node: &Arc<Node>, server: &Server) -> Result<(), NodeE
         Some(_) => return Err(NodeError::Frame("the server does not greet".to_owned())),
         None => return Err(NodeError::Lost),
     };
+    *welcomed = Some(tokio::time::Instant::now());
     tracing::info!(%server, post = %identity.post, "connected");
     if let Some(connected) = &node.connected {
         let _ = connected.send(server.to_string());
@@ -110,8 +115,9 @@ async fn ask_for_renewal(node: &Arc<Node>) {
 
 impl Drop for Link {
     fn drop(&mut self) {
-        // What was begun is ended, whoever still listens: half a file left in a guest helps nobody.
+        // A command that was begun is ended, whoever still listens. What waits for leave learns that none will come.
         self.work.detach_all();
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 }
 
@@ -231,7 +237,9 @@ async fn perform(
         let (answer, answered) = oneshot::channel();
         asked.lock().unwrap_or_else(PoisonError::into_inner).insert(id, answer);
         tokio::spawn(async move {
-            let _ = ask.send(Frame::message(&FromAgent::May { id })).await;
+            if ask.send(Frame::message(&FromAgent::May { id })).await.is_err() {
+                asked.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+            }
         });
         answered
     });

@@ -33,6 +33,10 @@ mod identity_error;
 /// agents of a data centre do not come back in step.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(15));
 
+/// A connection that held for this long is tried again at once: commands serve agents for the seconds they last. A shorter one counts
+/// as a failure, so that a server that lets everybody in and drops them is not asked without end.
+const HELD: Duration = Duration::from_secs(1);
+
 /// What an agent is told at its start.
 pub struct Config {
     /// The servers; it is connected to all of them, so that whichever has work reaches it.
@@ -105,16 +109,16 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<Post, No
 async fn stay_linked(node: Arc<Node>, server: Server, shutdown: CancellationToken) {
     let mut pause = PAUSE.0;
     loop {
-        let began = tokio::time::Instant::now();
+        let mut welcomed = None;
         tokio::select! {
-            ended = link::serve(&node, &server) => {
+            ended = link::serve(&node, &server, &mut welcomed) => {
                 let why = ended.err().map_or_else(|| "the server closed it".to_owned(), |error| error.told());
                 tracing::warn!(%server, why, "the connection ended");
             }
             () = shutdown.cancelled() => return,
         }
-        // A connection that held is tried again at once.
-        pause = if began.elapsed() > PAUSE.1 { PAUSE.0 } else { (pause * 2).min(PAUSE.1) };
+        let held = welcomed.is_some_and(|at: tokio::time::Instant| at.elapsed() >= HELD);
+        pause = if held { PAUSE.0 } else { (pause * 2).min(PAUSE.1) };
         let wait = pause.mul_f64(crate::random().random_range(0.5..1.0));
         tokio::select! {
             () = tokio::time::sleep(wait) => {}

@@ -11,7 +11,8 @@ use async_trait::async_trait;
 use rl_model::Vmid;
 use rustix::fs::{FlockOperation, flock};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
-use tokio::process::{Child, Command};
+use tokio::process::{Child, ChildStdin, Command};
+use tokio::sync::oneshot;
 use zeroize::Zeroizing;
 
 use crate::courier::{Output, Stream};
@@ -59,6 +60,8 @@ pub struct Run {
     pub env: Vec<(String, String)>,
     /// Standard input.
     pub input: Zeroizing<Vec<u8>>,
+    /// A last word after the input, said when it comes; the input ends without one when it does not.
+    pub word: Option<oneshot::Receiver<&'static [u8]>>,
     /// How long it may take.
     pub limit: Duration,
     /// Most bytes of output that are kept.
@@ -169,7 +172,7 @@ impl Tools {
         let mut command = Command::new(program);
         command.args(args);
         let limits = Limits { time: TOOL_LIMIT, output: TOOL_OUTPUT_MAX };
-        run(command, program, Vec::new().into(), limits, None, None).await
+        run(command, program, Feed::default(), limits, None, None).await
     }
 }
 
@@ -207,7 +210,8 @@ impl Pct for Tools {
         command.arg("--").args(&order.argv);
         let limits = Limits { time: order.limit, output: order.output_max };
         command.env_clear().env("PATH", PATH).env("LC_ALL", "C.UTF-8").envs(order.env.iter().map(|(k, v)| (k, v)));
-        run(command, &self.pct, order.input, limits, order.output, order.hold).await
+        let feed = Feed { input: order.input, word: order.word };
+        run(command, &self.pct, feed, limits, order.output, order.hold).await
     }
 
     async fn unlock(&self, vmid: Vmid) -> Result<(), PctError> {
@@ -258,10 +262,32 @@ struct Limits {
     output: u64,
 }
 
+/// What a command reads.
+#[derive(Default)]
+struct Feed {
+    input: Zeroizing<Vec<u8>>,
+    word: Option<oneshot::Receiver<&'static [u8]>>,
+}
+
+impl Feed {
+    /// Feeds all of it and closes. A command that does not read its input to the end closes the pipe, which is no error.
+    async fn into(self, stdin: Option<ChildStdin>) {
+        let Some(mut stdin) = stdin else { return };
+        if stdin.write_all(&self.input).await.is_err() {
+            return;
+        }
+        if let Some(word) = self.word
+            && let Ok(word) = word.await
+        {
+            let _ = stdin.write_all(word).await;
+        }
+    }
+}
+
 async fn run(
     mut command: Command,
     program: &std::path::Path,
-    input: Zeroizing<Vec<u8>>,
+    feed: Feed,
     limits: Limits,
     output: Option<tokio::sync::mpsc::UnboundedSender<Output>>,
     hold: Option<Hold>,
@@ -271,27 +297,24 @@ async fn run(
     let mut child =
         command.spawn().map_err(|source| PctError::Start { program: program.display().to_string(), source })?;
     let (stdin, out, err) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
-    let feed = async move {
-        if let Some(mut stdin) = stdin {
-            // A command that does not read its input to the end closes the pipe.
-            let _ = stdin.write_all(&input).await;
-        }
-    };
     let room = std::sync::atomic::AtomicU64::new(limits.output);
-    let release = async move {
-        tokio::time::sleep(KILL_GRACE).await;
-        drop(hold);
+    // Neither of these is waited for: the command's end ends them.
+    let beside = async move {
+        let release = async move {
+            tokio::time::sleep(KILL_GRACE).await;
+            drop(hold);
+        };
+        tokio::join!(feed.into(stdin), release);
         std::future::pending::<()>().await;
     };
     let work = async {
         let out = drain(out, Stream::Out, &room, output.as_ref());
         let err = drain(err, Stream::Err, &room, output.as_ref());
-        let ((), out, err, ended) = tokio::join!(feed, out, err, wait(&mut child, limits.time));
-        (out, err, ended)
+        tokio::join!(out, err, wait(&mut child, limits.time))
     };
     let ((out, out_cut), (err, err_cut), (status, timed_out)) = tokio::select! {
         done = work => done,
-        () = release => unreachable!("the release never ends"),
+        () = beside => unreachable!("it never ends"),
     };
     let code = status.and_then(|status| status.code().or_else(|| status.signal().map(|signal| 128 + signal)));
     Ok(Ran { code, out: Zeroizing::new(out), err, cut: out_cut || err_cut, timed_out })

@@ -11,34 +11,49 @@ pub(crate) const OTHER_DIGEST: i32 = 92;
 /// Exit code: there is no such file.
 pub(crate) const NO_FILE: i32 = 93;
 
-/// Writes standard input under a temporary name beside the path, compares the digest, sets owner and mode.
-/// Arguments: temporary name, path, digest or nothing, owner, mode. Arguments can be read by everybody in the guest, so the digest of a
-/// secret is never one: the agent compares what the script prints.
-const STAGE: &str = r#"set -eu
+/// Exit code: the file is not wanted any more.
+pub(crate) const NOT_WANTED: i32 = 94;
+/// What the script says when the whole file lies under its temporary name.
+pub(crate) const STAGED: &[u8] = b"staged\n";
+/// What it is told then, to give the file its name.
+pub(crate) const GO: &[u8] = b"go\n";
+
+/// Writes a file under a temporary name beside its path, says so, and gives it its name when it is told to. Standard input: digest
+/// and length on a line, the content, and then the word. Whoever feeds it may die at any moment: an input that ends early leaves nothing behind,
+/// and what a script left that was itself killed with its guest is removed by the next one.
+/// Arguments: temporary name, path, owner, mode. They can be read by everybody in the guest, so the digest is none of them.
+const WRITE: &str = r#"set -eu
 if [ -d "$2" ]; then exit 91; fi
+trap 'rm -f -- "$1"' EXIT
+trap 'exit 1' HUP INT TERM
+hex='[0-9a-f][0-9a-f][0-9a-f][0-9a-f]'
+rm -f -- "${1%.*}".$hex$hex$hex$hex
 dir=${2%/*}
 if [ -n "$dir" ] && [ ! -d "$dir" ]; then umask 022; mkdir -p -- "$dir"; fi
 umask 077
 set -C
-cat > "$1"
+read -r wanted length
+head -c "$length" > "$1"
 got=$(sha256sum < "$1")
-if [ -n "$3" ] && [ "${got%% *}" != "$3" ]; then rm -f -- "$1"; exit 92; fi
-if ! { chown -- "$4" "$1" && chmod -- "$5" "$1"; }; then rm -f -- "$1"; exit 1; fi
-"#;
-/// Gives the file its name, in one step, and reads its digest back.
-const COMMIT: &str = r#"set -eu
-if [ -d "$2" ]; then rm -f -- "$1"; exit 91; fi
+if [ "${got%% *}" != "$wanted" ]; then exit 92; fi
+chown -- "$3" "$1"
+chmod -- "$4" "$1"
+echo staged
+if ! read -r word || [ "$word" != go ]; then exit 94; fi
+if [ -d "$2" ]; then exit 91; fi
 mv -f -- "$1" "$2"
 sha256sum < "$2"
 "#;
-const CLEAN: &str = r#"rm -f -- "$1""#;
 const DIGEST: &str = r#"set -eu
 if [ -d "$1" ]; then exit 91; fi
 if [ ! -e "$1" ]; then exit 93; fi
 sha256sum < "$1"
 stat -c '%a %U:%G %u:%g' -- "$1"
 "#;
+/// Arguments: path, and how temporary names of it begin.
 const REMOVE: &str = r#"set -eu
+hex='[0-9a-f][0-9a-f][0-9a-f][0-9a-f]'
+rm -f -- "$2".$hex$hex$hex$hex
 if [ -d "$1" ] && [ ! -L "$1" ]; then exit 91; fi
 if [ ! -e "$1" ] && [ ! -L "$1" ]; then exit 93; fi
 rm -f -- "$1"
@@ -59,29 +74,16 @@ fn script(text: &str, args: &[&str]) -> Vec<String> {
     [SHELL, "-c", text, "sh"].into_iter().chain(args.iter().copied()).map(str::to_owned).collect()
 }
 
-pub(crate) fn stage(part: &str, path: &str, digest: &str, owner: &str, mode: &str) -> Vec<String> {
-    script(STAGE, &[part, path, digest, owner, mode])
-}
-
-pub(crate) fn commit(part: &str, path: &str) -> Vec<String> {
-    script(COMMIT, &[part, path])
-}
-
-/// Both at once, for a guest that is held meanwhile.
-pub(crate) fn stage_and_commit(part: &str, path: &str, digest: &str, owner: &str, mode: &str) -> Vec<String> {
-    script(&[STAGE, COMMIT].concat(), &[part, path, digest, owner, mode])
-}
-
-pub(crate) fn clean(part: &str) -> Vec<String> {
-    script(CLEAN, &[part])
+pub(crate) fn write(part: &str, path: &str, owner: &str, mode: &str) -> Vec<String> {
+    script(WRITE, &[part, path, owner, mode])
 }
 
 pub(crate) fn digest(path: &str) -> Vec<String> {
     script(DIGEST, &[path])
 }
 
-pub(crate) fn remove(path: &str) -> Vec<String> {
-    script(REMOVE, &[path])
+pub(crate) fn remove(path: &str, parts: &str) -> Vec<String> {
+    script(REMOVE, &[path, parts])
 }
 
 pub(crate) fn list(folder: &str) -> Vec<String> {

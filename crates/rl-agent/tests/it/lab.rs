@@ -15,9 +15,10 @@ use rl_agent::node::{self, NodeError};
 use rl_agent::server::{
     Authority, Config, JoinRefused, JoinToken, KnownAgent, Listening, NewAgent, Rolls, RollsError, listen,
 };
-use rl_agent::{Answer, CallError, Courier, Exec, Given, Order, Owner, Post, Target, Work};
+use rl_agent::{Answer, CallError, Courier, Exec, Given, Order, Output, Owner, Post, Stream, Target, Work};
 use rl_model::{ControllerId, GuestId, GuestPath, Stamp, Vmid};
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
+use tokio::sync::mpsc::UnboundedSender;
 use tokio_util::sync::CancellationToken;
 
 /// Longest wait for something that must come.
@@ -162,24 +163,28 @@ impl Pct for Machine {
             .stderr(Stdio::piped())
             .spawn()
             .map_err(|source| PctError::Start { program: order.argv[0].clone(), source })?;
-        let mut stdin = child.stdin.take().unwrap();
+        let (stdin, stdout, mut stderr) =
+            (child.stdin.take().unwrap(), child.stdout.take().unwrap(), child.stderr.take().unwrap());
+        let (output_max, output) = (order.output_max, order.output);
         let feed = async move {
+            let mut stdin = stdin;
             let _ = stdin.write_all(&order.input).await;
+            if let Some(word) = order.word
+                && let Ok(word) = word.await
+            {
+                let _ = stdin.write_all(word).await;
+            }
+            drop(stdin);
+            std::future::pending::<()>().await;
         };
-        let ((), done) = tokio::join!(feed, child.wait_with_output());
-        let done = done.unwrap();
-        let max = usize::try_from(order.output_max).unwrap();
-        let kept = done.stdout[..done.stdout.len().min(max)].to_vec();
-        if let Some(output) = &order.output {
-            let _ = output.send((rl_agent::Stream::Out, kept.clone()));
-        }
-        Ok(Ran {
-            code: done.status.code(),
-            cut: kept.len() < done.stdout.len(),
-            out: kept.into(),
-            err: done.stderr,
-            timed_out: false,
-        })
+        let mut err = Vec::new();
+        let work =
+            async { tokio::join!(listen_to(stdout, output, output_max), stderr.read_to_end(&mut err), child.wait()) };
+        let ((kept, cut), _, status) = tokio::select! {
+            done = work => done,
+            () = feed => unreachable!("it never ends"),
+        };
+        Ok(Ran { code: status.unwrap().code(), cut, out: kept.into(), err, timed_out: false })
     }
 
     async fn unlock(&self, vmid: Vmid) -> Result<(), PctError> {
@@ -194,6 +199,24 @@ impl Pct for Machine {
     async fn hold(&self, _vmid: Vmid) -> Result<Hold, PctError> {
         Ok(Hold::Open)
     }
+}
+
+/// Hands on what is said up to a limit, and keeps it; says whether there was more.
+async fn listen_to(
+    mut from: impl AsyncRead + Unpin,
+    output: Option<UnboundedSender<Output>>,
+    max: u64,
+) -> (Vec<u8>, bool) {
+    let (mut kept, mut cut, mut piece) = (Vec::new(), false, vec![0; 32 << 10]);
+    while let Ok(read @ 1..) = from.read(&mut piece).await {
+        let taken = read.min(usize::try_from(max).unwrap() - kept.len());
+        cut |= taken < read;
+        kept.extend_from_slice(&piece[..taken]);
+        if let (Some(output), 1..) = (&output, taken) {
+            let _ = output.send((Stream::Out, piece[..taken].to_vec()));
+        }
+    }
+    (kept, cut)
 }
 
 /// An agent that runs.

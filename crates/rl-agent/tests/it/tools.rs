@@ -39,6 +39,7 @@ fn command(text: &str) -> Run {
         argv: ["/bin/sh", "-c", text].map(str::to_owned).to_vec(),
         env: Vec::new(),
         input: Vec::new().into(),
+        word: None,
         limit: Duration::from_secs(60),
         output_max: 1 << 20,
         output: None,

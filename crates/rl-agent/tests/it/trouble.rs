@@ -1,6 +1,6 @@
 //! Lost connections, servers that come and go: nothing is run twice.
 
-use rl_agent::{Answer, CallError, Courier, Ended, Given, Stream};
+use rl_agent::{Answer, CallError, Courier, DeliverFile, Ended, FileMode, Given, Stream, Work};
 
 use crate::lab::{LONG, Lab, order, shell, until};
 use crate::proxy::Proxy;
@@ -85,5 +85,34 @@ async fn servers_come_and_go() {
     let again = lab.ask(&third, order("a", shell("true"))).await.unwrap();
     let expected = Ended { code: Some(0), repeated: true, output_lost: true, ..Ended::default() };
     assert_eq!(again, Answer::Ended(expected));
+    agent.end().await.unwrap();
+}
+
+/// A script that was killed together with its guest leaves what it had written; the next one for that file removes it, and nothing
+/// that somebody else put there.
+#[tokio::test]
+async fn what_a_killed_script_left_is_removed() {
+    let lab = Lab::new();
+    let (server, agent) = lab.joined().await;
+    let run = lab.path("guest/run");
+    std::fs::create_dir(&run).unwrap();
+    let left = || ["a file.0123456789abcdef", "a file.fedcba9876543210"].map(|name| run.join(format!(".{name}")));
+    let theirs = [".a file.conf", ".a file.0123456789ABCDEF", "a file.0123456789abcdef", ".other.0123456789abcdef"];
+    let path = lab.inside("run/a file");
+    let file = DeliverFile {
+        path: path.clone(),
+        mode: FileMode::new(0o400).unwrap(),
+        owner: lab.owner(),
+        sha256: Some(rl_agent::seal::sha256(b"whole")),
+    };
+    theirs.iter().for_each(|name| std::fs::write(run.join(name), "x").unwrap());
+    for work in [Work::Push(file), Work::Remove { path }] {
+        left().iter().for_each(|part| std::fs::write(part, "half").unwrap());
+        let given = if matches!(work, Work::Push(_)) { Given::input(*b"whole") } else { Given::default() };
+        server.agents().call(&lab.post, order("write", work), given, LONG, LONG).await.unwrap();
+        assert!(left().iter().all(|part| !part.exists()));
+        assert!(theirs.iter().all(|name| run.join(name).exists()));
+    }
+    assert!(!run.join("a file").exists());
     agent.end().await.unwrap();
 }

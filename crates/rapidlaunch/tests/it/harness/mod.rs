@@ -1,9 +1,11 @@
 //! A simulated site, a data directory and the binary, with the checks that every test makes on its way out.
 
+mod agents;
 mod checks;
 mod files;
 mod hunt;
 mod process;
+mod proxy;
 mod site;
 
 use std::cell::RefCell;
@@ -13,9 +15,11 @@ use pve_sim::{Sim, SimConfig};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
+pub(crate) use agents::{Held, free_address};
 pub(crate) use checks::Allow;
 pub(crate) use files::{Farm, farm, site};
 pub(crate) use process::{Child, Run};
+pub(crate) use proxy::Proxy;
 
 /// How many times faster than real nodes the simulated ones work.
 pub(crate) const SPEED: f64 = 100.0;
@@ -39,6 +43,8 @@ pub(crate) struct World {
     pub(crate) data: PathBuf,
     /// The database given to the binary in its stead.
     pub(crate) database: Option<String>,
+    /// Time between signs of life of agents and servers, where a test does not want to wait for the usual one.
+    pub(crate) heartbeat_ms: Option<u32>,
     /// All that any run has said, to be searched for secrets.
     said: RefCell<Vec<String>>,
     /// Values of secrets that may be found nowhere.
@@ -65,6 +71,7 @@ impl World {
         let world = Self {
             data: dir.path().join("data"),
             database: None,
+            heartbeat_ms: None,
             sim,
             runtime,
             dir,

@@ -150,6 +150,9 @@ impl World {
         if let Some(url) = &self.database {
             command.env("RAPIDLAUNCH_DATABASE", url);
         }
+        if let Some(ms) = self.heartbeat_ms {
+            command.env("RAPIDLAUNCH_HEARTBEAT_MS", ms.to_string());
+        }
         command
             .env("HOME", self.folder())
             .env("USER", "tester")

@@ -29,6 +29,14 @@ impl World {
         self.state()["guests"][vmid.to_string()].clone()
     }
 
+    /// The configuration of a guest as one would write it anew: every key with its text.
+    pub(crate) fn whole_config(&self, vmid: u64) -> Value {
+        let config = self.guest(vmid)["config"].clone();
+        let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        let keys = config.as_object().unwrap().iter().filter(|(key, _)| *key != "digest");
+        keys.map(|(key, value)| (key.clone(), json!(text(value)))).collect()
+    }
+
     /// Makes or changes a guest as somebody else would.
     pub(crate) fn put_guest(&self, guest: Value) {
         self.control("POST", "/guests", guest);
