@@ -1,4 +1,5 @@
 //! Looks whether a store is whole, without changing anything: what is stored can be read, and says nowhere two different things.
+mod dns;
 mod jobs;
 mod leases;
 mod payloads;
@@ -42,6 +43,7 @@ pub async fn check(place: &Place) -> Result<CheckReport, StoreError> {
         jobs::check(db, &mut findings)?;
         leases::check(db, &mut findings)?;
         secrets::check(db, &mut findings)?;
+        dns::check(db, &mut findings)?;
         Ok(findings.report(tables))
     })
     .await

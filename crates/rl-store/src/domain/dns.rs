@@ -93,7 +93,7 @@ fn write_set(
 }
 
 /// A row: values stand one a line, in the notation of zone files, which has no line breaks.
-fn read_set(row: &SqlRow) -> Result<((DnsName, RecordType), RecordSet), CellError> {
+pub(crate) fn read_set(row: &SqlRow) -> Result<((DnsName, RecordType), RecordSet), CellError> {
     let kind = row.text(1)?;
     let kind = RecordType::ALL.into_iter().find(|known| known.to_string() == kind);
     let kind = kind.ok_or_else(|| CellError::new(1, "it is no type of a record"))?;

@@ -14,6 +14,7 @@ use std::fmt;
 
 pub use agent::{AgentRecord, AgentToken, Joining};
 pub use delivery::DeliveryRecord;
+pub(crate) use dns::read_set as read_record_set;
 pub(crate) use guest::RESOLVED as GUEST_PAYLOAD;
 pub use guest::{GuestRecord, GuestState};
 pub use secret::{

@@ -6,6 +6,7 @@ mod check;
 mod conformance;
 mod copy;
 mod crash;
+mod dns;
 mod domain;
 mod eio;
 mod full;
