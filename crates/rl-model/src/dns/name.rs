@@ -31,6 +31,13 @@ text_newtype!(
     }
 );
 
+/// So that maps by name are searched with a part of a text.
+impl std::borrow::Borrow<str> for DnsName {
+    fn borrow(&self) -> &str {
+        self.as_str()
+    }
+}
+
 impl DnsName {
     /// The zone's own name.
     pub fn of_zone(zone: &Fqdn) -> Self {

@@ -1,7 +1,8 @@
-//! Asks one authoritative server what it answers, as a resolver would.
+//! Asks one authoritative server what it answers, as a resolver would; or a zone of the store, as its server would answer.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use hickory_proto::op::{Edns, Message, Query, ResponseCode};
@@ -13,6 +14,7 @@ use super::error::DnsError;
 use super::exchange::Conn;
 use super::message::{collect, wire_name, wire_type};
 use super::resolve::addresses;
+use super::server::ZoneView;
 
 /// Longest wait for an answer over UDP; a packet may be lost, so it is sent again.
 const UDP_LIMIT: Duration = Duration::from_secs(2);
@@ -40,14 +42,61 @@ impl std::fmt::Display for Answer {
     }
 }
 
-/// Asks a server, over UDP first, without recursion.
-pub async fn ask(server: &DnsServer, name: &DnsName, kind: RecordType) -> Result<Answer, DnsError> {
-    let addresses = addresses(server).await?;
+impl Answer {
+    /// Reads it from a message.
+    pub(crate) fn of(message: &Message, name: &DnsName, kind: RecordType) -> Self {
+        let code = message.response_code;
+        let known = code == ResponseCode::NoError || code == ResponseCode::NXDomain;
+        if !known || !message.authoritative {
+            return Self::NoAuthority(if known { "it answers from elsewhere".to_owned() } else { code.to_string() });
+        }
+        let (mut sets, _) = collect(&message.answers);
+        Self::Values(sets.remove(&(name.clone(), kind)).map_or_else(BTreeSet::new, |set| set.values))
+    }
+}
+
+/// Whose answer counts.
+#[derive(Clone)]
+pub enum Witness {
+    /// An authoritative server.
+    Server(DnsServer),
+    /// A zone as the store has it: what the built-in server would answer, where none is known that could be asked.
+    Store(Arc<ZoneView>),
+}
+
+impl std::fmt::Display for Witness {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Server(server) => write!(f, "{server}"),
+            Self::Store(_) => f.write_str("the store (no server is known to be asked)"),
+        }
+    }
+}
+
+impl Witness {
+    /// What is answered about one name and type.
+    pub async fn ask(&self, name: &DnsName, kind: RecordType) -> Result<Answer, DnsError> {
+        match self {
+            Self::Server(server) => ask(server, name, kind).await,
+            Self::Store(zone) => Ok(zone.answer(name, kind)),
+        }
+    }
+}
+
+/// The question as it is sent.
+pub(crate) fn question(name: &DnsName, kind: RecordType) -> Message {
     let mut request = Message::query();
     request.add_query(Query::query(wire_name(name), wire_type(kind)));
     let mut edns = Edns::new();
     edns.set_max_payload(UDP_BYTES);
     request.set_edns(edns);
+    request
+}
+
+/// Asks a server, over UDP first, without recursion.
+pub async fn ask(server: &DnsServer, name: &DnsName, kind: RecordType) -> Result<Answer, DnsError> {
+    let addresses = addresses(server).await?;
+    let request = question(name, kind);
     let over_udp = match addresses.first() {
         Some(address) => udp(*address, &request).await,
         None => None,
@@ -56,18 +105,7 @@ pub async fn ask(server: &DnsServer, name: &DnsName, kind: RecordType) -> Result
         Some(answer) => answer,
         None => Conn::open(&addresses, None).await?.ask(request).await?,
     };
-    let code = answer.response_code;
-    let known = code == ResponseCode::NoError || code == ResponseCode::NXDomain;
-    if !known || !answer.authoritative {
-        let why = if known { "it answers from elsewhere".to_owned() } else { code.to_string() };
-        return Ok(Answer::NoAuthority(why));
-    }
-    let (sets, _) = collect(&answer.answers);
-    Ok(Answer::Values(
-        sets.into_iter()
-            .find(|((owner, found), _)| owner == name && *found == kind)
-            .map_or_else(BTreeSet::new, |(_, set)| set.values),
-    ))
+    Ok(Answer::of(&answer, name, kind))
 }
 
 /// The answer over UDP; `None` where TCP must be tried.

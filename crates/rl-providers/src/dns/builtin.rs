@@ -7,8 +7,10 @@ use async_trait::async_trait;
 use rl_model::Fqdn;
 use rl_model::dns::{DnsName, DnsServer, ZoneChange, ZoneConflict, ZoneRecords};
 
+use super::ask::Witness;
 use super::error::DnsError;
 use super::provider::{DnsProvider, ZoneList};
+use super::server::{ServedZone, ZoneView};
 
 /// The book of built-in zones, kept in the store.
 #[async_trait]
@@ -77,5 +79,15 @@ impl DnsProvider for Builtin {
 
     async fn servers(&self) -> Result<Vec<DnsServer>, DnsError> {
         Ok(self.servers.clone())
+    }
+
+    /// Where no server is known, what one would answer from the book is what can be told.
+    async fn witnesses(&self) -> Result<Vec<Witness>, DnsError> {
+        if !self.servers.is_empty() {
+            return Ok(self.servers.iter().cloned().map(Witness::Server).collect());
+        }
+        let (serial, records) = self.book.zone(&self.zone).await?;
+        let served = ServedZone { name: self.zone.clone(), nameservers: Vec::new(), secondaries: Vec::new() };
+        Ok(vec![Witness::Store(Arc::new(ZoneView::new(&served, serial, &records)))])
     }
 }

@@ -20,7 +20,7 @@ pub mod server;
 mod transfer;
 mod tsig;
 
-pub use ask::{Answer, ask};
+pub use ask::{Answer, Witness, ask};
 pub use builtin::{BookError, Builtin, ZoneBook};
 pub use cloudflare::Cloudflare;
 pub use error::{DnsError, KeyFault};

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use async_trait::async_trait;
 use rl_model::dns::{DnsName, DnsServer, ZoneChange, ZoneRecords};
 
+use super::ask::Witness;
 use super::error::DnsError;
 
 /// A zone, wherever it is kept.
@@ -22,6 +23,11 @@ pub trait DnsProvider: Send + Sync {
 
     /// Authoritative servers that must answer what was written.
     async fn servers(&self) -> Result<Vec<DnsServer>, DnsError>;
+
+    /// All whose answer proves what was written: the servers, unless the provider knows better. Never empty.
+    async fn witnesses(&self) -> Result<Vec<Witness>, DnsError> {
+        Ok(self.servers().await?.into_iter().map(Witness::Server).collect())
+    }
 }
 
 /// A zone as it was read.

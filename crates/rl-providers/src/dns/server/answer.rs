@@ -5,9 +5,13 @@ use std::sync::Arc;
 use hickory_proto::op::{Edns, Message, MessageType, OpCode, Query, ResponseCode};
 use hickory_proto::rr::{DNSClass, RData, Record, RecordType as WireType, TSigResponseContext};
 
+use rl_model::RecordType;
+use rl_model::dns::DnsName;
+
 use super::Zones;
 use super::signed::{Chain, Signer, signer};
 use super::zone::{Found, Node, ZoneView};
+use crate::dns::ask::{Answer, question};
 
 /// Bytes of a DNS header.
 const HEADER_BYTES: usize = 12;
@@ -54,12 +58,12 @@ pub(crate) fn over_udp(zones: &Zones, packet: &[u8]) -> Option<Vec<u8>> {
         message.answers.clear();
         message.metadata.response_code = ResponseCode::Refused;
     }
-    let bytes = finish(zones, &asked, packet, message.clone())?;
-    if bytes.len() <= usize::from(limit) { Some(bytes) } else { finish(zones, &asked, packet, message.truncate()) }
+    let bytes = finish(zones, &asked, packet, &mut message)?;
+    if bytes.len() <= usize::from(limit) { Some(bytes) } else { finish(zones, &asked, packet, &mut message.truncate()) }
 }
 
 /// The bytes of an answer, signed as the question was.
-pub(crate) fn finish(zones: &Zones, asked: &Asked, packet: &[u8], mut message: Message) -> Option<Vec<u8>> {
+pub(crate) fn finish(zones: &Zones, asked: &Asked, packet: &[u8], message: &mut Message) -> Option<Vec<u8>> {
     if asked.request.signature().is_none() {
         return message.to_vec().ok();
     }
@@ -67,7 +71,7 @@ pub(crate) fn finish(zones: &Zones, asked: &Asked, packet: &[u8], mut message: M
     match signer(&asked.request, packet, secondaries) {
         Signer::Nobody => message.to_vec().ok(),
         Signer::Key(key, mac) => {
-            Chain::new(key, mac).sign(&mut message)?;
+            Chain::new(key, mac).sign(message)?;
             message.to_vec().ok()
         }
         Signer::Refused(context) => refused_key(asked, context),
@@ -122,7 +126,7 @@ pub(crate) fn read(packet: &[u8]) -> Read {
 pub(crate) fn zone_of<'z>(zones: &'z Zones, name: &str) -> Option<&'z Arc<ZoneView>> {
     let mut rest = name;
     loop {
-        if let Some((_, zone)) = zones.iter().find(|(zone, _)| zone.as_str() == rest) {
+        if let Some(zone) = zones.get(rest) {
             return Some(zone);
         }
         rest = rest.split_once('.')?.1;
@@ -167,6 +171,16 @@ pub(crate) fn respond(zones: &Zones, asked: &Asked) -> Message {
     message.metadata.authoritative = true;
     fill(zone, &name, asked, &mut message);
     message
+}
+
+impl ZoneView {
+    /// What the server answers about one name and type, however long that is.
+    pub fn answer(self: &Arc<Self>, name: &DnsName, kind: RecordType) -> Answer {
+        let request = question(name, kind);
+        let query = request.queries[0].clone();
+        let zones = Zones::from([(self.name().clone(), Arc::clone(self))]);
+        Answer::of(&respond(&zones, &Asked { request, query }), name, kind)
+    }
 }
 
 /// Follows aliases within the zone until there is an answer, or none.

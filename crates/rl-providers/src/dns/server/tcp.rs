@@ -56,7 +56,7 @@ async fn serve(mut stream: TcpStream, from: SocketAddr, shelf: &Shelf) -> std::i
                 transfer::messages(&zones, &asked, &packet, from.ip())
             }
             answer::Read::Asked(asked) => {
-                answer::finish(&zones, &asked, &packet, answer::respond(&zones, &asked)).into_iter().collect()
+                answer::finish(&zones, &asked, &packet, &mut answer::respond(&zones, &asked)).into_iter().collect()
             }
             answer::Read::Refused(refusal) => vec![refusal],
             answer::Read::Silence => return Ok(()),

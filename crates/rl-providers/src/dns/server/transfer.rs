@@ -16,7 +16,7 @@ const RECORDS_PER_MESSAGE: usize = 90;
 /// The messages of the transfer, or the refusal.
 pub(super) fn messages(zones: &Zones, asked: &Asked, packet: &[u8], from: IpAddr) -> Vec<Vec<u8>> {
     let name = text_of(&asked.query);
-    let Some(zone) = zones.iter().find(|(zone, _)| zone.as_str() == name).map(|(_, zone)| zone) else {
+    let Some(zone) = zones.get(name.as_str()) else {
         return refusal(asked, ResponseCode::NotAuth);
     };
     match signer(&asked.request, packet, &zone.secondaries) {

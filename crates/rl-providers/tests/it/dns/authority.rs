@@ -13,9 +13,9 @@ use rl_providers::dns::server::{Authority, ServedSecondary, ServedZone, ZoneView
 use rl_providers::dns::{Answer, Builtin, DnsProvider, ZoneBook, ask};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::book::Book;
 use super::conformance::{answered, change, conforms, everything, lists_a_large_zone, name, part, set, write};
 use super::lab::{self, KEY, KEY_NAME, key, program, zone};
+use super::memory::Book;
 
 /// Longest wait for something that another process does.
 const LIMIT: Duration = Duration::from_secs(90);

@@ -4,43 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
+use rl_model::RecordType::A;
 use rl_model::dns::{RecordSet, RecordValue, ZoneChange, ZoneRecords};
 use rl_model::{Fqdn, RecordType};
-use rl_providers::dns::{BookError, Builtin, ZoneBook};
+use rl_providers::dns::{Answer, Builtin, DnsProvider, ZoneBook};
 
-use super::conformance::{conforms, lists_a_large_zone, name};
+use super::conformance::{conforms, lists_a_large_zone, name, set};
 use super::lab::zone;
-
-/// A book in memory.
-#[derive(Default)]
-pub(crate) struct Book(Mutex<BTreeMap<Fqdn, (u32, ZoneRecords)>>);
-
-impl Book {
-    /// Puts records into a zone.
-    pub(crate) fn put(&self, zone: &Fqdn, records: ZoneRecords) {
-        self.0.lock().unwrap().insert(zone.clone(), (7, records));
-    }
-}
-
-#[async_trait]
-impl ZoneBook for Book {
-    async fn zone(&self, zone: &Fqdn) -> Result<(u32, ZoneRecords), BookError> {
-        Ok(self.0.lock().unwrap().get(zone).cloned().unwrap_or((1, ZoneRecords::new())))
-    }
-
-    async fn serial(&self, zone: &Fqdn) -> Result<u32, BookError> {
-        Ok(self.zone(zone).await?.0)
-    }
-
-    async fn change(&self, zone: &Fqdn, change: &ZoneChange) -> Result<u32, BookError> {
-        let mut book = self.0.lock().unwrap();
-        let (serial, records) = book.entry(zone.clone()).or_insert((1, ZoneRecords::new()));
-        change.check(records)?;
-        change.apply_to(records);
-        *serial += 1;
-        Ok(*serial)
-    }
-}
+use super::memory::Book;
 
 #[tokio::test]
 async fn a_book_in_memory() {
@@ -51,4 +22,33 @@ async fn a_book_in_memory() {
     let provider = Builtin::new(&zone(), Arc::new(book), Vec::new());
     conforms(&provider, None).await;
     lists_a_large_zone(&provider).await;
+}
+
+/// Where no server is known, the zone itself tells what its server would answer.
+#[tokio::test]
+async fn a_zone_without_servers_bears_witness_itself() {
+    let book = Arc::new(Book::default());
+    let provider = |servers: &[&str]| {
+        let servers = servers.iter().map(|server| server.parse().unwrap()).collect();
+        Builtin::new(&zone(), Arc::clone(&book) as Arc<dyn ZoneBook>, servers)
+    };
+    let many: Vec<String> = (0..200).map(|n| format!("192.0.2.{n}")).collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).collect();
+    let sets = [("www.example.org", set(60, A, &many)), ("*.any.example.org", set(60, A, &["192.0.2.9"]))];
+    book.put(&zone(), sets.iter().map(|(at, set)| ((name(at), A), set.clone())).collect());
+    let witnesses = provider(&[]).witnesses().await.unwrap();
+    assert_eq!(witnesses.len(), 1);
+    assert!(witnesses[0].to_string().starts_with("the store"), "{}", witnesses[0]);
+    let witness = &witnesses[0];
+    let asked = |at: &'static str, kind| async move { witness.ask(&name(at), kind).await.unwrap() };
+    let none = Answer::Values(std::collections::BTreeSet::new());
+    assert_eq!(asked("www.example.org", A).await, Answer::Values(sets[0].1.values.clone()), "not cut short");
+    assert_eq!(asked("www.example.org", RecordType::Txt).await, none);
+    assert_eq!(asked("gone.example.org", A).await, none);
+    assert_eq!(asked("b.any.example.org", A).await, Answer::Values(sets[1].1.values.clone()));
+    let elsewhere = asked("www.example.net", A).await;
+    assert!(matches!(elsewhere, Answer::NoAuthority(_)), "{elsewhere}");
+    let named = provider(&["192.0.2.53:53", "[2001:db8::53]:5353"]).witnesses().await.unwrap();
+    let named: Vec<String> = named.iter().map(ToString::to_string).collect();
+    assert_eq!(named, ["192.0.2.53:53", "[2001:db8::53]:5353"]);
 }

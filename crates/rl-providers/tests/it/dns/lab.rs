@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use rl_model::dns::{DnsServer, TsigAlgorithm, TsigKey, ZoneUrl};
 use rl_model::{Fqdn, RecordType, SecretValue, TokenSource};
-use rl_providers::dns::{Answer, Key, ask};
+use rl_providers::dns::{Answer, DnsProvider, Key, Rfc2136, ask};
 
 /// Value of the one key that servers know.
 pub(crate) const KEY: &str = "c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0LTEyMzQ=";
@@ -65,9 +65,9 @@ pub(crate) fn program(name: &str, package: &str) -> PathBuf {
 }
 
 /// What a server needs to be started in a folder: files are written, and the command is given back.
-type Prepare = fn(&Path, u16) -> (Command, Option<ZoneUrl>);
+type Prepare<'a> = &'a dyn Fn(&Path, u16) -> (Command, Option<ZoneUrl>);
 
-async fn start(prepare: Prepare) -> Server {
+async fn start(prepare: Prepare<'_>) -> Server {
     for _ in 0..STARTS_MAX {
         let folder = tempfile::tempdir().unwrap();
         let port = free_port();
@@ -117,17 +117,33 @@ fn write(folder: &Path, name: &str, text: &str) -> PathBuf {
 
 const ZONE_FILE: &str = "$ORIGIN example.org.\n$TTL 300\n@ IN SOA ns1 hostmaster 1 3600 600 86400 60\n\
                          @ IN NS ns1\nns1 IN A 127.0.0.1\nmail IN A 192.0.2.77\n@ IN MX 10 mail\n";
+/// A zone with nothing in it.
+const EMPTY_ZONE_FILE: &str = "$TTL 300\n@ IN SOA ns1.example.org. hostmaster.example.org. 1 3600 600 86400 60\n\
+                               @ IN NS ns1.example.org.\n";
+/// Options of every BIND.
+const BIND_OPTIONS: &str = "listen-on-v6 { none; }; pid-file none; session-keyfile none; lock-file none; recursion no;\n\
+                            dnssec-validation no; notify no; empty-zones-enable no; allow-query { any; };";
 
 pub(crate) async fn bind() -> Server {
-    start(|folder, port| {
+    bind_with(&[]).await
+}
+
+/// A BIND with the zone, and further ones with nothing in them.
+pub(crate) async fn bind_with(more: &[&str]) -> Server {
+    start(&|folder, port| {
         write(folder, "zone", ZONE_FILE);
+        more.iter().for_each(|name| drop(write(folder, name, EMPTY_ZONE_FILE)));
         let at = folder.display();
+        let zone = |name: &str, file: &str| {
+            format!(
+                "zone \"{name}\" {{ type primary; file \"{at}/{file}\"; update-policy {{ grant {KEY_NAME} zonesub any; }}; }};\n"
+            )
+        };
+        let zones: String = more.iter().map(|name| zone(name, name)).chain([zone("example.org", "zone")]).collect();
         let conf = format!(
-            "options {{ directory \"{at}\"; listen-on port {port} {{ 127.0.0.1; }}; listen-on-v6 {{ none; }}; pid-file none;\n\
-             session-keyfile none; lock-file none; recursion no; dnssec-validation no; notify no; empty-zones-enable no;\n\
-             allow-query {{ any; }}; allow-transfer {{ key \"{KEY_NAME}\"; }}; }};\ncontrols {{ }};\n\
-             key \"{KEY_NAME}\" {{ algorithm hmac-sha256; secret \"{KEY}\"; }};\n\
-             zone \"example.org\" {{ type primary; file \"{at}/zone\"; update-policy {{ grant {KEY_NAME} zonesub any; }}; }};\n"
+            "options {{ directory \"{at}\"; listen-on port {port} {{ 127.0.0.1; }}; {BIND_OPTIONS}\n\
+             allow-transfer {{ key \"{KEY_NAME}\"; }}; }};\ncontrols {{ }};\n{}{zones}",
+            bind_key(KEY)
         );
         let conf = write(folder, "named.conf", &conf);
         let mut command = Command::new(program("named", "bind9"));
@@ -137,17 +153,51 @@ pub(crate) async fn bind() -> Server {
     .await
 }
 
+fn bind_key(value: &str) -> String {
+    format!("key \"{KEY_NAME}\" {{ algorithm hmac-sha256; secret \"{value}\"; }};\n")
+}
+
+impl Server {
+    /// Lets a BIND exchange the value of its key, and waits until it has.
+    pub(crate) async fn exchange_key(&self, from: &str, to: &str) {
+        let conf = self._folder.path().join("named.conf");
+        let text = std::fs::read_to_string(&conf).unwrap().replace(&bind_key(from), &bind_key(to));
+        std::fs::write(&conf, text).unwrap();
+        let key = Key::new(&declared(KEY_NAME, TsigAlgorithm::HmacSha256), &SecretValue::new(to)).unwrap();
+        let provider = Rfc2136::new(&zone(), self.address.clone(), key, Vec::new());
+        let begun = Instant::now();
+        while let Err(error) = provider.list().await {
+            assert!(begun.elapsed() < READY_LIMIT, "the server does not take the other key: {error}");
+            run(Command::new("kill").args(["-HUP", &self.child.id().to_string()]));
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    }
+}
+
 /// A BIND on a given port that copies the zone from the primary on another; nothing when it ended, as when the port was taken.
 pub(crate) async fn bind_secondary(port: u16, primary: u16) -> Option<Server> {
+    copying_bind(port, primary, "").await
+}
+
+/// The same, on a port of its own; it looks for changes every second.
+pub(crate) async fn bind_follower(primary: u16) -> Server {
+    let every_second = "min-refresh-time 1; max-refresh-time 1; min-retry-time 1; max-retry-time 1;";
+    for _ in 0..STARTS_MAX {
+        if let Some(server) = copying_bind(free_port(), primary, every_second).await {
+            return server;
+        }
+    }
+    panic!("the server did not start in {STARTS_MAX} tries; its output is above");
+}
+
+async fn copying_bind(port: u16, primary: u16, options: &str) -> Option<Server> {
     let folder = tempfile::tempdir().unwrap();
     let at = folder.path().display();
     let conf = format!(
-        "options {{ directory \"{at}\"; listen-on port {port} {{ 127.0.0.1; }}; listen-on-v6 {{ none; }}; pid-file none;\n\
-         session-keyfile none; lock-file none; recursion no; dnssec-validation no; notify no; empty-zones-enable no;\n\
-         allow-query {{ any; }}; }};\ncontrols {{ }};\n\
-         key \"{KEY_NAME}\" {{ algorithm hmac-sha256; secret \"{KEY}\"; }};\n\
+        "options {{ directory \"{at}\"; listen-on port {port} {{ 127.0.0.1; }}; {BIND_OPTIONS} {options} }};\ncontrols {{ }};\n{}\
          zone \"example.org\" {{ type secondary; file \"{at}/copy\"; \
-         primaries {{ 127.0.0.1 port {primary} key \"{KEY_NAME}\"; }}; }};\n"
+         primaries {{ 127.0.0.1 port {primary} key \"{KEY_NAME}\"; }}; }};\n",
+        bind_key(KEY)
     );
     let conf = write(folder.path(), "named.conf", &conf);
     let log = std::fs::File::create(folder.path().join("log")).unwrap();
@@ -164,7 +214,7 @@ pub(crate) async fn bind_secondary(port: u16, primary: u16) -> Option<Server> {
 }
 
 pub(crate) async fn knot() -> Server {
-    start(|folder, port| {
+    start(&|folder, port| {
         write(folder, "zone", ZONE_FILE);
         std::fs::create_dir(folder.join("db")).unwrap();
         let at = folder.display();
@@ -185,7 +235,7 @@ pub(crate) async fn knot() -> Server {
 }
 
 pub(crate) async fn powerdns() -> Server {
-    start(|folder, port| {
+    start(&|folder, port| {
         let at = folder.display();
         let http = free_port();
         let conf = format!(
