@@ -3,6 +3,7 @@
 
 mod child;
 mod delivery;
+mod dns;
 mod operations;
 mod peers;
 mod postgres;
@@ -67,6 +68,12 @@ pub(crate) async fn run(args: &BenchArgs, out: &Out) -> Result<(), CommandError>
     if wanted(&["secret_delivery_ms_p99"]) {
         let world = World::on_disk()?;
         figure(out, "secret_delivery_ms_p99", delivery::p99(&world.data()).await?, "ms", "<= 50");
+    }
+    if wanted(&["dns_answer_qps", "dns_answers_in_memory_per_s"]) {
+        let world = World::on_disk()?;
+        let measured = dns::answers(&world.data()).await?;
+        figure(out, "dns_answer_qps", measured.answers, "1/s", ">= 30000");
+        figure(out, "dns_answers_in_memory_per_s", measured.packets, "1/s", "see dns_answer_qps");
     }
     if wanted(&["ops_2000_s", "ops_2000_rss_mb"]) {
         ops_2000(out).await?;
