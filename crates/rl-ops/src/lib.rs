@@ -26,7 +26,7 @@ pub use compile::{CompileError, compile, compile_guest, guest_of, retarget};
 pub use context::{Ctx, GuestRegistry, RegistryError, SiteSource, ZoneShelf, Zones};
 pub use kinds::registry;
 pub use observe::{FirewallScope, ObserveError, Scope, look_closer, observe};
-pub use parts::dns::{observe_zones, prove_records, zones_of};
+pub use parts::dns::{observe_zones, prove_records, prove_records_gone, zones_of};
 pub use parts::secrets::{DeliveryBook, SecretDesk, mark_lost, prove_secrets};
 pub use payload::{GuestVerb, JobPayload, Target};
 pub use preflight::{CheckItem, SiteCheck, check_endpoint, check_privileges, needs};

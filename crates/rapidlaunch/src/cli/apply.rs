@@ -136,7 +136,7 @@ async fn one(
         applied.ending = said(&ending, id, out);
     }
     if applied.ending.is_none() {
-        let proof = operate::prove_applied(data, &planned).await?;
+        let proof = operate::prove_applied(data, &planned, out).await?;
         if !out.json() {
             out.print(&render::proof::proof(&proof, false, Style::new(out.colour)));
         }

@@ -243,6 +243,9 @@ pub(crate) struct DestroyArgs {
     /// Allow the data volumes of this guest to be lost
     #[arg(long, value_name = "NAME")]
     pub(crate) allow_data_loss: Vec<GuestName>,
+    /// Let more than 30 % of a zone's DNS records go at once
+    #[arg(long)]
+    pub(crate) allow_dns_mass_change: bool,
     /// Do not ask
     #[arg(long, short = 'y')]
     pub(crate) yes: bool,

@@ -11,13 +11,16 @@ use crate::work::data::Data;
 use crate::work::operate;
 use crate::work::planning;
 
-/// Removes every guest of the stacks, and reads back that they are gone.
+/// Removes every record and guest of the stacks, and reads back that they are gone.
 pub(crate) async fn run(global: &Global, args: &DestroyArgs, out: &Out) -> Result<(), CommandError> {
     operate::need_consent(args.yes, out)?;
     let data = Data::open(global).await?;
     let subject = planning::subject(&data, &args.stack, out).await?;
-    let policy =
-        rl_model::Policy { allow_data_loss: args.allow_data_loss.iter().cloned().collect(), ..Default::default() };
+    let policy = rl_model::Policy {
+        allow_data_loss: args.allow_data_loss.iter().cloned().collect(),
+        allow_dns_mass_change: args.allow_dns_mass_change,
+        ..Default::default()
+    };
     let mut results = Vec::new();
     let mut worst = None;
     for name in &subject.stacks {
@@ -53,7 +56,7 @@ pub(crate) async fn run(global: &Global, args: &DestroyArgs, out: &Out) -> Resul
                 serde_json::json!({ "id": id.to_string(), "state": ending.state().map(|state| state.as_str()) });
         }
         if worst.is_none() {
-            let proof = operate::prove_destroyed(&planned).await?;
+            let proof = operate::prove_destroyed(&data, &planned, out).await?;
             if !out.json() {
                 out.print(&render::proof::proof(&proof, false, Style::new(out.colour)));
             }

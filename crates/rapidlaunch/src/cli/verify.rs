@@ -23,7 +23,7 @@ pub(crate) async fn run(global: &Global, args: &StackRef, out: &Out) -> Result<(
         let sites = sites_of(&resolved, &subject.manifest.sites)?;
         let sites = connect::connect(&data, &sites, connect::pace(), out).await?;
         let proof = rl_ops::prove(&sites, &resolved, operate::now_ms()).await;
-        let proof = operate::with_records(&data, subject.manifest.sites.values(), &resolved, proof).await?;
+        let proof = operate::with_records(&data, subject.manifest.sites.values(), &resolved, proof, out).await?;
         proofs.push(desk::prove(&data, proof, &resolved).await?);
     }
     let ok = proofs.iter().all(|proof| proof.ok);

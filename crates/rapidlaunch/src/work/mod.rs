@@ -5,6 +5,7 @@ pub(crate) mod assume;
 pub(crate) mod connect;
 pub(crate) mod data;
 pub(crate) mod desk;
+pub(crate) mod dns_door;
 pub(crate) mod firewall;
 pub(crate) mod inputs;
 pub(crate) mod operate;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use rl_engine::{Envelope, Ids, JobSpec, OperationId, OperationSpec, OperationState, SystemClock};
+use rl_model::dns::Owner;
 use rl_model::{Proof, ResolvedStack, Site, SiteName, StackName};
 use rl_ops::{Ctx, ZoneShelf};
 use rl_store::{StackStart, StackState};
@@ -87,7 +88,7 @@ pub(crate) fn need_consent(yes: bool, out: &Out) -> Result<(), CommandError> {
 
 /// Compiles a plan and starts it: accepted means on disk.
 pub(crate) async fn start(data: &Data, planned: &Planned, kind: &str) -> Result<OperationId, CommandError> {
-    for site in planned.declared.values() {
+    for site in planned.declared.values().chain(&planned.keepers) {
         data.store.put_site(site.clone()).await.map_err(store_error)?;
     }
     let ids = Ids::from_os(Arc::new(SystemClock::new()));
@@ -157,7 +158,7 @@ pub(crate) async fn run(data: &Data, sites: &Sites, id: OperationId, out: &Out) 
     let ctx = Ctx::new(sites.clone(), Arc::new(StoreRegistry(data.store.clone())))
         .with_courier(data.way().await?.courier())
         .with_secrets(Some(desk::desk(data)))
-        .with_zones(ZoneShelf::of(zones::connect_all(data, out).await?));
+        .with_zones(ZoneShelf::of(zones::connect_all(data, None, out).await?));
     let run = Run {
         journal: data.journal(),
         ctx: Arc::new(ctx),
@@ -264,10 +265,10 @@ pub(crate) async fn as_recorded(data: &Data, mut resolved: ResolvedStack) -> Res
 }
 
 /// Proves a stack that was just applied.
-pub(crate) async fn prove_applied(data: &Data, planned: &Planned) -> Result<Proof, CommandError> {
+pub(crate) async fn prove_applied(data: &Data, planned: &Planned, out: &Out) -> Result<Proof, CommandError> {
     let resolved = as_recorded(data, planned.plan.resolved.clone()).await?;
     let proof = rl_ops::prove(&planned.sites, &resolved, now_ms()).await;
-    let proof = with_records(data, planned.declared.values(), &resolved, proof).await?;
+    let proof = with_records(data, planned.declared.values().chain(&planned.keepers), &resolved, proof, out).await?;
     desk::prove(data, proof, &resolved).await
 }
 
@@ -277,23 +278,21 @@ pub(crate) async fn with_records(
     sites: impl IntoIterator<Item = &Site>,
     resolved: &ResolvedStack,
     proof: Proof,
+    out: &Out,
 ) -> Result<Proof, CommandError> {
-    let names = rl_ops::zones_of(resolved, None);
-    if names.is_empty() {
-        return Ok(proof);
-    }
-    let given: Vec<Site> = sites.into_iter().cloned().chain(data.sites().await?).collect();
-    let mut sites = BTreeMap::new();
-    given.into_iter().for_each(|site| _ = sites.entry(site.name.clone()).or_insert(site));
-    let providers = zones::connect(data, &zones::declared(sites.values())?, &names).await?;
+    let providers = zones::of_stacks(data, sites, [resolved], out).await?;
     Ok(rl_ops::prove_records(&providers, resolved, proof).await)
 }
 
-/// Proves that no guest of a destroyed stack is left.
-pub(crate) async fn prove_destroyed(planned: &Planned) -> Result<Proof, CommandError> {
+/// Proves that neither guests nor records of a destroyed stack are left.
+pub(crate) async fn prove_destroyed(data: &Data, planned: &Planned, out: &Out) -> Result<Proof, CommandError> {
     let guests: Vec<(SiteName, rl_model::Stamp)> =
         planned.plan.actions.iter().map(|action| (action.site.clone(), action.stamp.clone())).collect();
-    Ok(rl_ops::prove_gone(&planned.sites, &planned.plan.stack, &guests, now_ms()).await)
+    let proof = rl_ops::prove_gone(&planned.sites, &planned.plan.stack, &guests, now_ms()).await;
+    let sites = planned.declared.values().chain(&planned.keepers);
+    let providers = zones::of_stacks(data, sites, &planned.before, out).await?;
+    let owner = Owner { controller: planned.plan.resolved.controller.clone(), stack: planned.plan.stack.clone() };
+    Ok(rl_ops::prove_records_gone(&providers, &owner, &planned.before, proof).await)
 }
 
 /// The wall clock in milliseconds of Unix time.

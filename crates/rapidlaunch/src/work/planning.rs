@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::work::inputs::InputFile;
 use rl_model::manifest::{Manifest, SectionKind, Stack};
-use rl_model::{Leases, Observed, Plan, PlanReport, Policy, Site, SiteName, StackName, StorageId, Vmid};
+use rl_model::{Leases, Observed, Plan, PlanReport, Policy, ResolvedStack, Site, SiteName, StackName, StorageId, Vmid};
 use rl_ops::{ObserveError, Scope, look_closer, observe};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -15,6 +15,10 @@ use crate::out::Out;
 use crate::work::connect::{self, Sites};
 use crate::work::data::{Data, absolute, store_error};
 use crate::work::{assume, desk, inputs, operate, zones};
+
+/// Operations of one stack that did not end well, one after the other, whose records are looked for; a person has long seen
+/// that something is wrong by then.
+const UNFINISHED_MAX: u64 = 32;
 
 /// What the store keeps of a stack's declaration.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -47,6 +51,10 @@ pub(crate) struct Planned {
     pub(crate) sites: Sites,
     /// The sites' declarations.
     pub(crate) declared: BTreeMap<SiteName, Site>,
+    /// Sites that declare the zones of its records; they need not be among its own.
+    pub(crate) keepers: Vec<Site>,
+    /// All that the stack may have been made into before.
+    pub(crate) before: Vec<ResolvedStack>,
     /// What the store will keep of the declaration.
     pub(crate) manifest: String,
 }
@@ -168,16 +176,20 @@ async fn plan_seeing(
     let (resolved, _) = resolve(&observed)?;
     let limit = if deep { usize::MAX } else { rl_planner::plan::CONFIGS_READ_MAX };
     read_configs(&sites, &rl_planner::plan::configs_needed(&resolved, &observed, &leases, limit), &mut observed).await;
-    let (resolved, placements) = resolve(&observed)?;
+    let (mut resolved, placements) = resolve(&observed)?;
     let limit = if deep { usize::MAX } else { rl_planner::firewall::OPTIONS_READ_MAX };
     read_firewalls(&sites, &resolved, &leases, limit, &mut observed).await;
-    if !policy.without.contains(&SectionKind::Dns) {
-        look_at_zones(data, subject, &resolved, &mut observed).await?;
+    let before = before(data, name).await?;
+    let mut keepers = Vec::new();
+    if policy.without.contains(&SectionKind::Dns) {
+        resolved.records = before.first().map(|applied| applied.records.clone()).unwrap_or_default();
+    } else {
+        keepers = look_at_zones(data, subject, &resolved, &before, &mut observed).await?;
     }
     let (plan, mut report) = rl_planner::plan(&resolved, &observed, &leases, policy, base_revision);
     report.placements = placements;
     let manifest = stored_text(subject, stack)?;
-    Ok(Planned { plan, report, sites, declared, manifest })
+    Ok(Planned { plan, report, sites, declared, keepers, before, manifest })
 }
 
 /// Looks at the sites and plans the removal of a whole stack.
@@ -195,7 +207,7 @@ pub(crate) async fn plan_destroy(
     let declared = declared(&subject.manifest.sites, &names)?;
     let sites = connect::connect(data, declared.values(), connect::pace(), out).await?;
     let mut observed = look(&sites).await?;
-    let empty = rl_model::ResolvedStack {
+    let empty = ResolvedStack {
         name: name.clone(),
         controller: leases.controller.clone(),
         guests: BTreeMap::new(),
@@ -206,28 +218,42 @@ pub(crate) async fn plan_destroy(
     read_configs(&sites, &rl_planner::plan::configs_needed(&empty, &observed, &leases, usize::MAX), &mut observed)
         .await;
     read_firewalls(&sites, &empty, &leases, 0, &mut observed).await;
-    look_at_zones(data, subject, &empty, &mut observed).await?;
+    let before = before(data, name).await?;
+    let keepers = look_at_zones(data, subject, &empty, &before, &mut observed).await?;
     let (plan, report) = rl_planner::plan::plan_destroy(name, &leases, &observed, policy, base_revision);
     let manifest = stored_text(subject, stack)?;
-    Ok(Planned { plan, report, sites, declared, manifest })
+    Ok(Planned { plan, report, sites, declared, keepers, before, manifest })
 }
 
-/// Reads the zones of the records that shall be and of those that were.
+/// What a stack may have been made into before: first as it was applied last, then as the operations after that set out to make it.
+async fn before(data: &Data, name: &StackName) -> Result<Vec<ResolvedStack>, CommandError> {
+    let Some(stack) = data.store.stack(name).await.map_err(store_error)? else { return Ok(Vec::new()) };
+    let oldest = stack.applied_revision.unwrap_or(0).max(stack.revision.saturating_sub(UNFINISHED_MAX)) + 1;
+    let mut out: Vec<ResolvedStack> = stack.applied.into_iter().collect();
+    for revision in oldest..=stack.revision {
+        let record = data.store.revision(name, revision).await.map_err(store_error)?;
+        out.extend(record.map(|record| record.resolved));
+    }
+    Ok(out)
+}
+
+/// Reads the zones of the records that shall be and of those that may be there from before; tells the sites that declare them.
 async fn look_at_zones(
     data: &Data,
     subject: &Subject,
-    resolved: &rl_model::ResolvedStack,
+    resolved: &ResolvedStack,
+    before: &[ResolvedStack],
     observed: &mut Observed,
-) -> Result<(), CommandError> {
-    let last = data.store.stack(&resolved.name).await.map_err(store_error)?.and_then(|record| record.applied);
-    let names = rl_ops::zones_of(resolved, last.as_ref());
+) -> Result<Vec<Site>, CommandError> {
+    let names = rl_ops::zones_of(before.iter().chain([resolved]));
     if names.is_empty() {
-        return Ok(());
+        return Ok(Vec::new());
     }
     let declared = zones::declared(subject.manifest.sites.values())?;
     let providers = zones::connect(data, &declared, &names).await?;
     observed.zones = rl_ops::observe_zones(&providers, resolved).await;
-    Ok(())
+    let keeps = |site: &&Site| site.zones.keys().any(|zone| names.contains(zone));
+    Ok(subject.manifest.sites.values().filter(keeps).cloned().collect())
 }
 
 async fn look(sites: &Sites) -> Result<Observed, CommandError> {
@@ -312,7 +338,7 @@ async fn read_configs(sites: &Sites, needed: &[(SiteName, Vmid)], observed: &mut
 /// Reads the firewalls that a plan compares.
 pub(crate) async fn read_firewalls(
     sites: &Sites,
-    resolved: &rl_model::ResolvedStack,
+    resolved: &ResolvedStack,
     leases: &Leases,
     limit: usize,
     observed: &mut Observed,

@@ -6,8 +6,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use rl_model::dns::{TsigKey, Zone, ZoneChange, ZoneProvider, ZoneRecords};
-use rl_model::{Fqdn, SecretValue, Site, TokenSource};
+use rl_model::dns::{DnsServer, TsigKey, Zone, ZoneChange, ZoneProvider, ZoneRecords};
+use rl_model::{Fqdn, ResolvedStack, SecretValue, Site, TokenSource};
 use rl_ops::Zones;
 use rl_providers::dns::server::{ServedSecondary, ServedZone, ZoneSource};
 use rl_providers::dns::{BookError, Builtin, Cloudflare, DnsProvider, Key, PowerDns, Rfc2136, ZoneBook, addresses};
@@ -17,7 +17,7 @@ use crate::env;
 use crate::error::CommandError;
 use crate::out::Out;
 use crate::work::data::Data;
-use crate::work::secrets;
+use crate::work::{dns_door, secrets};
 
 /// Longest file with a credential that is read.
 const CREDENTIAL_BYTES_MAX: u64 = 4096;
@@ -43,19 +43,57 @@ pub(crate) async fn connect(
     declared: &BTreeMap<Fqdn, Zone>,
     names: &BTreeSet<Fqdn>,
 ) -> Result<Zones, CommandError> {
+    let own = own_server(data);
     let mut out = Zones::new();
     for zone in names.iter().filter_map(|name| declared.get(name)) {
-        out.insert(zone.name.clone(), connect_one(data, zone).await?);
+        out.insert(zone.name.clone(), connect_one(data, zone, own.as_ref()).await?);
     }
     Ok(out)
 }
 
-/// The providers of every declared zone; one whose credential cannot be read is told, and left out.
-pub(crate) async fn connect_all(data: &Data, out: &Out) -> Result<Zones, CommandError> {
+/// The built-in server that runs on the data directory at the moment.
+fn own_server(data: &Data) -> Option<DnsServer> {
+    dns_door::look(data.dir.as_ref()?)
+}
+
+/// The providers of the zones that stacks have records in, to be asked for a proof; zones of given sites go before those of
+/// stored ones. Says of which zones nobody is asked but the store.
+pub(crate) async fn of_stacks<'a>(
+    data: &Data,
+    given: impl IntoIterator<Item = &Site>,
+    stacks: impl IntoIterator<Item = &'a ResolvedStack>,
+    out: &Out,
+) -> Result<Zones, CommandError> {
+    let names = rl_ops::zones_of(stacks);
+    if names.is_empty() {
+        return Ok(Zones::new());
+    }
+    let mut sites = BTreeMap::new();
+    for site in given.into_iter().cloned().chain(data.sites().await?) {
+        sites.entry(site.name.clone()).or_insert(site);
+    }
+    let declared = declared(sites.values())?;
+    let unasked = |zone: &&Fqdn| {
+        let zone = declared.get(*zone);
+        zone.is_some_and(|zone| matches!(zone.provider, ZoneProvider::Builtin { .. }) && zone.servers.is_empty())
+    };
+    if own_server(data).is_none() {
+        for zone in names.iter().filter(unasked) {
+            out.say(&format!(
+                "note: no server of the zone {zone} is known here, so its records were compared with the store alone;                  `rapidlaunch serve --dns ADDR` answers them, and `servers:` of the zone names who else does"
+            ));
+        }
+    }
+    connect(data, &declared, &names).await
+}
+
+/// The providers of every declared zone; one whose credential cannot be read is told, and left out. `own` is the built-in server
+/// of this process.
+pub(crate) async fn connect_all(data: &Data, own: Option<&DnsServer>, out: &Out) -> Result<Zones, CommandError> {
     let sites = data.sites().await?;
     let mut zones = Zones::new();
     for zone in declared(&sites)?.values() {
-        match connect_one(data, zone).await {
+        match connect_one(data, zone, own).await {
             Ok(provider) => _ = zones.insert(zone.name.clone(), provider),
             Err(error) => out.say(&format!("warning: {}; its records wait for a person", error.message)),
         }
@@ -63,11 +101,12 @@ pub(crate) async fn connect_all(data: &Data, out: &Out) -> Result<Zones, Command
     Ok(zones)
 }
 
-async fn connect_one(data: &Data, zone: &Zone) -> Result<Arc<dyn DnsProvider>, CommandError> {
+async fn connect_one(data: &Data, zone: &Zone, own: Option<&DnsServer>) -> Result<Arc<dyn DnsProvider>, CommandError> {
     let unusable = |error| CommandError::input(format!("the zone {} cannot be used", zone.name)).because(error);
     let servers = zone.servers.clone();
     Ok(match &zone.provider {
         ZoneProvider::Builtin { .. } => {
+            let servers = if servers.is_empty() { own.into_iter().cloned().collect() } else { servers };
             Arc::new(Builtin::new(&zone.name, Arc::new(StoreBook(data.store.clone())), servers))
         }
         ZoneProvider::Rfc2136 { server, key } => {

@@ -1,6 +1,7 @@
 //! Records of zones: looked at before a plan, written by a job, and proven.
 
 mod answer;
+mod expected;
 mod look;
 mod proof;
 mod write;
@@ -13,7 +14,7 @@ use rl_model::{PartAction, PartKind, Records};
 use rl_providers::dns::DnsError;
 
 pub use look::{observe_zones, zones_of};
-pub use proof::prove_records;
+pub use proof::{prove_records, prove_records_gone};
 
 use crate::kinds::read;
 

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rl_engine::{Engine, EngineConfig, EngineStats, Event, EventQuery, Journal, OperationId, PAGE_MAX, SystemClock};
-use rl_model::dns::Zone;
+use rl_model::dns::{DnsServer, Zone};
 use rl_model::{Fqdn, SiteName};
 use rl_ops::{Ctx, ZoneShelf};
 use rl_providers::dns::server::Authority;
@@ -23,6 +23,7 @@ use crate::error::CommandError;
 use crate::out::Out;
 use crate::work::data::Data;
 use crate::work::desk;
+use crate::work::dns_door::{self, DnsDoor};
 use crate::work::registry::StoreRegistry;
 use crate::work::runner;
 use crate::work::zones;
@@ -62,9 +63,10 @@ pub(crate) async fn run(server: Server, shutdown: CancellationToken) -> Result<(
     sites.refresh().await?;
     let ctx = Ctx::with_source(Arc::clone(&sites) as Arc<_>, Arc::new(StoreRegistry(data.store.clone())));
     let way = data.way().await?;
-    let shelf = ZoneShelf::of(zones::connect_all(&data, &out).await?);
+    let (authority, _door) = authority(&data, dns).await?;
+    let own = authority.as_ref().map(|authority| dns_door::server(authority.address()));
+    let shelf = ZoneShelf::of(zones::connect_all(&data, own.as_ref(), &out).await?);
     let ctx = ctx.with_courier(way.courier()).with_secrets(Some(desk::desk(&data))).with_zones(Arc::clone(&shelf));
-    let authority = authority(dns).await?;
     let clock = Arc::new(SystemClock::new());
     let engine = Engine::new(data.journal(), rl_ops::registry(), Arc::new(ctx), clock, config);
     let stats = engine.stats();
@@ -76,7 +78,7 @@ pub(crate) async fn run(server: Server, shutdown: CancellationToken) -> Result<(
     }
     let answering = authority.map(|authority| tokio::spawn(answer(authority, Arc::clone(&data))));
     lines.ready(&sites.names());
-    let chores = tokio::spawn(chores(Arc::clone(&data), sites, lines, (shelf, out)));
+    let chores = tokio::spawn(chores(Arc::clone(&data), sites, lines, LiveZones { shelf, own, out }));
     let ended = engine.run(shutdown).await;
     chores.abort();
     answering.iter().for_each(tokio::task::JoinHandle::abort);
@@ -88,14 +90,22 @@ pub(crate) async fn run(server: Server, shutdown: CancellationToken) -> Result<(
     })
 }
 
-/// Listens for DNS questions, where that was asked for.
-async fn authority(address: Option<SocketAddr>) -> Result<Option<Authority>, CommandError> {
-    let Some(address) = address else { return Ok(None) };
-    Authority::bind(address).await.map(Some).map_err(|error| {
+/// Listens for DNS questions, where that was asked for, and tells other commands where.
+async fn authority(
+    data: &Data,
+    address: Option<SocketAddr>,
+) -> Result<(Option<Authority>, Option<DnsDoor>), CommandError> {
+    let Some(address) = address else { return Ok((None, None)) };
+    let authority = Authority::bind(address).await.map_err(|error| {
         CommandError::failed(format!("DNS questions cannot be answered on {address}"))
             .because(error)
             .hinted("another server may listen there; give --dns another address or port")
-    })
+    })?;
+    let door = data.dir.as_ref().map(|dir| dns_door::open(dir, authority.address())).transpose();
+    let door = door.map_err(|error| {
+        CommandError::failed("the address of the DNS server cannot be written into the data directory").because(error)
+    })?;
+    Ok((Some(authority), door))
 }
 
 async fn answer(authority: Authority, data: Arc<Data>) {
@@ -103,29 +113,33 @@ async fn answer(authority: Authority, data: Arc<Data>) {
     authority.run(Arc::new(zones::StoreZones::new(data)), book).await;
 }
 
-/// Connects zones anew when their declarations have changed.
-async fn refresh_zones(
-    data: &Data,
-    shelf: &ZoneShelf,
-    last: &mut Option<BTreeMap<Fqdn, Zone>>,
-    out: &Out,
-) -> Result<(), CommandError> {
-    let now = zones::declared(&data.sites().await?)?;
-    if last.as_ref() != Some(&now) {
-        shelf.replace(zones::connect_all(data, out).await?);
-        *last = Some(now);
+/// The zones that jobs write to while the server runs.
+struct LiveZones {
+    shelf: Arc<ZoneShelf>,
+    own: Option<DnsServer>,
+    out: Out,
+}
+
+impl LiveZones {
+    /// Connects zones anew when their declarations have changed.
+    async fn refresh(&self, data: &Data, last: &mut Option<BTreeMap<Fqdn, Zone>>) -> Result<(), CommandError> {
+        let now = zones::declared(&data.sites().await?)?;
+        if last.as_ref() != Some(&now) {
+            self.shelf.replace(zones::connect_all(data, self.own.as_ref(), &self.out).await?);
+            *last = Some(now);
+        }
+        Ok(())
     }
-    Ok(())
 }
 
 /// All that is done beside the engine. Ends only by being dropped: a store that cannot be read is tried again.
-async fn chores(data: Arc<Data>, sites: Arc<LiveSites>, lines: Lines, (shelf, out): (Arc<ZoneShelf>, Out)) {
+async fn chores(data: Arc<Data>, sites: Arc<LiveSites>, lines: Lines, zones: LiveZones) {
     let mut declared = None;
     let look = async {
         loop {
             let looked = async {
                 sites.refresh().await?;
-                refresh_zones(&data, &shelf, &mut declared, &out).await?;
+                zones.refresh(&data, &mut declared).await?;
                 obey_cancel_requests(&data).await
             };
             if let Err(error) = looked.await {

@@ -1,15 +1,15 @@
 //! Waits until every authoritative server answers what was written. Changes nothing.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use rl_engine::{Envelope, OpClass, Receipt, Step, StepCx, StepError};
-use rl_model::{RecordChange, Records};
-use rl_providers::dns::{Answer, ask};
+use rl_model::Records;
+use rl_providers::dns::Witness;
 
 use super::dns_error;
+use super::expected::Expected;
 use crate::context::Ctx;
 
 /// Looks made before the step gives the job back to the engine.
@@ -37,7 +37,6 @@ impl Step for RecordsAnswer {
 
     async fn ensure(&self, cx: &StepCx) -> Result<Receipt, StepError> {
         let zone = cx.context::<Ctx>().zone(&self.part.zone)?;
-        let servers = zone.servers().await.map_err(|error| dns_error(&error))?;
         let mut missing = String::new();
         for look in 0..LOOKS_MAX {
             if look > 0 {
@@ -47,20 +46,8 @@ impl Step for RecordsAnswer {
                     () = cx.cancelled() => return Err(StepError::Cancelled),
                 }
             }
-            let mut open = None;
-            for server in &servers {
-                for change in &self.part.changes {
-                    let found = ask(server, &change.name, change.kind).await;
-                    if found.as_ref().is_ok_and(|answer| *answer == wanted(change)) {
-                        continue;
-                    }
-                    let found = found.map_or_else(|error| error.full(), |answer| answer.to_string());
-                    let (name, kind) = (&change.name, change.kind);
-                    open = Some(format!("{server} answers for {name} {kind}: {found}; expected: {}", wanted(change)));
-                    break;
-                }
-            }
-            let Some(text) = open else { return Ok(Envelope::of("nothing", 1, &())?) };
+            let witnesses = zone.witnesses().await.map_err(|error| dns_error(&error))?;
+            let Some(text) = self.open(&witnesses).await else { return Ok(Envelope::of("nothing", 1, &())?) };
             cx.progress(format!("waiting: {text}"), None);
             missing = text;
         }
@@ -77,7 +64,20 @@ impl Step for RecordsAnswer {
     }
 }
 
-/// What a server answers when the change has reached it.
-fn wanted(change: &RecordChange) -> Answer {
-    Answer::Values(change.after.as_ref().map_or_else(BTreeSet::new, |set| set.values.clone()))
+impl RecordsAnswer {
+    /// What is not yet answered as it shall be.
+    async fn open(&self, witnesses: &[Witness]) -> Option<String> {
+        for witness in witnesses {
+            for change in &self.part.changes {
+                let (name, kind, expected) = (&change.name, change.kind, Expected::after(change));
+                let found = match witness.ask(name, kind).await {
+                    Ok(answer) if expected.holds(&answer) => continue,
+                    Ok(answer) => answer.to_string(),
+                    Err(error) => error.full(),
+                };
+                return Some(format!("{witness} answers for {name} {kind}: {found}; expected: {expected}"));
+            }
+        }
+        None
+    }
 }

@@ -7,10 +7,10 @@ use rl_model::dns::{DnsName, ObservedZone, Owner, RecordSource, owner_kind, owne
 use rl_model::{Fqdn, RecordType, ResolvedStack};
 use rl_providers::dns::{DnsProvider, ZoneList};
 
-/// The zones that a plan must look at: those of the records that shall be, and of those that were.
-pub fn zones_of(resolved: &ResolvedStack, last: Option<&ResolvedStack>) -> BTreeSet<Fqdn> {
+/// The zones that a plan must look at: those of the records that shall be, and of those that may have been written before.
+pub fn zones_of<'a>(stacks: impl IntoIterator<Item = &'a ResolvedStack>) -> BTreeSet<Fqdn> {
     let mut out = BTreeSet::new();
-    for record in [Some(resolved), last].into_iter().flatten().flat_map(|stack| &stack.records) {
+    for record in stacks.into_iter().flat_map(|stack| &stack.records) {
         out.insert(record.zone.clone());
         if matches!(record.source, RecordSource::Nic { .. }) {
             out.extend(record.reverse.iter().cloned());
