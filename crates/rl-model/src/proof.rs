@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{GuestName, NodeName, SiteName, StackName, Vmid};
+use crate::dns::DnsName;
+use crate::{Fqdn, GuestName, NodeName, RecordType, SiteName, StackName, Vmid};
 
 /// The read-back of a stack, item by item.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -71,10 +72,10 @@ pub struct ProofCheck {
 pub struct Drift {
     /// The guest's name, where one is known.
     pub guest: Option<GuestName>,
-    /// Its site.
-    pub site: SiteName,
-    /// Its VMID.
-    pub vmid: Vmid,
+    /// Its site; `None` for what belongs to no guest.
+    pub site: Option<SiteName>,
+    /// Its VMID; `None` for what belongs to no guest.
+    pub vmid: Option<Vmid>,
     /// What happened.
     pub kind: DriftKind,
     /// In a sentence.
@@ -89,6 +90,19 @@ pub enum DriftKind {
     Changed {
         /// The field in Proxmox's name.
         field: String,
+        /// As it was applied.
+        expected: String,
+        /// As it is.
+        found: String,
+    },
+    /// A DNS record is another one, is gone, is no longer the stack's, or was none of its.
+    Record {
+        /// Its zone.
+        zone: Fqdn,
+        /// Its whole name.
+        name: DnsName,
+        /// Its type.
+        record: RecordType,
         /// As it was applied.
         expected: String,
         /// As it is.
@@ -111,6 +125,6 @@ pub enum DriftKind {
     Usurped,
     /// A guest bears our stamp that the stack does not know.
     Added,
-    /// It could not be read, so nothing is known.
+    /// It, or a zone of the stack's records, could not be read, so nothing is known.
     Unread,
 }

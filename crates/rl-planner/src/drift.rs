@@ -3,6 +3,7 @@
 //! Compares meaning: order, defaults, spelling, tags and features that others added, and rounding of disk sizes are no
 //! drift. What could not be read is told as unread, never taken for gone.
 
+mod dns;
 mod firewall;
 
 use std::collections::BTreeSet;
@@ -17,7 +18,7 @@ use crate::plan::delta::Delta;
 use crate::plan::world::{Found, Identity, Place, World};
 
 /// Compares the stack as it was last applied with what is observed. One entry for each difference, in the order of the
-/// guests' names; guests that bear our stamp but are unknown come last.
+/// guests' names; guests that bear our stamp but are unknown come after them, and records of the zones that were looked at last.
 pub fn drift(resolved: &ResolvedStack, observed: &Observed) -> Vec<Drift> {
     let world = World::new(observed);
     let mut out = Vec::new();
@@ -25,6 +26,7 @@ pub fn drift(resolved: &ResolvedStack, observed: &Observed) -> Vec<Drift> {
         of_guest(resolved, guest, &world, &mut out);
     }
     added(resolved, &world, &mut out);
+    dns::compare(resolved, observed, &mut out);
     out
 }
 
@@ -77,7 +79,7 @@ fn twins(stack: &ResolvedStack, guest: &ResolvedGuest, places: &[Place<'_>], out
             }
             _ => {
                 let message = format!("{} bears the stamp of `{}`: it is a copy of it", place.show(), guest.name);
-                let (site, vmid) = (place.site.clone(), place.guest.vmid);
+                let (site, vmid) = (Some(place.site.clone()), Some(place.guest.vmid));
                 out.push(Drift { guest: Some(guest.name.clone()), site, vmid, kind: DriftKind::Added, message });
             }
         }
@@ -162,7 +164,7 @@ fn added(stack: &ResolvedStack, world: &World<'_>, out: &mut Vec<Drift>) {
         if stamp.controller == stack.controller && stamp.stack == stack.name && !known.contains(&stamp.guest) {
             let message =
                 format!("{} bears our stamp as `{}`, which the stack does not know", place.show(), stamp.name);
-            let (guest, site, vmid) = (Some(stamp.name.clone()), place.site.clone(), place.guest.vmid);
+            let (guest, site, vmid) = (Some(stamp.name.clone()), Some(place.site.clone()), Some(place.guest.vmid));
             out.push(Drift { guest, site, vmid, kind: DriftKind::Added, message });
         }
     }
@@ -175,6 +177,6 @@ fn changed(guest: &ResolvedGuest, field: &str, expected: &dyn Display, found: &d
 }
 
 fn tell(guest: &ResolvedGuest, kind: DriftKind, message: String, out: &mut Vec<Drift>) {
-    let (name, site, vmid) = (Some(guest.name.clone()), guest.site.clone(), guest.vmid);
+    let (name, site, vmid) = (Some(guest.name.clone()), Some(guest.site.clone()), Some(guest.vmid));
     out.push(Drift { guest: name, site, vmid, kind, message });
 }

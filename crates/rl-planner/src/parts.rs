@@ -3,6 +3,8 @@
 mod dns;
 mod firewall;
 
+pub(crate) use dns::records_of;
+
 use rl_model::{Action, ActionId, GuestName, Leases, Observed, PartAction, PartKind, Policy, ResolvedStack};
 
 use crate::plan::report::Reporter;

@@ -14,7 +14,7 @@ use crate::render;
 use crate::render::style::{Style, count};
 use crate::work::connect;
 use crate::work::data::{Data, store_error};
-use crate::work::{operate, planning};
+use crate::work::{operate, planning, zones};
 
 /// Tells what no longer matches the last apply. Exit code 3 when there is anything.
 pub(crate) async fn run(global: &Global, args: &DriftArgs, out: &Out) -> Result<(), CommandError> {
@@ -68,5 +68,7 @@ async fn of_stack(data: &Data, name: &StackName, out: &Out) -> Result<Vec<Drift>
     }
     rl_ops::look_closer(&sites, &scope, &mut observed).await;
     planning::read_firewalls(&sites, &resolved, &leases, usize::MAX, &mut observed).await;
+    let zones = zones::of_stacks(data, [], [&resolved], out).await?;
+    observed.zones = rl_ops::observe_zones(&zones, &resolved).await;
     Ok(rl_planner::drift(&resolved, &observed))
 }

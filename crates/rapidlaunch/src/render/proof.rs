@@ -51,13 +51,11 @@ pub(crate) fn drift(drift: &[Drift], style: Style) -> String {
     let mut out = String::new();
     for entry in drift {
         let name = entry.guest.as_ref().map_or("-", |guest| guest.as_str());
-        let _ = writeln!(
-            out,
-            "  {} {} {}",
-            style.yellow("~"),
-            style.bold(name),
-            style.dim(&format!("({}, VMID {})", entry.site, entry.vmid))
-        );
+        let place = match (&entry.site, entry.vmid) {
+            (Some(site), Some(vmid)) => format!("({site}, VMID {vmid})"),
+            _ => "(no guest)".to_owned(),
+        };
+        let _ = writeln!(out, "  {} {} {}", style.yellow("~"), style.bold(name), style.dim(&place));
         let _ = writeln!(out, "      {}", entry.message);
     }
     out

@@ -7,6 +7,10 @@ mod cli;
 mod converge;
 mod crash;
 mod demo;
+mod dns;
+#[path = "../../../rl-providers/tests/it/dns/lab.rs"]
+#[allow(dead_code, clippy::print_stdout, reason = "written for the providers' own tests")]
+mod dns_lab;
 mod faults;
 mod harness;
 mod office;

@@ -59,6 +59,14 @@ fn wanted(scene: &PartScene<'_>, actions: &[Action]) -> BTreeMap<(Fqdn, DnsName,
     wanted_sets(scene.resolved, &there)
 }
 
+/// Records of which the owner beside them says that they are this owner's.
+pub(crate) fn records_of(seen: &ObservedZone, owner: &Owner) -> Vec<(DnsName, RecordType)> {
+    let owned = seen.records.iter().filter(|((_, kind), set)| {
+        *kind == RecordType::Txt && set.values.iter().any(|value| Owner::of_value(value).as_ref() == Some(owner))
+    });
+    owned.filter_map(|((beside, _), _)| owner_kind(beside)).collect()
+}
+
 struct Zone<'a> {
     scene: &'a PartScene<'a>,
     owner: &'a Owner,
@@ -72,7 +80,7 @@ impl Zone<'_> {
         for ((name, kind), want) in wanted {
             changes.extend(self.wanted_change(name, *kind, &want.set, report));
         }
-        for (name, kind) in self.ours() {
+        for (name, kind) in records_of(self.seen, self.owner) {
             if !wanted.contains_key(&(name.clone(), kind)) {
                 let before = self.seen.records.get(&(name.clone(), kind)).cloned();
                 changes.push(RecordChange { name, kind, before, after: None });
@@ -83,15 +91,6 @@ impl Zone<'_> {
         }
         changes.sort_by(|a, b| (&a.name, a.kind).cmp(&(&b.name, b.kind)));
         self.add(&changes, wanted, parts);
-    }
-
-    /// Records of which the owner beside them says that they are this stack's.
-    fn ours(&self) -> Vec<(DnsName, RecordType)> {
-        let owned = self.seen.records.iter().filter(|((_, kind), set)| {
-            *kind == RecordType::Txt
-                && set.values.iter().any(|value| Owner::of_value(value).as_ref() == Some(self.owner))
-        });
-        owned.filter_map(|((beside, _), _)| owner_kind(beside)).collect()
     }
 
     fn wanted_change(

@@ -1,8 +1,9 @@
 //! Drift: each kind, and what is none.
 
 use insta::assert_snapshot;
+use rl_model::dns::{DnsName, ObservedZone, Owner, RecordSet, RecordSource, RecordValue, ResolvedRecord, owner_name};
 use rl_model::manifest::Container;
-use rl_model::{Observed, Policy, ResolvedStack, Unread};
+use rl_model::{Observed, Policy, RecordType, ResolvedStack, Unread};
 use rl_planner::{drift, plan, resolve};
 
 use crate::plan_world::{Reality, container, manifest, stack_name, volume};
@@ -22,7 +23,9 @@ fn applied() -> (Reality, ResolvedStack) {
 fn show(resolved: &ResolvedStack, observed: &Observed) -> String {
     let lines = drift(resolved, observed).into_iter().map(|found| {
         let kind = serde_json::to_value(&found.kind).unwrap();
-        format!("{}/{} {}: {}", found.site, found.vmid, kind["kind"].as_str().unwrap(), found.message)
+        let site = found.site.map_or_else(|| "-".to_owned(), |site| site.to_string());
+        let vmid = found.vmid.map_or_else(|| "-".to_owned(), |vmid| vmid.to_string());
+        format!("{site}/{vmid} {}: {}", kind["kind"].as_str().unwrap(), found.message)
     });
     lines.collect::<Vec<_>>().join("\n")
 }
@@ -139,4 +142,56 @@ fn what_was_not_read_is_unread_and_never_gone() {
     ");
     reality.at("fra1", 2000).raw.insert("lock".to_owned(), "create".to_owned());
     assert_snapshot!(show(&resolved, &reality.observe()), @"fra1/2000 unread: fra1/2000 is just being created in place of `db`");
+}
+
+/// A record set as it lies in a zone, with its owner beside it.
+fn lies(zone: &mut ObservedZone, name: &str, ttl_s: u32, value: &RecordValue, stack: &str, resolved: &ResolvedStack) {
+    let name: DnsName = name.parse().unwrap();
+    let owner = Owner { controller: resolved.controller.clone(), stack: stack.parse().unwrap() };
+    let beside = owner_name(&name, value.kind()).unwrap();
+    zone.records.insert((beside, RecordType::Txt), RecordSet::new(300, [owner.value()]));
+    zone.records.insert((name, value.kind()), RecordSet::new(ttl_s, [value.clone()]));
+}
+
+#[test]
+fn records_that_others_changed() {
+    let (reality, mut resolved) = applied();
+    let (zone, text) = ("example.org", |text: &str| RecordValue::Txt(text.to_owned()));
+    let record = |name: &str, value: &RecordValue| ResolvedRecord {
+        zone: zone.parse().unwrap(),
+        name: format!("{name}.{zone}").parse().unwrap(),
+        kind: value.kind(),
+        ttl_s: 300,
+        source: RecordSource::Fixed(vec![value.clone()]),
+        reverse: Vec::new(),
+    };
+    let to_web = ResolvedRecord {
+        kind: RecordType::A,
+        source: RecordSource::Nic { guests: vec!["web".parse().unwrap()], nic: "eth0".parse().unwrap() },
+        ..record("www", &text("a"))
+    };
+    resolved.records = ["same", "late", "gone", "taken", "bare"].map(|name| record(name, &text("a"))).to_vec();
+    resolved.records.push(to_web);
+    let mut observed = reality.observe();
+    assert_snapshot!(show(&resolved, &observed), @"-/- unread: the zone example.org was not read: no site declares it");
+    let mut seen = ObservedZone::default();
+    lies(&mut seen, "same.example.org", 300, &text("a"), "shop", &resolved);
+    lies(&mut seen, "late.example.org", 60, &text("a"), "shop", &resolved);
+    lies(&mut seen, "taken.example.org", 300, &text("a"), "blog", &resolved);
+    lies(&mut seen, "old.example.org", 300, &text("b"), "shop", &resolved);
+    lies(&mut seen, "other.example.org", 300, &text("c"), "blog", &resolved);
+    lies(&mut seen, "www.example.org", 300, &RecordValue::A([192, 0, 2, 66].into()), "shop", &resolved);
+    seen.records.insert(("bare.example.org".parse().unwrap(), RecordType::Txt), RecordSet::new(300, [text("a")]));
+    observed.zones.insert(zone.parse().unwrap(), seen);
+    assert_snapshot!(show(&resolved, &observed), @r#"
+    -/- record: the record bare.example.org TXT is `"a", there already and not made by RapidLaunch` and was applied as `"a"`
+    -/- record: the record gone.example.org TXT is `absent` and was applied as `"a"`
+    -/- record: the record late.example.org TXT is `"a" with a time to live of 60 s, not 300 s` and was applied as `"a"`
+    -/- record: the record taken.example.org TXT is `"a", of the stack blog of installation a1000000000000000000` and was applied as `"a"`
+    fra1/2001 record: the record www.example.org A is `192.0.2.66` and was applied as `10.20.0.51`
+    -/- record: the record old.example.org TXT is `"b"` and was applied as `absent`
+    "#);
+    let unread = ObservedZone { unread: Some(("it is away".to_owned(), String::new())), ..ObservedZone::default() };
+    observed.zones.insert(zone.parse().unwrap(), unread);
+    assert_snapshot!(show(&resolved, &observed), @"-/- unread: the zone example.org was not read: it is away");
 }
