@@ -66,6 +66,8 @@ pub enum Action {
     KillTask {},
     /// The worker stops making progress until somebody stops it.
     HangTask {},
+    /// The task does its work, and nobody knows of it any more when it has ended: its line was cut off the node's index.
+    ForgetTask {},
     /// Holds a guest's file lock for so many real seconds.
     HoldFlock { vmid: u32, seconds: f64 },
     /// Puts a `lock` into a guest's config for so many real seconds.
@@ -76,6 +78,13 @@ pub enum Action {
     LoseQuorum { seconds: f64 },
     /// Drops every open connection of every node.
     RestartProxy {},
+}
+
+impl Action {
+    /// Whether it strikes the task that the call starts.
+    pub(crate) fn is_of_task(&self) -> bool {
+        matches!(self, Self::FailTask { .. } | Self::KillTask {} | Self::HangTask {} | Self::ForgetTask {})
+    }
 }
 
 /// How an answer is lost.

@@ -172,11 +172,15 @@ impl Site {
                 () = runner.kill.cancelled() => (Ok(()), true),
                 result = work => (result, false),
             };
+            let forgotten = matches!(fault, Some(Action::ForgetTask {}));
             let result = match fault {
                 Some(Action::FailTask { text, done: true }) if result.is_ok() => Err(text),
                 _ => result,
             };
             let status = site.tasks.finish(&runner, &result, killed, site.now());
+            if forgotten {
+                site.tasks.forget(&runner);
+            }
             let text = format!("end task {} {status}", runner.upid);
             site.world().log(&runner.node, &runner.user, runner.pid, site.now(), text);
         });

@@ -155,6 +155,15 @@ impl Tasks {
         status
     }
 
+    /// Takes a finished task off its node's index.
+    pub(crate) fn forget(&self, task: &Task) {
+        let mut inner = self.inner();
+        inner.by_upid.remove(&task.upid);
+        if let Some(node) = inner.nodes.get_mut(&task.node) {
+            node.finished.retain(|t| t.upid != task.upid);
+        }
+    }
+
     pub(crate) fn get(&self, upid: &str) -> Option<Arc<Task>> {
         self.inner().by_upid.get(upid).cloned()
     }

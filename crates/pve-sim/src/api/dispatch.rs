@@ -132,8 +132,7 @@ impl NodeService {
         if let Some(response) = self.before(&struck).await {
             return response;
         }
-        let task_fault =
-            struck.iter().find(|a| matches!(a, Action::FailTask { .. } | Action::KillTask {} | Action::HangTask {}));
+        let task_fault = struck.iter().find(|action| action.is_of_task());
         let outcome = self.call(&request.method, &path, who, args, task_fault.cloned()).await;
         if let Some(how) =
             struck.iter().find_map(|a| if let Action::LoseAnswer { how } = a { Some(*how) } else { None })

@@ -2,9 +2,11 @@
 
 use std::time::{Duration, Instant};
 
+use rl_engine::{Clock, SystemClock};
 use serde_json::json;
 
 use crate::harness::{Allow, World, farm};
+use crate::lab::until;
 use crate::launch::each_once;
 use crate::process::{Process, READY};
 use crate::report::{Outcome, row, size};
@@ -13,6 +15,8 @@ use crate::worker::{Acknowledged, Place, Settings, guests};
 
 const HOUR: i64 = 3_600;
 const TEN_YEARS: i64 = 10 * 365 * 24 * HOUR;
+/// How much later a process may read the clock than the row has read it, in milliseconds.
+const SLACK_MS: i64 = 120_000;
 
 #[test]
 fn row_06_the_wall_clock_jumps() {
@@ -29,10 +33,11 @@ fn row_06_the_wall_clock_jumps() {
                 return Outcome::Skipped(why);
             }
         };
+        let ticks = schedules(&world, &shim);
         let (jobs, given_up) = under_load(&world, &shim);
         launching(&shim, &world);
         Outcome::Pass(format!(
-            "{} jumps, {jobs} jobs done: none lost or doubled, no lease ended early, no wait stood still; {given_up} jobs were given up, with the reason, because ten years ahead their deadline had passed",
+            "an hourly schedule through an hour and ten years, forth and back: {ticks} starts, each hour at most once, and on time at the end; {} jumps, {jobs} jobs done: none lost or doubled, no lease ended early, no wait stood still; {given_up} jobs were given up, with the reason, because ten years ahead their deadline had passed",
             size(1, 4) * 8 + 4
         ))
     });
@@ -40,6 +45,44 @@ fn row_06_the_wall_clock_jumps() {
 
 fn jumps() -> Vec<i64> {
     [HOUR, 0, -HOUR, 0, TEN_YEARS, 0, -TEN_YEARS, 0].repeat(size(1, 4))
+}
+
+/// A schedule whose server is started anew after each jump. How often it started something.
+fn schedules(world: &World, shim: &Shim) -> i64 {
+    let mut settings = Settings::new(world, Place::Dir(world.data.clone()), &guests(world, 1));
+    // Half an hour from now, so that no hour becomes due by itself while the row runs.
+    let minute = (SystemClock::new().now().0 / 60_000 + 30) % 60;
+    settings.schedule = Some(format!("{minute} * * * *"));
+    // The first worker sets it up; an hour later it is due. Back again the same hour comes a second time.
+    let jumps = [(0, 0), (HOUR, 1), (0, 1), (HOUR, 1), (2 * HOUR, 2), (TEN_YEARS, 3), (0, 3), (3 * HOUR, 4)];
+    for (jump, fired) in jumps {
+        shim.jump(jump);
+        let mut command = settings.command();
+        shim.preload(&mut command);
+        let mut worker = Process::start("worker", command);
+        worker.wait_line("ready", READY);
+        let seen_from = SystemClock::new().now().0 as i64 + jump * 1_000;
+        until("the schedule is seen to", READY, || {
+            let (next_at, seen) = schedule(world);
+            seen == fired && next_at > seen_from && next_at <= seen_from + HOUR * 1_000 + SLACK_MS
+        });
+        worker.end(READY);
+        settings.schedule = None;
+    }
+    let database = rusqlite::Connection::open(world.data.join("rapidlaunch.db")).unwrap();
+    let sql = "select count(*) from operation_info where idempotency_key like 'schedule:tick:%'";
+    let started = database.query_row(sql, (), |row| row.get(0)).unwrap();
+    drop(database);
+    std::fs::remove_dir_all(&world.data).unwrap();
+    shim.jump(0);
+    started
+}
+
+/// When the schedule is due, and how often it has started something.
+fn schedule(world: &World) -> (i64, i64) {
+    let database = rusqlite::Connection::open(world.data.join("rapidlaunch.db")).unwrap();
+    let sql = "select next_at, json_extract(state, '$.fired') from schedule where name = 'tick'";
+    database.query_row(sql, (), |row| Ok((row.get(0)?, row.get(1)?))).unwrap()
 }
 
 /// Jobs are submitted, fail, wait and are run again while the clock jumps.

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use pg_lab::Options;
 
@@ -113,7 +113,7 @@ fn row_08_cut_off_from_the_database() {
         let site: SocketAddr =
             lab.world.sim.url().trim_start_matches("https://").trim_end_matches('/').parse().unwrap();
         let way = Proxy::at("10.213.78.1:0", site);
-        let mut seen = Vec::new();
+        let (mut seen, mut slowest) = (Vec::new(), Duration::ZERO);
         let seconds = size(vec![6], vec![5, 20, 60]);
         let inside = inside_settings(&lab, way.port());
         let outside = Settings { rate: 50, jobs: 1_000_000, hold_ms: 100, ..lab.settings("nb") };
@@ -124,6 +124,7 @@ fn row_08_cut_off_from_the_database() {
             for seconds in &seconds {
                 std::thread::sleep(Duration::from_secs(1));
                 network.cut(cut).unwrap();
+                let cut_at = Instant::now();
                 std::thread::sleep(Duration::from_millis(LEASE_MS));
                 // It must have stopped acting by itself before anybody else may take over.
                 let stopped = made(&lab.world, "na");
@@ -131,6 +132,10 @@ fn row_08_cut_off_from_the_database() {
                 std::thread::sleep(Duration::from_secs(*seconds));
                 assert!(acks(&healthy) > others, "the other server stands still");
                 let after = made(&lab.world, "na");
+                // The proxy is its only way to the site.
+                let fenced = way.last_request_after(cut_at).unwrap_or_default();
+                assert!(fenced < Duration::from_millis(LEASE_MS), "{cut:?}: it acted {fenced:?} after it was cut off");
+                slowest = slowest.max(fenced);
                 network.heal();
                 let before = acks(&cut_off);
                 let back = until("it is at work again", Duration::from_secs(60), || acks(&cut_off) > before + 3);
@@ -146,7 +151,12 @@ fn row_08_cut_off_from_the_database() {
         lab.settle(&[&cut_off, &healthy], "n", &outside);
         let jobs = lab.heard.marks.len();
         lab.close();
-        Outcome::Pass(format!("{}; {jobs} jobs acknowledged: 0 lost, 0 doubled", seen.join("; ")))
+        Outcome::Pass(format!(
+            "{}; last call of a cut-off server at most {:.1} s after the cut (lease {} s); {jobs} jobs acknowledged: 0 lost, 0 doubled",
+            seen.join("; "),
+            slowest.as_secs_f64(),
+            LEASE_MS / 1_000
+        ))
     });
 }
 

@@ -2,14 +2,16 @@
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 /// How often a held direction looks whether it may go on.
 const LOOK: Duration = Duration::from_millis(5);
 /// The statement that a client prepares to make transactions durable, between its name and its parameters.
 const COMMIT: &[u8] = b"\0commit\0";
+/// What closes a TLS connection is no longer than this, in bytes; every request is longer.
+const ALERT_MAX: usize = 64;
 
 /// Switches of a proxy.
 #[derive(Debug, Default)]
@@ -21,6 +23,8 @@ struct Switches {
     /// So many commits from now are sent on, and their answer is never seen.
     cut_commits: AtomicU64,
     cuts: AtomicU64,
+    /// When the client sent something the last time.
+    last_request: Mutex<Option<Instant>>,
 }
 
 /// A running proxy. Its threads end with the connections.
@@ -65,6 +69,11 @@ impl Proxy {
         self.switches.cut_commits.store(count, Ordering::SeqCst);
     }
 
+    /// How long after a moment the client has sent something last; nothing when it has not since.
+    pub(crate) fn last_request_after(&self, moment: Instant) -> Option<Duration> {
+        self.switches.last_request.lock().unwrap().and_then(|last| last.checked_duration_since(moment))
+    }
+
     /// Connections cut at a commit so far.
     pub(crate) fn cuts(&self) -> u64 {
         self.switches.cuts.load(Ordering::SeqCst)
@@ -82,6 +91,9 @@ fn requests(mut client: TcpStream, mut server: TcpStream, switches: &Switches) {
     let mut bytes = [0; 16 * 1024];
     let mut commit = None;
     while let Ok(count @ 1..) = client.read(&mut bytes) {
+        if count > ALERT_MAX {
+            *switches.last_request.lock().unwrap() = Some(Instant::now());
+        }
         while switches.hold_requests.load(Ordering::SeqCst) {
             std::thread::sleep(LOOK);
         }

@@ -82,14 +82,15 @@ fn partition(containers: usize, requests: bool, answers: bool, lasts: Duration) 
 
 #[test]
 fn row_20_nodes_reboot_and_tasks_hang() {
-    let how = "pve-sim takes a node off the network under `serve`, kills a task's worker, lets a task hang until the operation is cancelled";
+    let how = "pve-sim takes a node off the network under `serve`, kills a task's worker, forgets every second task when it has ended, lets a task hang until the operation is cancelled";
     row("20", "node reboot, UPID gone, task hung", how, || {
         let containers = size(6, 20);
         node_lost(containers);
         worker_killed();
+        let gone = upids_gone(containers);
         task_hangs();
         Outcome::Pass(format!(
-            "a node lost under {containers} containers, a task without an end, a task that hangs: settled by the state of the guest or by a person's word; no slot leaked"
+            "a node lost under {containers} containers, a task without an end, {gone} UPIDs gone, a task that hangs: settled by the state of the guest or by a person's word; no slot leaked"
         ))
     });
 }
@@ -164,6 +165,23 @@ fn worker_killed() {
     world.apply(&files).expect(0);
     assert_eq!(world.stamped().len(), 5);
     world.finish_with(Allow { made_again: true, volumes: true, ..Allow::default() });
+}
+
+/// Tasks end and are forgotten before anybody has asked how: the guests are looked at. How many were forgotten.
+fn upids_gone(containers: usize) -> u64 {
+    let world = World::new();
+    let id = world.detach(&world.write_farm(&farm(containers)));
+    let forget = |method: &str, path: &str| json!({ "when": { "method": method, "path": path, "probability": 0.5 }, "action": { "do": "forget-task" } });
+    world.faults(json!([forget("POST", "/nodes/*/lxc"), forget("POST", "/nodes/*/lxc/*/status/*")]));
+    let mut server = world.serve(&[]);
+    assert_eq!(world.settled(&mut server, &id, PATIENT).as_deref(), Some("done"));
+    server.end(SETTLED);
+    let gone = world.struck(0) + world.struck(1);
+    assert!(gone > 0, "no task was forgotten");
+    each_once(&world, containers);
+    world.run(&["verify", "farm"]).expect(0);
+    world.finish();
+    gone
 }
 
 /// A task that makes no progress: the operation is cancelled, the task is stopped, and its places are free again.

@@ -16,9 +16,9 @@ use async_trait::async_trait;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use rl_engine::{
-    Clock, Engine, EngineConfig, Envelope, Ids, JobKind, JobSpec, Journal, LockDomain, OnFailure, OpClass,
-    OperationQuery, OperationSpec, OperationState, PayloadError, Receipt, Registry, Step, StepCx, StepError,
-    SystemClock,
+    Clock, Engine, EngineConfig, Envelope, Ids, JobKind, JobSpec, Journal, LockDomain, MissedPolicy, OnFailure,
+    OpClass, OperationQuery, OperationSpec, OperationState, PayloadError, Receipt, Registry, ScheduleSpec, Step,
+    StepCx, StepError, SystemClock, Timetable,
 };
 use rl_store::Store;
 use serde::{Deserialize, Serialize};
@@ -70,6 +70,8 @@ pub(crate) struct Settings {
     /// Longest call, and the lease, which must outlast it.
     pub(crate) call_ms: u64,
     pub(crate) lease_ms: u64,
+    /// The pattern of a schedule, which makes up for missed times once. Set up when the worker starts, or replaced.
+    pub(crate) schedule: Option<String>,
     /// Ends by itself when everything is finished.
     pub(crate) until_idle: bool,
     /// Newest version of a mark that it knows, and the version it submits.
@@ -95,6 +97,7 @@ impl Settings {
             waiting: 0,
             waits_ms: 0,
             hold_ms: 0,
+            schedule: None,
             call_ms: 1_000,
             lease_ms: 30_000,
             until_idle: false,
@@ -402,6 +405,20 @@ async fn open(place: &Place) -> Result<(Arc<dyn Journal>, Option<Store>), rl_sto
     }
 }
 
+/// Sets up a schedule, whose operation marks the first guest.
+async fn schedule(journal: &dyn Journal, pattern: &str) {
+    let clock = Arc::new(SystemClock::new());
+    let ids = Ids::from_os(clock.clone());
+    let spec = ScheduleSpec {
+        name: "tick".parse().unwrap(),
+        at: Timetable::new(pattern, "Europe/Berlin").unwrap(),
+        missed: MissedPolicy::Coalesce,
+        catch_up_max: 1,
+        operation: operation(&ids, "tick", None, vec![mark_job(&ids, "tick", 0, 1)]),
+    };
+    journal.put_schedule(spec, clock.now()).await.unwrap();
+}
+
 /// Submits what is due, as fast as asked, and says what is acknowledged.
 async fn submit(store: &dyn Journal, settings: &Settings) {
     let ids = Ids::from_os(Arc::new(SystemClock::new()));
@@ -520,6 +537,9 @@ async fn work(settings: Settings) {
         Ok(())
     };
     let load = async {
+        if let Some(pattern) = &settings.schedule {
+            schedule(&*journal, pattern).await;
+        }
         if settings.runs {
             engine.registered().await;
         }

@@ -130,6 +130,7 @@ pub async fn run_across_servers(make: &MakeClocked<'_>) {
         step::tells_what_its_holder_saw,
         submit::refuses_more_when_the_queue_is_long,
         schedule::starts_when_due,
+        schedule::follows_a_clock_that_is_set_back,
         schedule::makes_up_for_missed_times_as_told,
         schedule::waits_for_the_operation_before,
         schedule::is_stopped_and_removed,

@@ -85,6 +85,30 @@ async fn missed(suite: &Suite, name: &str, policy: MissedPolicy) -> (usize, u64)
     (started, record.state.missed)
 }
 
+pub(super) async fn follows_a_clock_that_is_set_back(suite: Suite) {
+    const TEN_YEARS_MS: i64 = 10 * 365 * 24 * 3_600_000;
+    let next = suite.journal.put_schedule(hourly(&suite, "hourly", MissedPolicy::Coalesce), suite.now()).await.unwrap();
+    let next = next.expect("there is a next hour");
+    suite.clock.advance(next.since(suite.now()));
+    assert_eq!(suite.fire().await, 1);
+    suite.finish_all().await;
+    // Twenty minutes back: the hour comes a second time, and is the same.
+    suite.clock.jump(-20 * 60_000);
+    assert_eq!(suite.fire().await, 0);
+    suite.clock.advance(Duration::from_secs(20 * 60));
+    assert_eq!(suite.fire().await, 0, "an hour starts once");
+    // Ten years ahead all that was missed is made up for once; back again the next hour counts, not that in ten years.
+    suite.clock.jump(TEN_YEARS_MS);
+    assert_eq!(suite.fire().await, 1);
+    suite.clock.jump(-TEN_YEARS_MS);
+    assert_eq!(suite.fire().await, 0);
+    assert_eq!(suite.schedule("hourly").await.next_at, Some(next + HOUR));
+    suite.finish_all().await;
+    suite.clock.advance(HOUR);
+    assert_eq!(suite.fire().await, 1);
+    assert_eq!(suite.schedule("hourly").await.state.fired, 3);
+}
+
 pub(super) async fn makes_up_for_missed_times_as_told(suite: Suite) {
     assert_eq!(missed(&suite, "skip", MissedPolicy::Skip).await, (0, 5));
     assert_eq!(missed(&suite, "coalesce", MissedPolicy::Coalesce).await, (1, 4));

@@ -77,8 +77,12 @@ pub(super) fn fire(tx: &mut Tx<'_>, ids: &Ids, at: Moment) -> RowResult<Fired> {
     let now = at.now();
     let mut started = Vec::new();
     let mut again = None;
-    if tx.rows.next_schedule()?.is_some_and(|next| next <= now) {
-        for mut record in tx.rows.schedules()? {
+    let mut records = tx.rows.schedules()?;
+    for record in &mut records {
+        follow_clock(tx, record, now)?;
+    }
+    if records.iter().any(|record| record.next_at.is_some_and(|next| next <= now)) {
+        for mut record in records {
             while !record.paused && record.next_at.is_some_and(|due| due <= now) && started.len() < STARTS_MAX {
                 match fire_one(tx, &mut record, ids, now)? {
                     Some(id) => started.push(id),
@@ -98,6 +102,17 @@ pub(super) fn fire(tx: &mut Tx<'_>, ids: &Ids, at: Moment) -> RowResult<Fired> {
         false => next_after(tx, now)?.into_iter().chain(again).min(),
     };
     Ok(Fired { started, next_at: next.map(|next| at.told(next)) })
+}
+
+/// A schedule whose next time is later than the next one from now was moved on under a clock that was ahead and has been set back:
+/// it would start nothing until the clock is there again. Times that it has started for already have their keys, so none starts twice.
+fn follow_clock(tx: &mut Tx<'_>, record: &mut ScheduleRecord, now: UnixMs) -> RowResult<()> {
+    let expected = record.spec.at.next_after(now);
+    if record.paused || record.next_at.is_none() || record.next_at <= expected {
+        return Ok(());
+    }
+    record.next_at = expected;
+    tx.rows.put_schedule(record)
 }
 
 fn next_after(tx: &mut Tx<'_>, now: UnixMs) -> RowResult<Option<UnixMs>> {
@@ -130,7 +145,7 @@ fn fire_one(tx: &mut Tx<'_>, record: &mut ScheduleRecord, ids: &Ids, now: UnixMs
     record.state.problem = None;
     record.next_at = record.spec.at.next_after(due.from);
     tx.rows.put_schedule(record)?;
-    Ok(Some(submitted.id))
+    Ok((!submitted.existing).then_some(submitted.id))
 }
 
 /// A time to start for, and the time after which the next one is looked for.
