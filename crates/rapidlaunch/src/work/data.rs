@@ -12,6 +12,7 @@ use tokio::sync::OnceCell;
 use crate::cli::args::Global;
 use crate::error::CommandError;
 use crate::work::agents::{self, Way};
+use crate::work::books;
 use crate::work::place;
 use crate::work::runner::journal_error;
 
@@ -40,7 +41,7 @@ impl Data {
     pub(crate) async fn open(global: &Global) -> Result<Self, CommandError> {
         let place = place::of(global)?;
         let store = Store::at(&place, Arc::new(SystemClock::new())).await.map_err(store_error)?;
-        Ok(Self::over(global, &place, store))
+        Self::over(global, &place, store).await
     }
 
     /// Opens the store, or only looks into the data directory while another process holds it.
@@ -50,13 +51,20 @@ impl Data {
             Err(StoreError::Held { dir, .. }) => Store::look(&dir, Arc::new(SystemClock::new())).await,
             opened => opened,
         };
-        Ok(Self::over(global, &place, opened.map_err(store_error)?))
+        Self::over(global, &place, opened.map_err(store_error)?).await
     }
 
-    fn over(global: &Global, place: &Place, store: Store) -> Self {
+    async fn over(global: &Global, place: &Place, store: Store) -> Result<Self, CommandError> {
         let dir = directory(place);
         let identity = global.identity.clone().or_else(|| dir.as_ref().map(|dir| dir.join(IDENTITY)));
-        Self { dir, store, identity, agents: global.agents, way: OnceCell::new() }
+        let data = Self { dir, store, identity, agents: global.agents, way: OnceCell::new() };
+        if !data.is_looking()
+            && let Err(error) = books::catch_up(&data).await
+        {
+            // What a stack has become is told late then, but everything else can be done.
+            tracing::warn!(error = error.text(false), "what operations have made of stacks could not be written down");
+        }
+        Ok(data)
     }
 
     /// The way to the agents of nodes, opened by whoever asks first and open until the command ends.

@@ -2,6 +2,7 @@
 
 pub(crate) mod agents;
 pub(crate) mod assume;
+pub(crate) mod books;
 pub(crate) mod connect;
 pub(crate) mod data;
 pub(crate) mod desk;

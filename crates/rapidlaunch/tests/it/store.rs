@@ -199,3 +199,27 @@ fn an_apply_outlives_a_crash_of_its_database() {
     assert_eq!(stack["proof"]["ok"], true, "{stack:#}");
     world.finish();
 }
+
+#[test]
+fn what_a_killed_process_did_not_write_down_is_written_by_the_next() {
+    let world = World::new();
+    let before = farm(2);
+    world.apply(&world.write_farm(&before)).expect(0);
+    let database = rusqlite::Connection::open(world.data.join("rapidlaunch.db")).unwrap();
+    let sql = "select applied_revision, resolved from stack where name = 'farm'";
+    let old: (i64, String) = database.query_row(sql, (), |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+    let files = world.write_farm(&Farm { cores: 3, ..before });
+    world.apply(&files).expect(0);
+    // As it is when the process dies between the end of its operation and writing down what that made of the stack.
+    let sql = "update stack set state = 'changing', applied_revision = ?1, resolved = ?2 where name = 'farm'";
+    assert_eq!(database.execute(sql, old).unwrap(), 1);
+    drop(database);
+    world.run(&["verify", "farm"]).expect(0);
+    world.needs_nothing(&files);
+    let listed = world.run(&["stack", "ls", "--output", "json"]).expect(0).json();
+    assert_eq!(
+        (&listed["stacks"][0]["state"], &listed["stacks"][0]["applied_revision"]),
+        (&"applied".into(), &2.into())
+    );
+    world.finish();
+}

@@ -121,6 +121,17 @@ impl Store {
             .await
     }
 
+    /// The operations of the newest revisions of stacks that are being changed, or whose change ended and was not written down yet.
+    pub async fn changing(&self) -> Result<Vec<OperationId>, StoreError> {
+        self.db()
+            .read_with(move |db| {
+                let sql = "select r.operation from stack s join stack_revision r on r.stack = s.name and r.revision = s.revision
+                           where s.state = 'changing' order by s.name";
+                listed(db, sql, "reading which stacks are being changed", |row| read_as(row.parsed(0)))
+            })
+            .await
+    }
+
     /// One revision of a stack.
     pub async fn revision(&self, name: &StackName, revision: u64) -> Result<Option<RevisionRecord>, StoreError> {
         let name = name.clone();

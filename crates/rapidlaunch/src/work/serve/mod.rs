@@ -1,7 +1,6 @@
 //! A server without a person: runs the engine over the store until it is told to end, follows what happens, keeps the book of
 //! stacks. One of many where the store is shared.
 
-mod books;
 mod lines;
 mod sites;
 
@@ -21,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use crate::env;
 use crate::error::CommandError;
 use crate::out::Out;
+use crate::work::books;
 use crate::work::data::Data;
 use crate::work::desk;
 use crate::work::dns_door::{self, DnsDoor};
@@ -82,6 +82,8 @@ pub(crate) async fn run(server: Server, shutdown: CancellationToken) -> Result<(
     let ended = engine.run(shutdown).await;
     chores.abort();
     answering.iter().for_each(tokio::task::JoinHandle::abort);
+    // The last operations may have ended a moment ago. Where the store fails now, the next to open it does this.
+    let _ = books::catch_up(&data).await;
     lines.stopped(&stats);
     ended.map_err(|error| {
         CommandError::failed("the server stopped because its store failed; nothing was acknowledged after that")
