@@ -106,7 +106,7 @@ impl StepCx {
 
     /// The job's payload, lifted to the newest version.
     pub fn payload<T: DeserializeOwned>(&self) -> Result<T, StepError> {
-        Ok(self.job.payload.read()?)
+        Ok(self.job.spec.payload.read()?)
     }
 
     /// The payload of the operation.
@@ -130,25 +130,28 @@ impl StepCx {
         PriorAttempt::of(self.job.record(&self.key.name, Direction::Do).as_ref())
     }
 
+    // The writes below are on the heap while they last, so that a step that waits for hours does not keep room for them.
+
     /// Announces an outside call. On disk when it returns; call only after that.
     pub async fn intent(&self, value: Envelope) -> Result<(), StepError> {
         let job = &self.job;
         let write = || job.journal.intent(job.holder, self.key.clone(), value.clone(), self.now());
-        self.recorded(job.write(write).await)
+        self.recorded(Box::pin(job.write(write)).await)
     }
 
     /// Records what the outside answered. On disk when it returns.
     pub async fn submitted(&self, ext_ref: impl Into<String> + Send) -> Result<(), StepError> {
         let (job, ext_ref) = (&self.job, ext_ref.into());
         let write = || job.journal.submitted(job.holder, self.key.clone(), ext_ref.clone(), self.now());
-        self.recorded(job.write(write).await)
+        self.recorded(Box::pin(job.write(write)).await)
     }
 
     /// Records that the announced call was certainly not carried out (refused, never sent), so that no later run has to look
     /// for it and the job's lock domains are free while it backs off.
     pub async fn withdraw(&self) -> Result<(), StepError> {
         let job = &self.job;
-        self.recorded(job.write(|| job.journal.withdraw(job.holder, self.key.clone(), self.now())).await)
+        let write = || job.journal.withdraw(job.holder, self.key.clone(), self.now());
+        self.recorded(Box::pin(job.write(write)).await)
     }
 
     fn recorded(&self, result: Result<StepRecord, JournalError>) -> Result<(), StepError> {

@@ -131,7 +131,7 @@ pub(crate) async fn run_task(
     send: impl Future<Output = Result<Upid, PveError>> + Send,
 ) -> Result<TaskEnd, NotDone> {
     let label = announced.call.clone();
-    let upid = call(cx, announced, limit, send, Upid::to_string).await?;
+    let upid = Box::pin(call(cx, announced, limit, send, Upid::to_string)).await?;
     Ok(follow(cx, api, &upid, &label).await?)
 }
 
@@ -149,12 +149,12 @@ pub(crate) async fn follow(cx: &StepCx, api: &SiteApi, upid: &Upid, label: &str)
         biased;
         end = api.watch(upid) => end,
         () = cx.cancelled() => {
-            stop_and_see(cx, api, upid, label).await?;
+            Box::pin(stop_and_see(cx, api, upid, label)).await?;
             return Err(StepError::Cancelled);
         }
         never = tell_of(cx, api, upid, label) => match never {},
         () = api.pause(TASK_LONGEST) => {
-            stop_and_see(cx, api, upid, label).await?;
+            Box::pin(stop_and_see(cx, api, upid, label)).await?;
             return Err(StepError::retry(Duration::ZERO, format!("{label}: task {upid} hung and was stopped")));
         }
     };

@@ -26,7 +26,7 @@ struct Chores {
     journal: Arc<dyn Journal>,
     clock: Arc<dyn Clock>,
     ids: Ids,
-    config: EngineConfig,
+    config: Arc<EngineConfig>,
     /// Steady times.
     look_at: Duration,
     delete_at: Duration,
@@ -39,7 +39,7 @@ pub(super) fn start(engine: &Engine) -> JoinSet<()> {
         journal: Arc::clone(&engine.journal),
         clock: Arc::clone(&engine.clock),
         ids: engine.ids.clone(),
-        config: engine.config.clone(),
+        config: Arc::clone(&engine.config),
         look_at: steady,
         delete_at: steady + DELETE_REST,
     };

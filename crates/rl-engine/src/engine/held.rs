@@ -1,6 +1,5 @@
 //! A claimed job in the hands of this process.
 use std::any::Any;
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
@@ -11,7 +10,6 @@ use tokio_util::sync::CancellationToken;
 
 use super::lease::Lease;
 use super::{EngineStats, backoff};
-use crate::envelope::Envelope;
 use crate::id::JobId;
 use crate::journal::{Holder, Journal, JournalError, Notice};
 use crate::progress::ProgressBoard;
@@ -29,13 +27,13 @@ pub(crate) struct HeldJob {
     pub(crate) context: Arc<dyn Any + Send + Sync>,
     pub(crate) holder: Holder,
     pub(crate) operation: Arc<OperationInfo>,
+    /// Its payload is lifted to the newest version.
     pub(crate) spec: JobSpec,
     /// As of the claim.
     pub(crate) status: JobStatus,
-    /// Lifted to the newest version.
-    pub(crate) payload: Envelope,
     pub(crate) cancel: CancellationToken,
-    pub(crate) records: Mutex<HashMap<(Direction, String), StepRecord>>,
+    /// What its steps have recorded: a few, in no order.
+    pub(crate) records: Mutex<Vec<StepRecord>>,
     pub(crate) broken: OnceLock<JournalError>,
     /// A step was finished since the claim.
     pub(crate) progressed: AtomicBool,
@@ -82,9 +80,7 @@ impl HeldJob {
                         return Err(JournalError::LeaseLost { job: self.id() });
                     }
                     failures += 1;
-                    let mut rng = StdRng::seed_from_u64(self.jitter_seed.wrapping_add(u64::from(failures)));
-                    let wait = backoff::wait(AGAIN_FIRST, failures, AGAIN_FIRST, AGAIN_MAX, &mut rng);
-                    self.clock.sleep(wait).await;
+                    self.clock.sleep(self.again_after(failures)).await;
                 }
                 Err(error) if error.is_lease_lost() => {
                     self.stats.late_writes.fetch_add(1, Ordering::Relaxed);
@@ -93,6 +89,12 @@ impl HeldJob {
                 answer => return answer,
             }
         }
+    }
+
+    /// The wait after so many writes that did not get through. Apart from the loop: what is random would lie in every job's memory.
+    fn again_after(&self, failures: u32) -> Duration {
+        let mut rng = StdRng::seed_from_u64(self.jitter_seed.wrapping_add(u64::from(failures)));
+        backoff::wait(AGAIN_FIRST, failures, AGAIN_FIRST, AGAIN_MAX, &mut rng)
     }
 
     /// Whether a call of at most `timeout` may be made now.
@@ -141,18 +143,25 @@ impl HeldJob {
 
     pub(crate) fn record(&self, name: &str, direction: Direction) -> Option<StepRecord> {
         let records = self.records.lock().unwrap_or_else(PoisonError::into_inner);
-        records.get(&(direction, name.to_owned())).cloned()
+        records.iter().find(|record| record.direction == direction && record.name == name).cloned()
     }
 
     pub(crate) fn remember(&self, record: StepRecord) {
         let mut records = self.records.lock().unwrap_or_else(PoisonError::into_inner);
-        records.insert((record.direction, record.name.clone()), record);
+        match records.iter_mut().find(|known| known.direction == record.direction && known.name == record.name) {
+            Some(known) => *known = record,
+            None => {
+                // Thousands of jobs wait in their first step: room for the steps to come would be most of their memory.
+                records.reserve_exact(1);
+                records.push(record);
+            }
+        }
     }
 
     /// Steps that left something while the job was done.
     pub(crate) fn done_names(&self) -> Vec<String> {
         let records = self.records.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut done: Vec<&StepRecord> = records.values().filter(|record| record.direction == Direction::Do).collect();
+        let mut done: Vec<&StepRecord> = records.iter().filter(|record| record.direction == Direction::Do).collect();
         done.sort_by_key(|record| record.position);
         done.into_iter().map(|record| record.name.clone()).collect()
     }
@@ -169,7 +178,7 @@ impl HeldJob {
 
     fn any(&self, state: StepState) -> bool {
         let records = self.records.lock().unwrap_or_else(PoisonError::into_inner);
-        records.values().any(|record| record.state == state)
+        records.iter().any(|record| record.state == state)
     }
 
     /// What a journal error means to a step. One that is no lost lease is kept for the engine, which stops on it.

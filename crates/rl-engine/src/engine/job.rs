@@ -23,7 +23,7 @@ use crate::step::{OpClass, Receipt, Step, StepError};
 pub(super) struct Driver {
     job: Arc<HeldJob>,
     steps: Result<Steps, String>,
-    config: EngineConfig,
+    config: Arc<EngineConfig>,
     stats: Arc<EngineStats>,
     jitter_seed: u64,
     /// When the job is given up, by the steady clock: the wall clock may jump while the job runs.
@@ -48,7 +48,7 @@ impl Driver {
             gives_up: left.map(|left| job.clock.steady() + left),
             job: Arc::new(job),
             steps,
-            config: engine.config.clone(),
+            config: Arc::clone(&engine.config),
             stats: Arc::clone(&engine.stats),
             jitter_seed: engine.ids.random(),
         }
@@ -69,12 +69,12 @@ impl Driver {
                 None => self.forward(&steps).await?,
             };
             let Some((why, reason)) = turned else { return Ok(()) };
-            self.turn(why, reason).await?;
+            Box::pin(self.turn(why, reason)).await?;
         } else if self.job.status.crashes > self.config.crashes_max {
             let reason = format!("undoing it was interrupted {} times in a row", self.job.status.crashes);
             return self.finish(Finish::Stuck { reason }).await;
         }
-        self.backward(&steps).await
+        Box::pin(self.backward(&steps)).await
     }
 
     async fn turn(&self, why: Unwind, reason: String) -> Result<(), JournalError> {
@@ -128,7 +128,7 @@ impl Driver {
         let error = match self.within_deadline(step.ensure(&cx)).await {
             Ok(receipt) => {
                 let finish = last.then_some(Finish::Done);
-                self.outcome(key, receipt, finish).await?;
+                Box::pin(self.outcome(key, receipt, finish)).await?;
                 return Ok(Next::On);
             }
             Err(error) => error,
@@ -143,14 +143,14 @@ impl Driver {
                 format!("the operation was cancelled during {} ({other})", step.name()),
             )),
             StepError::Cancelled => {
-                self.retry(step, Duration::ZERO, "it took itself for cancelled".to_owned(), None).await
+                Box::pin(self.retry(step, Duration::ZERO, "it took itself for cancelled".to_owned(), None)).await
             }
             StepError::Blocked { reason, hint } => {
                 self.let_go(Finish::Blocked { reason: format!("{}: {reason}", step.name()), hint, unknown: None }).await
             }
-            StepError::Retry { after, reason } => self.retry(step, after, reason, None).await,
+            StepError::Retry { after, reason } => Box::pin(self.retry(step, after, reason, None)).await,
             StepError::Unreachable { what, after, reason } => {
-                self.retry(step, after, reason, what.of(&self.job.spec)).await
+                Box::pin(self.retry(step, after, reason, what.of(&self.job.spec))).await
             }
         }
     }
@@ -305,9 +305,10 @@ impl Driver {
         Ok(())
     }
 
+    /// On the heap, as every write at the end of a step: a job's memory while its step runs is what counts.
     async fn finish(&self, finish: Finish) -> Result<(), JournalError> {
         let job = &self.job;
-        job.write(|| job.journal.finish(job.holder, finish.clone(), job.clock.now())).await
+        Box::pin(job.write(|| job.journal.finish(job.holder, finish.clone(), job.clock.now()))).await
     }
 
     async fn let_go(&self, finish: Finish) -> Result<Next, JournalError> {
@@ -333,7 +334,7 @@ fn table(registry: &Registry, job: &mut HeldJob) -> Result<Steps, String> {
     let kind = registry.get(&payload.kind).ok_or_else(|| needs("this one does not know it".to_owned()))?;
     let lifted = kind.lift(payload.clone()).map_err(|error| needs(error.to_string()))?;
     let steps = kind.steps(&lifted).map_err(|error| needs(error.to_string()))?;
-    job.payload = lifted;
+    job.spec.payload = lifted;
     Ok(steps)
 }
 

@@ -231,7 +231,6 @@ impl<'a> Run<'a> {
             context: Arc::clone(&self.engine.context),
             holder,
             operation,
-            payload: job.spec.payload.clone(),
             spec: job.spec,
             status: job.status,
             cancel,

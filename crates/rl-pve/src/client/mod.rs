@@ -106,7 +106,8 @@ impl Pve {
     /// it open whether the call was carried out.
     pub async fn send<A: DeserializeOwned>(&self, request: Request<A>) -> Result<A, PveError> {
         let call = request.call();
-        let body = self.exchange(&call).await?;
+        // On the heap while it lasts: every step that ever sends something would keep room for a whole exchange as long as it lives.
+        let body = Box::pin(self.exchange(&call)).await?;
         decode(&call, &body)
     }
 

@@ -115,6 +115,7 @@ impl Job {
             (Some(at), Some(record)) => Some(std::mem::replace(&mut steps[at], Step { record, changed: true }).record),
             (Some(at), None) => Some(steps.swap_remove(at).record),
             (None, Some(record)) => {
+                steps.reserve_exact(1);
                 steps.push(Step { record, changed: true });
                 None
             }
