@@ -15,7 +15,7 @@ help:
 	@echo "make soak    both simulations, of the engine and of the whole system, over SEEDS=N seeds (default 10000)"
 
 demo:
-	@scripts/setup build
+	@scripts/setup build demo
 	cargo build --quiet -p rapidlaunch
 	"$(CARGO_TARGET_DIR)/debug/rapidlaunch" demo $(ARGS)
 

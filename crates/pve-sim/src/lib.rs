@@ -38,6 +38,6 @@ pub use seed::{
     SeedAcl, SeedBridge, SeedError, SeedFirewall, SeedGroup, SeedGuest, SeedKind, SeedNode, SeedPool, SeedRole,
     SeedState, SeedStorage, SeedToken, SeedUser, SizedNode,
 };
-pub use sim::{Sim, SimConfig, SimError};
+pub use sim::{Sim, SimConfig, SimError, token_secret};
 pub use site::RecordedAnswer;
 pub use tls::TlsError;

@@ -291,6 +291,11 @@ impl Ground {
     }
 }
 
+/// Secret of the token that a site with this seed and no state of its own has.
+pub fn token_secret(seed: u64) -> String {
+    uuid_from(StdRng::seed_from_u64(seed).random())
+}
+
 /// A version 4 UUID from random bytes.
 fn uuid_from(mut bytes: [u8; 16]) -> String {
     bytes[6] = bytes[6] & 0x0f | 0x40;

@@ -25,13 +25,14 @@ fn main() -> ExitCode {
     if rustls::crypto::aws_lc_rs::default_provider().install_default().is_err() {
         return ExitCode::FAILURE;
     }
-    env::die_with_parent();
     // The simulated nodes' own tools are this program under their names.
     let mut words = std::env::args_os();
     if let Some(program) = words.next().filter(|program| pve_sim::pct::called_as(program).is_some()) {
         let args: Vec<String> = words.map(|word| word.to_string_lossy().into_owned()).collect();
         return ExitCode::from(pve_sim::pct::main(&program, &args));
     }
+    // After the tools: their parent is an agent, which has inherited the wish.
+    env::die_with_parent();
     let cli = Cli::parse();
     let out = Out::new(&cli.global);
     match run(cli, &out) {

@@ -53,6 +53,11 @@ pub fn install(dir: &Path, program: &Path, control: SocketAddr, node: &str, tree
     Ok(())
 }
 
+/// Whether this machine has what the files of containers are made from.
+pub fn has_files_for_guests() -> bool {
+    trees::busybox().is_some()
+}
+
 /// The name under which the program was called, where it is one of the tools.
 pub fn called_as(program: &OsString) -> Option<&'static str> {
     let name = Path::new(program).file_name()?;

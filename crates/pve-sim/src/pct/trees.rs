@@ -21,6 +21,11 @@ const GROUP: &str = "root:x:0:\napp:x:1000:\nnogroup:x:65534:\n";
 /// Beside the files of a container: the start whose `/run` is in them.
 const BOOT: &str = ".boot";
 
+/// What the files of containers are made from.
+pub(super) fn busybox() -> Option<&'static Path> {
+    BUSYBOX.into_iter().map(Path::new).find(|path| path.exists())
+}
+
 /// The folder of a running container's files, brought up to date.
 pub(super) fn of(setting: &Setting, guest: &Guest) -> Result<PathBuf, Died> {
     let lock = fs::File::options().create(true).append(true).open(setting.trees.join(".lock"))?;
@@ -98,8 +103,8 @@ fn make(trees: &Path, to: &Path) -> Result<(), Died> {
 }
 
 fn make_base(base: &Path) -> Result<(), Died> {
-    let busybox = BUSYBOX.into_iter().map(Path::new).find(|path| path.exists());
-    let busybox = busybox.ok_or_else(|| Died("there is no busybox; install the package busybox-static".to_owned()))?;
+    let busybox =
+        busybox().ok_or_else(|| Died("there is no busybox; install the package busybox-static".to_owned()))?;
     let part = part_of(base);
     let _ = fs::remove_dir_all(&part);
     for folder in FOLDERS {

@@ -4,18 +4,24 @@ use std::cell::Cell;
 use std::fs::{File, TryLockError};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 
 use serde_json::json;
+use tokio::process::Command;
 
-use super::sites::SimulatedSite;
+use super::nodes::NODES;
+use super::sites::{SITES, SimulatedSite};
 use crate::cli::args::Global;
+use crate::env::PARENT;
 use crate::error::CommandError;
 use crate::work::place;
 
-/// The example whose site `fra1` and stack `shop` the demo uses.
-const SHOP: &str = include_str!("../../../../examples/shop.yaml");
-/// The example whose site `ams1` and stack `mirror` the demo uses.
-const TWO_SITES: &str = include_str!("../../../../examples/two-sites.yaml");
+/// The example whose sites and stack the demo uses.
+const EXAMPLE: &str = include_str!("../../../../examples/three-tiers.yaml");
+/// Its stack.
+pub(super) const STACK: &str = "market";
+/// What the demo leaves in its folder beside the data directory and the folders of nodes.
+const FILES: [&str; 4] = ["sites.json", "sites.yaml", "market.yaml", "prepared"];
 
 /// The demo's folder, held until it is dropped.
 pub(super) struct Folder {
@@ -56,12 +62,28 @@ impl Folder {
 
     /// The stack file that a person may edit.
     pub(super) fn stack_file(&self) -> PathBuf {
-        self.dir.join("shop.yaml")
+        self.dir.join("market.yaml")
     }
 
     /// Files to apply, sites first.
     pub(super) fn files(&self) -> Vec<PathBuf> {
-        ["sites.yaml", "shop.yaml", "mirror.yaml"].map(|name| self.dir.join(name)).to_vec()
+        ["sites.yaml", "market.yaml"].map(|name| self.dir.join(name)).to_vec()
+    }
+
+    /// A folder or file of the demo's own.
+    pub(super) fn path(&self, name: &str) -> PathBuf {
+        self.dir.join(name)
+    }
+
+    /// A command of this program on the demo's data directory, which dies with the demo.
+    pub(super) fn command(&self) -> Result<Command, CommandError> {
+        let program = std::env::current_exe()
+            .map_err(|error| CommandError::failed("the demo does not find its own program").because(error))?;
+        let mut command = Command::new(program);
+        // Should the demo be killed, what it started dies with it: the next demo goes on with it.
+        command.env("RAPIDLAUNCH_DATA", self.data()).env(PARENT, std::process::id().to_string());
+        command.stdin(Stdio::null()).kill_on_drop(true);
+        Ok(command)
     }
 
     /// What is written down of the sites.
@@ -92,19 +114,19 @@ impl Folder {
         for site in sites {
             let token = format!("{}.token", site.name());
             self.write(&token, site.token())?;
-            let example = if site.name() == "fra1" { SHOP } else { TWO_SITES };
-            declared.extend(document(example, "site", site.name()).map(|text| readdressed(text, site, &token)));
+            declared.extend(document("site", site.name()).map(|text| readdressed(text, site, &token)));
         }
         self.write("sites.yaml", &declared.join("---\n"))?;
-        self.write("shop.yaml", document(SHOP, "stack", "shop").unwrap_or_default())?;
-        self.write("mirror.yaml", document(TWO_SITES, "stack", "mirror").unwrap_or_default())
+        self.write("market.yaml", document("stack", STACK).unwrap_or_default())
     }
 
     /// Takes away everything but the lock.
     pub(super) fn wipe(&self) {
         let _ = std::fs::remove_dir_all(self.data());
-        let names = ["sites.json", "sites.yaml", "shop.yaml", "mirror.yaml", "fra1.token", "ams1.token"];
-        names.iter().for_each(|name| drop(std::fs::remove_file(self.dir.join(name))));
+        let _ = std::fs::remove_dir_all(self.dir.join(NODES));
+        let of_sites = SITES.iter().flat_map(|(site, _)| [format!("{site}.token"), format!("{site}.state.json")]);
+        let names = FILES.iter().map(|name| (*name).to_owned()).chain(of_sites);
+        names.for_each(|name| drop(std::fs::remove_file(self.dir.join(name))));
     }
 
     /// Takes the folder away.
@@ -113,7 +135,8 @@ impl Folder {
         let _ = std::fs::remove_dir_all(&self.dir);
     }
 
-    fn write(&self, name: &str, text: &str) -> Result<(), CommandError> {
+    /// Writes a file that only its owner reads.
+    pub(super) fn write(&self, name: &str, text: &str) -> Result<(), CommandError> {
         write_private(&self.dir.join(name), text).map_err(|error| {
             CommandError::failed(format!("{name} cannot be written into {}", self.dir.display())).because(error)
         })
@@ -130,10 +153,10 @@ fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
     std::fs::rename(half, path)
 }
 
-/// The document of a kind and name in an example.
-fn document<'a>(example: &'a str, kind: &str, name: &str) -> Option<&'a str> {
+/// The document of a kind and name in the example.
+fn document(kind: &str, name: &str) -> Option<&'static str> {
     let (kind, name) = (format!("kind: {kind}"), format!("name: {name}"));
-    example.split("---\n").find(|text| text.lines().any(|line| line == kind) && text.lines().any(|line| line == name))
+    EXAMPLE.split("---\n").find(|text| text.lines().any(|line| line == kind) && text.lines().any(|line| line == name))
 }
 
 /// The same site with the address, token and fingerprint of the simulated one.

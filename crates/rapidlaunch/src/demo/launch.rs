@@ -1,14 +1,14 @@
 //! Runs `rapidlaunch apply` as a process of its own, to its end or to its death.
 
+use std::net::SocketAddr;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use serde_json::Value;
-use tokio::process::{Child, Command};
+use tokio::process::Child;
 
 use super::folder::Folder;
 use super::sites::{self, SimulatedSite};
-use crate::env::PARENT;
 use crate::error::CommandError;
 
 /// How often the demo looks how far the apply is that it is going to kill.
@@ -20,6 +20,8 @@ pub(super) struct Launch<'a> {
     pub(super) folder: &'a Folder,
     /// The speed of the sites.
     pub(super) speed: f64,
+    /// Where agents connect to; without agents there are no secrets.
+    pub(super) agents: Option<SocketAddr>,
     /// Whether the result is wanted as JSON; then nothing else is printed.
     pub(super) json: bool,
 }
@@ -35,6 +37,20 @@ impl Run {
     /// Whether it reached its goal.
     pub(super) fn ok(&self) -> bool {
         self.status.success()
+    }
+
+    /// Why it failed, where that was not shown as it happened.
+    pub(super) fn why(&self) -> String {
+        let error = self.result.as_ref().map(|result| result["error"].to_string()).filter(|error| error != "null");
+        let items = self.proofs().filter_map(|proof| proof["items"].as_array()).flatten();
+        let checks = items.filter_map(|item| item["checks"].as_array()).flatten();
+        let failed: Vec<String> = checks.filter(|check| check["ok"] == false).map(Value::to_string).collect();
+        let said = match (error, failed.is_empty()) {
+            (Some(error), _) => error,
+            (None, false) => failed.join(", "),
+            (None, true) => self.stderr.trim().to_owned(),
+        };
+        if said.is_empty() { "what it said is above".to_owned() } else { said }
     }
 
     /// Whether it was refused because another process holds the data directory.
@@ -100,18 +116,19 @@ impl Launch<'_> {
     }
 
     fn spawn(&self) -> Result<Child, CommandError> {
-        let program = std::env::current_exe().map_err(failed)?;
-        let mut command = Command::new(program);
-        command.args(["apply", "--yes"]).arg("--data").arg(self.folder.data());
+        let mut command = self.folder.command()?;
+        command.args(["apply", "--yes"]);
+        match self.agents {
+            Some(address) => command.args(["--agents", &address.to_string()]),
+            None => command.args(["--without", "secrets"]),
+        };
         for file in self.folder.files() {
             command.arg("--file").arg(file);
         }
         if self.json {
             command.args(["--output", "json"]).stdout(Stdio::piped()).stderr(Stdio::piped());
         }
-        // Should the demo be killed, the apply dies with it: the next demo goes on with it.
-        command.env("RAPIDLAUNCH_PACE", self.speed.to_string()).env(PARENT, std::process::id().to_string());
-        command.stdin(Stdio::null()).kill_on_drop(true).spawn().map_err(failed)
+        command.env("RAPIDLAUNCH_PACE", self.speed.to_string()).spawn().map_err(failed)
     }
 
     async fn wait(&self, child: Child) -> Result<Run, CommandError> {

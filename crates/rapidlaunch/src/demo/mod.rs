@@ -1,4 +1,4 @@
-//! The demo: two simulated sites, the example stacks, one kill in the middle, a proof.
+//! The demo: two simulated sites with an agent on each node, the example stack, one kill in the middle, a proof.
 //!
 //! The sites run as processes of their own and outlive a demo that is killed, as real sites would: started again, the
 //! demo finds them by what it wrote down and goes on with the operation that was cut off. Sites that nobody asks for a
@@ -6,6 +6,7 @@
 
 mod folder;
 mod launch;
+mod nodes;
 mod sites;
 
 use std::time::{Duration, Instant};
@@ -17,8 +18,9 @@ use crate::error::CommandError;
 use crate::out::Out;
 use crate::render::style::Style;
 
-use folder::Folder;
+use folder::{Folder, STACK};
 use launch::{Launch, Run};
+use nodes::Agents;
 use sites::SimulatedSite;
 
 /// Containers made before the running apply is killed once.
@@ -36,17 +38,23 @@ pub(crate) async fn run(global: &Global, args: &DemoArgs, out: &Out) -> Result<(
     let folder = Folder::open(global, args.fresh)?;
     let mut sites = sites::start(&folder, args.speed, &teller).await?;
     folder.write_declarations(&sites)?;
-    let result = launch(&folder, &sites, args, &teller).await;
-    let result = match result {
-        Ok(run) => finish(&run, &sites, began, args, out).await,
-        Err(error) => Err(error),
+    let (agents, result) = match nodes::start(&folder, &sites, &teller).await {
+        Ok(agents) => {
+            let launched = launch(&folder, &sites, agents.as_ref(), args, &teller).await;
+            let result = match launched {
+                Ok(run) => finish(&run, &sites, agents.as_ref(), began, args, out).await,
+                Err(error) => Err(error),
+            };
+            (agents, result)
+        }
+        Err(error) => (None, Err(error)),
     };
-    if args.once || result.is_err() {
-        sites.iter_mut().for_each(SimulatedSite::end);
-        folder.remove();
-        return result;
+    if !args.once && result.is_ok() {
+        stay(&folder, agents.as_ref(), &teller).await;
     }
-    stay(&folder, &mut sites, &teller).await;
+    drop(agents);
+    sites.iter_mut().for_each(SimulatedSite::end);
+    folder.remove();
     result
 }
 
@@ -62,16 +70,18 @@ impl Teller<'_> {
     }
 }
 
-/// Applies the example stacks, killing the first run in the middle, until one run ends by itself.
+/// Applies the example stack, killing the first run in the middle, until one run ends by itself.
 async fn launch(
     folder: &Folder,
     sites: &[SimulatedSite],
+    agents: Option<&Agents>,
     args: &DemoArgs,
     teller: &Teller<'_>,
 ) -> Result<Run, CommandError> {
-    let launch = Launch { folder, speed: args.speed, json: teller.out.json() };
+    let agents = agents.map(Agents::address);
+    let launch = Launch { folder, speed: args.speed, agents, json: teller.out.json() };
     if sites::creates(sites).await? == 0 {
-        teller.step("applying the example stacks; the process is killed (SIGKILL) in the middle");
+        teller.step("applying the example stack; the process is killed (SIGKILL) in the middle");
         if let Some(run) = launch.apply_and_kill(sites, KILL_AFTER_CREATES).await? {
             return Ok(run);
         }
@@ -85,7 +95,7 @@ async fn launch(
             return Ok(run);
         }
         if !run.is_held() {
-            return Err(CommandError::failed("the demo's apply failed; what it said is above"));
+            return Err(CommandError::failed(format!("the demo's apply failed: {}", run.why())));
         }
         // The apply of a demo that was killed a moment ago may still be on its way out.
         tokio::time::sleep(Duration::from_secs(1)).await;
@@ -96,6 +106,7 @@ async fn launch(
 async fn finish(
     run: &Run,
     sites: &[SimulatedSite],
+    agents: Option<&Agents>,
     began: Instant,
     args: &DemoArgs,
     out: &Out,
@@ -110,6 +121,7 @@ async fn finish(
             "operations": ids.len(),
             "operation_ids": ids,
             "guests": run.guests(),
+            "agents": agents.map_or(0, Agents::count),
             "proof": { "ok": run.proof_ok(), "comparisons": run.comparisons() },
             "guests_made_twice": doubled,
             "api_calls": figures.calls,
@@ -131,20 +143,21 @@ async fn finish(
 }
 
 /// Keeps the sites up and tells what one can try, until Ctrl-C.
-async fn stay(folder: &Folder, sites: &mut [SimulatedSite], teller: &Teller<'_>) {
+async fn stay(folder: &Folder, agents: Option<&Agents>, teller: &Teller<'_>) {
     let style = teller.style;
     teller.step("the sites stay up until Ctrl-C. In another terminal:");
     let data = folder.data().display().to_string();
     let stack = folder.stack_file().display().to_string();
-    teller.out.say(&format!(
-        "\n  export RAPIDLAUNCH_DATA={data} RAPIDLAUNCH_PACE={}\n  {}\n  {}\n  {}\n  {}\n",
-        folder.speed_text(),
-        style.bold("rapidlaunch guest ls"),
-        style.bold("rapidlaunch verify shop -v"),
-        style.bold("rapidlaunch guest stop cache && rapidlaunch drift"),
-        style.bold(&format!("$EDITOR {stack} && rapidlaunch plan -f {stack}")),
-    ));
+    let agents = agents.map(|agents| format!(" RAPIDLAUNCH_AGENTS={}", agents.address())).unwrap_or_default();
+    let hints = [
+        format!("export RAPIDLAUNCH_DATA={data} RAPIDLAUNCH_PACE={}{agents}", folder.speed_text()),
+        style.bold("rapidlaunch guest ls").to_string(),
+        style.bold(&format!("rapidlaunch verify {STACK} -v")).to_string(),
+        style.bold("rapidlaunch firewall explain --from web-1 --to db:5432").to_string(),
+        style.bold("rapidlaunch guest exec db -- ls -l /run/secrets").to_string(),
+        style.bold("rapidlaunch guest stop app-1 && rapidlaunch drift").to_string(),
+        style.bold(&format!("$EDITOR {stack} && rapidlaunch plan -f {stack}")).to_string(),
+    ];
+    teller.out.say(&format!("\n  {}\n", hints.join("\n  ")));
     let _ = tokio::signal::ctrl_c().await;
-    sites.iter_mut().for_each(SimulatedSite::end);
-    folder.remove();
 }

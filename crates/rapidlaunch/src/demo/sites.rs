@@ -1,8 +1,10 @@
 //! The simulated sites of the demo: started, or found again after the demo was killed.
 
+use std::net::SocketAddr;
 use std::process::Stdio;
 use std::time::Duration;
 
+use pve_sim::SeedState;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, BufReader};
@@ -19,7 +21,12 @@ const START_LIMIT: Duration = Duration::from_secs(20);
 /// How long a site may take to answer on its control endpoint.
 const CONTROL_LIMIT: Duration = Duration::from_secs(5);
 /// The sites and the seeds they start from.
-const SITES: [(&str, u64); 2] = [("fra1", 1), ("ams1", 2)];
+pub(super) const SITES: [(&str, u64); 2] = [("fra1", 1), ("ams1", 2)];
+
+/// The datacenter's firewall of each site: off, with the networks of administrators and of this machine, which plays RapidLaunch's part.
+const FIREWALL: &str = "[OPTIONS]\n\nenable: 0\n\n[IPSET management]\n\n10.10.0.0/24\n10.60.0.0/24\n127.0.0.0/8\n";
+/// Nodes of each site, `pve1` and so on.
+pub(super) const NODES_PER_SITE: usize = 3;
 
 /// What a site prints when it is ready.
 #[derive(Debug, Clone, Deserialize)]
@@ -52,6 +59,11 @@ impl SimulatedSite {
     /// Fingerprint of its certificate.
     pub(super) fn fingerprint(&self) -> &str {
         &self.ready.fingerprint
+    }
+
+    /// Where the simulator itself listens.
+    pub(super) fn control(&self) -> Option<SocketAddr> {
+        self.ready.control.trim_start_matches("http://").trim_end_matches('/').parse().ok()
     }
 
     /// Its API token.
@@ -105,7 +117,7 @@ pub(super) async fn start(
     teller.step("starting two simulated Proxmox sites with three nodes each: fra1 and ams1");
     let mut sites = Vec::new();
     for (name, seed) in SITES {
-        sites.push(start_one(name, seed, speed).await?);
+        sites.push(start_one(folder, name, seed, speed).await?);
     }
     folder.write_sites(&sites, speed)?;
     Ok(sites)
@@ -129,13 +141,25 @@ async fn found_again(folder: &Folder) -> Option<Vec<SimulatedSite>> {
     (sites.len() == SITES.len()).then_some(sites)
 }
 
-async fn start_one(name: &str, seed: u64, speed: f64) -> Result<SimulatedSite, CommandError> {
+/// What a site is like before anybody comes: its nodes, images and storages, and the IP set that keeps the nodes within reach when the
+/// datacenter's firewall is switched on.
+fn state(seed: u64) -> SeedState {
+    let mut state = SeedState::default_cluster(NODES_PER_SITE, &pve_sim::token_secret(seed));
+    state.firewall.cluster = Some(FIREWALL.to_owned());
+    state
+}
+
+async fn start_one(folder: &Folder, name: &str, seed: u64, speed: f64) -> Result<SimulatedSite, CommandError> {
     let failed = |error: std::io::Error| {
         CommandError::failed(format!("the simulated site {name} cannot be started")).because(error)
     };
     let program = std::env::current_exe().map_err(failed)?;
+    let file = format!("{name}.state.json");
+    folder.write(&file, &json!(state(seed)).to_string())?;
     let mut child = Command::new(program)
-        .args(["sim", "--listen", "127.0.0.1:0", "--nodes", "3"])
+        .args(["sim", "--listen", "127.0.0.1:0"])
+        .arg("--state")
+        .arg(folder.path(&file))
         .args(["--seed", &seed.to_string(), "--speed", &speed.to_string(), "--exit-after-idle", &IDLE_S.to_string()])
         .stdin(Stdio::null())
         .stdout(Stdio::piped())

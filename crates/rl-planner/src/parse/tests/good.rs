@@ -10,7 +10,7 @@ fn example(name: &str) -> String {
 
 #[test]
 fn the_examples_are_right() {
-    for name in ["first.yaml", "shop.yaml", "two-sites.yaml"] {
+    for name in ["first.yaml", "shop.yaml", "two-sites.yaml", "three-tiers.yaml"] {
         assert_eq!(together(&[(name, &example(name))]), "nothing is wrong", "{name}");
     }
 }
