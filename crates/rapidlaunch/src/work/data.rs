@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use rl_engine::{Journal, OperationId, OperationQuery, OperationRecord, OperationState, SystemClock};
 use rl_model::{Site, SiteName, StackName, TlsTrust, TokenSource};
@@ -22,6 +23,11 @@ const OPERATIONS_SEARCHED_MAX: usize = 1_000;
 /// Name of the file in a data directory that holds the key of its secrets.
 const IDENTITY: &str = "secrets.key";
 
+/// How long a command waits for a data directory that another process holds: one that only looks lets go of it in a moment.
+const HELD_PATIENCE: Duration = Duration::from_secs(1);
+/// Pause between its tries.
+const HELD_PAUSE: Duration = Duration::from_millis(50);
+
 /// An open data directory.
 pub(crate) struct Data {
     /// The directory, where it is one.
@@ -40,7 +46,15 @@ impl Data {
     /// Opens the store: a data directory for this process alone, a database beside whoever else uses it.
     pub(crate) async fn open(global: &Global) -> Result<Self, CommandError> {
         let place = place::of(global)?;
-        let store = Store::at(&place, Arc::new(SystemClock::new())).await.map_err(store_error)?;
+        let began = Instant::now();
+        let store = loop {
+            match Store::at(&place, Arc::new(SystemClock::new())).await {
+                Err(StoreError::Held { .. }) if began.elapsed() < HELD_PATIENCE => {
+                    tokio::time::sleep(HELD_PAUSE).await;
+                }
+                opened => break opened.map_err(store_error)?,
+            }
+        };
         Self::over(global, &place, store).await
     }
 
