@@ -15,6 +15,7 @@ mod part;
 mod plan;
 mod proof;
 mod property;
+mod provider;
 mod pve;
 mod quantity;
 mod resolved;
@@ -42,6 +43,7 @@ pub use plan::{
 };
 pub use proof::{Drift, DriftKind, Proof, ProofCheck, ProofItem};
 pub use property::PropertyString;
+pub use provider::{Provider, ProviderFiles, ProviderKind, ProviderLogin};
 pub use pve::{MountSlot, NodeName, StorageId, Upid, Vmid, VmidRange, VolumeId};
 pub use quantity::{DiskSize, Memory};
 pub use resolved::{

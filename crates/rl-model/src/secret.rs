@@ -80,7 +80,7 @@ impl fmt::Debug for SealedValue {
 pub enum SecretSource {
     /// The installation's own store.
     Store(SecretRef),
-    /// A provider declared in the stack or site file.
+    /// A provider declared in a site file.
     Provider {
         /// Its name.
         provider: ProviderName,

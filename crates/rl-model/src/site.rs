@@ -50,6 +50,9 @@ pub struct Site {
     /// Zones whose records may be written, by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub zones: BTreeMap<crate::Fqdn, crate::dns::Zone>,
+    /// Providers of secrets, by name. Stacks on every site may name them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub providers: BTreeMap<crate::ProviderName, crate::Provider>,
 }
 
 /// The firewall of a site as declared.

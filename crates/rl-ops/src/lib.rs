@@ -27,7 +27,7 @@ pub use context::{Ctx, GuestRegistry, RegistryError, SiteSource, ZoneShelf, Zone
 pub use kinds::registry;
 pub use observe::{FirewallScope, ObserveError, Scope, look_closer, observe};
 pub use parts::dns::{observe_zones, prove_records, prove_records_gone, zones_of};
-pub use parts::secrets::{DeliveryBook, SecretDesk, mark_lost, prove_secrets};
+pub use parts::secrets::{DeliveryBook, OtherGuest, SecretDesk, mark_lost, prove_others, prove_secrets};
 pub use payload::{GuestVerb, JobPayload, Target};
 pub use preflight::{CheckItem, SiteCheck, check_endpoint, check_privileges, needs};
 pub use prove::{prove, prove_gone};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rl_engine::{Journal, OperationId, OperationQuery, OperationRecord, OperationState, SystemClock};
-use rl_model::{Site, SiteName, StackName, TlsTrust, TokenSource};
+use rl_model::{Provider, Site, SiteName, StackName, TlsTrust, TokenSource};
 use rl_planner::parse::Known;
 use rl_store::{Place, Store, StoreError};
 use tokio::sync::OnceCell;
@@ -171,7 +171,9 @@ pub(crate) fn absolute(mut site: Site) -> Site {
     if let TlsTrust::CaFile(path) = &site.tls {
         site.tls = TlsTrust::CaFile(absolute(path));
     }
-    for source in site.zones.values_mut().flat_map(rl_model::dns::Zone::credentials_mut) {
+    site.providers.values_mut().flat_map(Provider::paths_mut).for_each(|path| *path = absolute(path));
+    let zones = site.zones.values_mut().flat_map(rl_model::dns::Zone::credentials_mut);
+    for source in zones.chain(site.providers.values_mut().map(Provider::credential_mut)) {
         if let TokenSource::File(path) = &*source {
             *source = TokenSource::File(absolute(path));
         }

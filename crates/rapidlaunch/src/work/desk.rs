@@ -1,7 +1,6 @@
 //! Secrets as plans, steps and proofs ask for them: versions and values out of the store, and the book of deliveries.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -9,46 +8,15 @@ use rl_engine::UnixMs;
 use rl_model::manifest::Stack;
 use rl_model::{
     DeliveredFile, GrantChange, GuestId, GuestPath, KnownSecrets, Leases, NewestVersion, Proof, ProofCheck,
-    ResolvedStack, SecretSource, SecretValue,
+    ResolvedStack, SecretSource, Site, Stamp,
 };
-use rl_ops::{DeliveryBook, RegistryError, SecretDesk};
-use rl_providers::secrets::{IdentityFile, SecretError, SecretProvider, SecretProviders};
+use rl_ops::{DeliveryBook, OtherGuest, RegistryError, SecretDesk};
+use rl_providers::secrets::SecretProvider;
 use rl_store::{DeliveryRecord, Store};
 
 use crate::error::CommandError;
 use crate::work::data::{Data, store_error};
-
-/// The secrets of a store. The key is read when a value is asked for: a plan needs none.
-struct StoredSecrets {
-    store: Store,
-    identity: Option<PathBuf>,
-}
-
-impl StoredSecrets {
-    fn failed(error: &rl_store::StoreError) -> SecretError {
-        SecretError::Unreachable { provider: "the store".to_owned(), why: error.to_string() }
-    }
-}
-
-#[async_trait]
-impl SecretProvider for StoredSecrets {
-    async fn newest(&self, from: &SecretSource) -> Result<u64, SecretError> {
-        let SecretSource::Store(name) = from else { return Err(SecretError::UnknownProvider(from.clone())) };
-        let record = self.store.secret(name).await.map_err(|error| Self::failed(&error))?;
-        let record = record.filter(|record| record.removed.is_none());
-        record.map(|record| record.latest).ok_or_else(|| SecretError::Missing(from.clone()))
-    }
-
-    async fn fetch(&self, from: &SecretSource, version: u64) -> Result<SecretValue, SecretError> {
-        let SecretSource::Store(name) = from else { return Err(SecretError::UnknownProvider(from.clone())) };
-        let sealed = self.store.sealed_secret(name, version).await.map_err(|error| Self::failed(&error))?;
-        let sealed = sealed.ok_or_else(|| SecretError::VersionGone { from: from.clone(), version })?;
-        let key = |why: String| SecretError::Key { from: from.clone(), why };
-        let path = self.identity.as_deref().ok_or_else(|| key("no key is named".to_owned()))?;
-        let identity = IdentityFile::read(path).map_err(|error| key(error.to_string()))?;
-        identity.open(name, version, &sealed).map_err(|error| key(error.to_string()))
-    }
-}
+use crate::work::providers::Providers;
 
 /// The book of deliveries, kept in the store.
 struct StoredBook(Store);
@@ -74,20 +42,22 @@ impl DeliveryBook for StoredBook {
     }
 }
 
-fn provider(data: &Data) -> SecretProviders {
-    SecretProviders::new(Arc::new(StoredSecrets { store: data.store.clone(), identity: data.identity.clone() }))
-}
-
 /// What steps need to deliver secrets.
 pub(crate) fn desk(data: &Data) -> SecretDesk {
-    SecretDesk { provider: Arc::new(provider(data)), book: Arc::new(StoredBook(data.store.clone())) }
+    SecretDesk { provider: Arc::new(Providers::new(data, [])), book: Arc::new(StoredBook(data.store.clone())) }
 }
 
 /// What a plan knows of the secrets of a stack. Where agents can be asked, they tell what is gone after a start of a guest.
-pub(crate) async fn known(data: &Data, stack: &Stack, leases: &Leases) -> Result<KnownSecrets, CommandError> {
+pub(crate) async fn known<'a>(
+    data: &Data,
+    sites: impl IntoIterator<Item = &'a Site>,
+    stack: &Stack,
+    leases: &Leases,
+) -> Result<KnownSecrets, CommandError> {
     let sources: BTreeSet<&SecretSource> =
         stack.containers.values().flat_map(|container| &container.secrets).map(|grant| &grant.from).collect();
-    let mut known = KnownSecrets { newest: newest(data, sources).await, ..KnownSecrets::default() };
+    let mut known =
+        KnownSecrets { newest: newest(&Providers::new(data, sites), sources).await, ..KnownSecrets::default() };
     for guest in leases.guests.values() {
         let records = data.store.deliveries(&guest.id).await.map_err(store_error)?;
         if !records.is_empty() {
@@ -117,10 +87,9 @@ pub(crate) async fn known(data: &Data, stack: &Stack, leases: &Leases) -> Result
 }
 
 async fn newest(
-    data: &Data,
+    provider: &Providers,
     sources: impl IntoIterator<Item = &SecretSource>,
 ) -> std::collections::BTreeMap<SecretSource, NewestVersion> {
-    let provider = provider(data);
     let mut newest = std::collections::BTreeMap::new();
     for from in sources {
         let version = match provider.newest(from).await {
@@ -159,6 +128,38 @@ pub(crate) async fn prove(data: &Data, mut proof: Proof, resolved: &ResolvedStac
         }
         return Ok(Proof::new(proof.stack, proof.at_ms, proof.items));
     };
-    let known = KnownSecrets { newest: newest(data, sources).await, ..KnownSecrets::default() };
-    Ok(rl_ops::prove_secrets(proof, resolved, &*courier, &provider(data), &known).await)
+    let provider = Providers::new(data, []);
+    let known = KnownSecrets { newest: newest(&provider, sources).await, ..KnownSecrets::default() };
+    let proof = rl_ops::prove_secrets(proof, resolved, &*courier, &provider, &known).await;
+    Ok(rl_ops::prove_others(proof, resolved, &*courier, others(data, resolved).await?).await)
+}
+
+/// The guests of the installation's other stacks, with the files that were delivered into them.
+async fn others(data: &Data, resolved: &ResolvedStack) -> Result<Vec<OtherGuest>, CommandError> {
+    let mut others = Vec::new();
+    let mut changing = std::collections::BTreeMap::new();
+    for record in data.store.all_guests().await.map_err(store_error)? {
+        if record.stack == resolved.name {
+            continue;
+        }
+        if !changing.contains_key(&record.stack) {
+            changing.insert(record.stack.clone(), data.unfinished(&record.stack).await?.is_some());
+        }
+        let changing = changing.get(&record.stack).copied().unwrap_or_default();
+        let delivered = data.store.deliveries(&record.id).await.map_err(store_error)?;
+        others.push(OtherGuest {
+            stamp: Stamp {
+                guest: record.id,
+                stack: record.stack,
+                name: record.name,
+                controller: resolved.controller.clone(),
+            },
+            site: record.site,
+            node: record.node,
+            vmid: record.vmid,
+            granted: delivered.into_iter().map(|file| file.path).collect(),
+            changing,
+        });
+    }
+    Ok(others)
 }

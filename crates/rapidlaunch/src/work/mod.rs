@@ -12,6 +12,7 @@ pub(crate) mod inputs;
 pub(crate) mod operate;
 pub(crate) mod place;
 pub(crate) mod planning;
+pub(crate) mod providers;
 pub(crate) mod registry;
 pub(crate) mod runner;
 pub(crate) mod schedules;

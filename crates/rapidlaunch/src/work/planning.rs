@@ -159,7 +159,7 @@ async fn plan_seeing(
     let mut names = stack.sites();
     let base_revision = revision(data, name).await?;
     let mut leases = leases(data, name, base_revision, &mut names).await?;
-    leases.secrets = desk::known(data, stack, &leases).await?;
+    leases.secrets = desk::known(data, subject.manifest.sites.values(), stack, &leases).await?;
     let declared = declared(&subject.manifest.sites, &names)?;
     let sites = connect::connect(data, declared.values(), connect::pace(), out).await?;
     let mut observed = look(&sites).await?;

@@ -14,6 +14,7 @@ mod dns_lab;
 mod faults;
 mod harness;
 mod office;
+mod providers;
 mod rooms;
 mod secrets;
 mod secrets_trouble;

@@ -241,3 +241,23 @@ fn killed_around_a_delivery() {
     }
     vault.close();
 }
+
+/// A file that was not granted is found in the guests of other stacks too, by the proof of the stack that has secrets.
+#[test]
+fn secret_in_a_guest_of_another_stack_is_found() {
+    let vault = Vault::open();
+    vault.set(VALUE);
+    let lone = "kind: stack\nname: other\nsite: lab\ncontainers:\n  lone: { image: debian-12, cores: 1, memory: 256 MiB, \
+                disk: 1 GiB, nics: { eth0: { network: lan } } }\n";
+    vault.apply(&vault.world.write_stack("other", lone));
+    vault.apply(&vault.stack(GRANT));
+    let proof = vault.verify().expect(0);
+    assert!(proof.stdout.contains("nothing in 1 guests"), "{proof:?}");
+    let address = vault.address.to_string();
+    let put = "mkdir -p /run/secrets && echo x > /run/secrets/taken";
+    let words = ["guest", "exec", "--agents", &address, "other/lone", "--", "sh", "-c", put];
+    vault.world.run(&words).expect(0);
+    let proof = vault.verify().expect(1);
+    assert!(proof.stdout.contains("other/lone has /run/secrets/taken"), "{proof:?}");
+    vault.close();
+}

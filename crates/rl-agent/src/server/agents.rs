@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -26,6 +26,8 @@ pub(super) struct Call {
     pub(super) output: Option<mpsc::UnboundedSender<Output>>,
     /// Bytes of output that may still come.
     pub(super) room: u64,
+    /// When nobody waits for it any more, by a clock that goes on while this process is stopped; `None` when in no time one can count.
+    pub(super) until: Option<Instant>,
 }
 
 /// A connected agent.
@@ -172,7 +174,8 @@ impl Courier for Agents {
                 let refusal = Refusal::Busy { limit: CALLS_MAX };
                 return Err(CallError::Refused { post: post.clone(), refusal });
             }
-            calls.insert(id, Call { done, output: given.output, room });
+            let until = Instant::now().checked_add(limit);
+            calls.insert(id, Call { done, output: given.output, room, until });
         }
         let waiting = Waiting { connected: &connected, id };
         let lost = |how: String| CallError::Lost { post: post.clone(), how };

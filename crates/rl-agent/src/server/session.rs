@@ -234,7 +234,9 @@ impl Session<'_> {
                     Ok(())
                 }
                 FromAgent::May { id } => {
-                    let yes = self.connected.calls().contains_key(&id);
+                    let now = std::time::Instant::now();
+                    let wanted = |call: &super::agents::Call| call.until.is_none_or(|until| now < until);
+                    let yes = self.connected.calls().get(&id).is_some_and(wanted);
                     self.say(&ToAgent::Go { id, yes }).await
                 }
                 FromAgent::Renew { public_key } => self.renew(&public_key, known).await,

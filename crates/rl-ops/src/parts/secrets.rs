@@ -3,6 +3,7 @@
 
 mod deliver;
 mod desk;
+mod others;
 mod proof;
 mod reload;
 mod take;
@@ -23,6 +24,7 @@ use crate::payload::Target;
 use crate::steps::leased_vmid;
 
 pub use desk::{DeliveryBook, SecretDesk};
+pub use others::{OtherGuest, prove_others};
 pub use proof::{mark_lost, prove_secrets};
 
 /// Name of the kind of job.

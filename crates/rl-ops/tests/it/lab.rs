@@ -293,5 +293,6 @@ fn declared(sim: &Sim) -> Site {
         limits: SiteLimits::default(),
         firewall: None,
         zones: BTreeMap::new(),
+        providers: BTreeMap::new(),
     }
 }

@@ -124,5 +124,6 @@ fn declared(number: usize, sim: &MemorySim) -> Site {
         limits: SiteLimits::default(),
         firewall: None,
         zones: BTreeMap::new(),
+        providers: BTreeMap::new(),
     }
 }

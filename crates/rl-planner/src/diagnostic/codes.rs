@@ -51,4 +51,5 @@ codes! {
     NO_ADDRESSES = "RL0225", "A network has no addresses to give";
     NO_STORAGE = "RL0226", "No storage is named";
     ENDPOINT_TWICE = "RL0227", "Two sites have one endpoint";
+    UNKNOWN_PROVIDER = "RL0228", "A provider of secrets is unknown";
 }

@@ -4,8 +4,8 @@ use std::net::IpAddr;
 
 use rl_model::manifest::{SecretGrant, Spread};
 use rl_model::{
-    ContainerName, DiskSize, Features, Fqdn, GuestName, Hostname, ImageName, Memory, NodeName, PoolId, SiteName,
-    StartupOrder, StorageId, Tag, Vmid, VolumeId,
+    ContainerName, DiskSize, Features, Fqdn, GuestName, Hostname, ImageName, Memory, NodeName, PoolId, SecretSource,
+    SiteName, StartupOrder, StorageId, Tag, Vmid, VolumeId,
 };
 
 use super::fields::{Fields, Shape};
@@ -129,6 +129,8 @@ pub(crate) struct Draft {
     pub(crate) after: Vec<Sp<ContainerName>>,
     pub(crate) firewall: Option<Sp<FirewallDraft>>,
     pub(crate) secrets: Option<Sp<Vec<SecretGrant>>>,
+    /// Where each of them comes from, with its place.
+    pub(crate) secret_sources: Vec<Sp<SecretSource>>,
 }
 
 impl Draft {
@@ -173,6 +175,7 @@ pub(crate) fn check_defaults(report: &mut Report<'_>, node: &Node, owner: Place,
 
 fn read(report: &mut Report<'_>, fields: &Fields<'_>, name: &Sp<ContainerName>) -> Option<Draft> {
     let count = fields.integer(report, "count", Limits { what: "a count", min: 1, max: COUNT_MAX });
+    let (secrets, secret_sources) = secrets::secrets(report, fields);
     let draft = Draft {
         name: name.clone(),
         path: fields.own_path().to_owned(),
@@ -212,7 +215,8 @@ fn read(report: &mut Report<'_>, fields: &Fields<'_>, name: &Sp<ContainerName>) 
         timezone: timezone(report, fields),
         after: list(report, fields, "after", parsed),
         firewall: firewall::firewall(report, fields),
-        secrets: secrets::secrets(report, fields),
+        secrets,
+        secret_sources,
         count: None,
     };
     // A count that is wrong is reported; what depends on it cannot be told.

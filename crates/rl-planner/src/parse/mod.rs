@@ -18,6 +18,7 @@ mod firewall;
 mod link;
 mod network;
 mod nic;
+mod providers;
 mod report;
 mod secrets;
 mod site;
@@ -139,7 +140,7 @@ fn join(
         }
     }
     if !findings.full() {
-        checks::all(findings, &sites, &origins, stacks, &placed);
+        checks::all(findings, &sites, &origins, stacks, &placed, broken);
     }
     let used: std::collections::BTreeSet<SiteName> =
         placed.iter().filter_map(|one| Some(one.site?.name.clone())).chain(declared).collect();
@@ -174,6 +175,10 @@ pub(crate) const SHAPES: &[Shape] = &[
     zones::KEY,
     zones::POWERDNS,
     zones::CLOUDFLARE,
+    providers::PROVIDER,
+    providers::VAULT,
+    providers::APPROLE,
+    providers::FILES,
 ];
 
 #[cfg(test)]

@@ -25,11 +25,24 @@ const RELOAD_WORDS_MAX: usize = 100;
 /// Longest user name (`useradd`).
 const OWNER_LEN_MAX: usize = 32;
 
-/// Reads `secrets:`.
-pub(crate) fn secrets(report: &mut Report<'_>, container: &Fields<'_>) -> Option<Sp<Vec<SecretGrant>>> {
+/// Reads `secrets:`, and where each comes from with its place.
+pub(crate) fn secrets(
+    report: &mut Report<'_>,
+    container: &Fields<'_>,
+) -> (Option<Sp<Vec<SecretGrant>>>, Vec<Sp<SecretSource>>) {
+    let mut sources = Vec::new();
+    let granted = grants(report, container, &mut sources);
+    (granted, sources)
+}
+
+fn grants(
+    report: &mut Report<'_>,
+    container: &Fields<'_>,
+    sources: &mut Vec<Sp<SecretSource>>,
+) -> Option<Sp<Vec<SecretGrant>>> {
     let mut paths: BTreeMap<GuestPath, Location> = BTreeMap::new();
     let value = container.list(report, "secrets", |report, node| {
-        let (grant, at) = secret(report, node)?;
+        let (grant, at) = secret(report, node, sources)?;
         if let Some(first) = paths.get(&grant.to) {
             let message = format!("two secrets are written to `{}`", grant.to);
             report.findings.push(
@@ -45,9 +58,14 @@ pub(crate) fn secrets(report: &mut Report<'_>, container: &Fields<'_>) -> Option
     Some(Sp { value, at })
 }
 
-fn secret(report: &mut Report<'_>, node: &Node) -> Option<(SecretGrant, Location)> {
+fn secret(
+    report: &mut Report<'_>,
+    node: &Node,
+    sources: &mut Vec<Sp<SecretSource>>,
+) -> Option<(SecretGrant, Location)> {
     let fields = Fields::open(report, node, node.place, "", &SECRET)?;
     let from = fields.require(report, "from", "from: shop/db-password").and_then(|n| parsed::<SecretSource>(report, n));
+    sources.extend(from.clone());
     let to = match fields.get(report, "to") {
         Some(node) => parsed::<GuestPath>(report, node),
         None => from.as_ref().and_then(|from| default_path(report, node, &from.value)),

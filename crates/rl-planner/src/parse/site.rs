@@ -34,6 +34,7 @@ pub(crate) const SITE: Shape = Shape {
         "limits",
         "firewall",
         "dns",
+        "providers",
     ],
 };
 pub(crate) const PROXMOX: Shape = Shape { name: "Proxmox", what: "`proxmox`", keys: &["endpoints", "token", "tls"] };
@@ -69,6 +70,7 @@ pub(crate) fn site(
     let limits = limits(report, &fields);
     let firewall = site_firewall(report, &fields).map(|draft| draft.link(report, &networks));
     let zones = super::zones::zones(report, &fields);
+    let providers = super::providers::providers(report, &fields);
     let (endpoints, token, tls) = proxmox.unwrap_or((Vec::new(), TokenSource::Env(String::new()), TlsTrust::System));
     Some(Site {
         name: name?,
@@ -86,6 +88,7 @@ pub(crate) fn site(
         limits,
         firewall,
         zones,
+        providers,
     })
 }
 

@@ -127,7 +127,7 @@ fn key(report: &mut Report<'_>, of: &Fields<'_>) -> Option<TsigKey> {
 }
 
 /// Reads where a credential comes from; one that stands in the file itself is refused.
-fn source(report: &mut Report<'_>, of: &Fields<'_>, key: &str, example: &str) -> Option<TokenSource> {
+pub(super) fn source(report: &mut Report<'_>, of: &Fields<'_>, key: &str, example: &str) -> Option<TokenSource> {
     let node = of.require(report, key, example)?;
     if matches!(&node.kind, Kind::Scalar(_)) {
         let message = format!("`{key}` must not stand in a site file");

@@ -24,6 +24,7 @@ fn site(nodes: &[&str]) -> Site {
         limits: SiteLimits::default(),
         firewall: None,
         zones: BTreeMap::new(),
+        providers: BTreeMap::new(),
     }
 }
 

@@ -53,6 +53,67 @@ pub(super) struct Site {
     /// Zones whose records may be written, by name. A reverse zone, as `20.10.in-addr.arpa`, gets its records by itself.
     #[schemars(extend("propertyNames" = json!({ "pattern": words::FQDN })))]
     dns: Option<BTreeMap<String, Zone>>,
+    /// Providers of secrets beside the installation's own store, by name. Grants say `from: NAME:place#entry`.
+    #[schemars(extend("propertyNames" = json!({ "pattern": words::PROVIDER })))]
+    providers: Option<BTreeMap<String, SecretProvider>>,
+}
+
+/// A provider of secrets: exactly one of the keys.
+#[derive(JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(extend("minProperties" = 1, "maxProperties" = 1))]
+struct SecretProvider {
+    /// A KV engine, version 2, of Vault or OpenBao; a grant names path and entry.
+    vault: Option<Vault>,
+    /// Files encrypted by age, a value each; a grant names the file.
+    age: Option<EncryptedFiles>,
+    /// Files encrypted by SOPS for an age key; a grant names file and entry.
+    sops: Option<EncryptedFiles>,
+}
+
+/// A KV engine of Vault or OpenBao.
+#[derive(JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(extend("oneOf" = json!([{ "required": ["token"] }, { "required": ["approle"] }])))]
+struct Vault {
+    /// Where its API is; `http://` only on this machine.
+    address: String,
+    /// Path of the engine.
+    #[schemars(length(min = 1, max = 256), extend("default" = "secret"))]
+    mount: Option<String>,
+    /// Namespace, where there are several.
+    #[schemars(length(min = 1, max = 256))]
+    namespace: Option<String>,
+    /// File with the certificates that are trusted (PEM); the public ones when left out.
+    ca_file: Option<String>,
+    /// Where a token is read from: exactly one of the keys.
+    token: Option<Token>,
+    /// Logs in with an AppRole in place of a token.
+    approle: Option<AppRole>,
+}
+
+/// A login with an AppRole.
+#[derive(JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct AppRole {
+    /// Path of the auth method.
+    #[schemars(length(min = 1, max = 256), extend("default" = "approle"))]
+    mount: Option<String>,
+    /// The role; it is no secret.
+    #[schemars(length(min = 1, max = 256))]
+    role_id: String,
+    /// Where the role's secret is read from: exactly one of the keys.
+    secret_id: Token,
+}
+
+/// Encrypted files.
+#[derive(JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct EncryptedFiles {
+    /// The folder they lie below.
+    folder: String,
+    /// Where the age key that decrypts them is read from: exactly one of the keys.
+    identity: Token,
 }
 
 /// A zone whose records may be written.

@@ -44,10 +44,12 @@ fn the_keys_of_a_stack_file() {
         .map(|(name, keys)| format!("{name}: {}", keys.into_iter().collect::<Vec<_>>().join(", ")))
         .collect();
     insta::assert_snapshot!(lines.join("\n"), @r#"
+        AppRole: mount, role_id, secret_id
         Builtin: nameservers, secondaries
         Cloudflare: token, url
         Container: after, cores, count, disk, features, firewall, hostname, image, memory, nameservers, nics, node, notes, onboot, pool, protection, search_domain, secrets, site, spread, ssh_keys, startup, state, storage, swap, tags, timezone, unprivileged, vmid, volumes
         DnsRecord: name, port, priority, target, text, to, ttl, type, weight, zone
+        EncryptedFiles: folder, identity
         Features: fuse, keyctl, nesting
         Firewall: inbound, log, only_own_addresses, outbound, rules
         Limits: creates_per_node, requests_per_node, starts_per_node
@@ -59,13 +61,15 @@ fn the_keys_of_a_stack_file() {
         Rule: allow, comment, drop, from, log, on, reject, to
         Secondary: address, key
         Secret: from, mode, owner, reload, to
-        Site: datacenter, dns, firewall, images, kind, limits, name, networks, nodes, pool, proxmox, storage, storages, vmids
+        SecretProvider: age, sops, vault
+        Site: datacenter, dns, firewall, images, kind, limits, name, networks, nodes, pool, providers, proxmox, storage, storages, vmids
         SiteFirewall: enable, management
         Stack: containers, defaults, dns, kind, name, site
         Startup: down_delay, order, up_delay
         Tls: ca_file, fingerprint
         Token: env, file, secret
         TsigKey: algorithm, name, value
+        Vault: address, approle, ca_file, mount, namespace, token
         Volume: backup, path, read_only, size, storage
         Zone: provider, servers
         ZoneProvider: builtin, cloudflare, powerdns, rfc2136

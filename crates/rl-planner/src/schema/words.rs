@@ -11,6 +11,8 @@ pub(super) const SIZE: &str = r"^\s*[0-9]{1,12}(\.[0-9]{1,6})?\s*(KiB|MiB|GiB|Ti
 /// Host name in lower case.
 pub(super) const HOST: &str = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*$";
 /// Host name with at least one dot.
+pub(super) const PROVIDER: &str = r"^[a-z][a-z0-9-]{0,31}$";
+/// Domain name.
 pub(super) const FQDN: &str = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)+$";
 /// IPv4 or IPv6 address, roughly.
 pub(super) const ADDRESS: &str = r"^[0-9a-fA-F:.]{2,45}$";

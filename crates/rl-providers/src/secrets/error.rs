@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rl_model::SecretSource;
+use rl_model::{ProviderName, SecretSource};
 
 /// Pause before a provider that did not answer is asked again.
 const AGAIN_AFTER: Duration = Duration::from_secs(5);
@@ -50,6 +50,14 @@ pub enum SecretError {
     /// No provider of that name is declared.
     #[error("secret {0} names a provider that is not declared")]
     UnknownProvider(SecretSource),
+    /// A declared provider cannot be set up.
+    #[error("provider {provider} cannot be used: {why}")]
+    Credential {
+        /// Which provider.
+        provider: ProviderName,
+        /// Why.
+        why: String,
+    },
     /// The installation's key cannot be used.
     #[error("secret {from} cannot be decrypted: {why}")]
     Key {
@@ -75,7 +83,10 @@ impl SecretError {
             Self::Refused { .. } => "give the token or role of the provider the right to read it".to_owned(),
             Self::Unreachable { .. } => "look at the provider; it is asked again".to_owned(),
             Self::Unusable { .. } => "correct the value at its provider".to_owned(),
-            Self::UnknownProvider(_) => "declare it under `providers:` in the stack file".to_owned(),
+            Self::UnknownProvider(_) => "declare it under `providers:` in a site file".to_owned(),
+            Self::Credential { provider, .. } => {
+                format!("correct `providers: {provider}` in the site file, or what it names")
+            }
             Self::Key { .. } => "name the installation's key with --identity FILE".to_owned(),
         }
     }

@@ -34,12 +34,30 @@ pub enum FileKind {
 pub struct Files {
     kind: FileKind,
     folder: PathBuf,
-    identity: PathBuf,
+    identity: FileKey,
+}
+
+/// Where the key that decrypts files is.
+pub enum FileKey {
+    /// In a file that only its owner can read.
+    File(PathBuf),
+    /// In a text of the same form.
+    Text(SecretValue),
+}
+
+impl FileKey {
+    fn read(&self) -> Result<IdentityFile, String> {
+        match self {
+            Self::File(path) => IdentityFile::read(path).map_err(|error| error.to_string()),
+            Self::Text(text) => IdentityFile::of(text.expose())
+                .ok_or_else(|| "there is no line that begins with AGE-SECRET-KEY-1".to_owned()),
+        }
+    }
 }
 
 impl Files {
-    /// Files below `folder` that the key in `identity` decrypts. Both are read when a value is asked for.
-    pub fn new(kind: FileKind, folder: PathBuf, identity: PathBuf) -> Self {
+    /// Files below `folder` that the key decrypts. Both are read when a value is asked for.
+    pub fn new(kind: FileKind, folder: PathBuf, identity: FileKey) -> Self {
         Self { kind, folder, identity }
     }
 
@@ -61,7 +79,7 @@ impl Files {
 
     fn open(&self, from: &SecretSource, bytes: &[u8]) -> Result<SecretValue, SecretError> {
         let key = |why: String| SecretError::Key { from: from.clone(), why };
-        let identity = IdentityFile::read(&self.identity).map_err(|error| key(error.to_string()))?;
+        let identity = self.identity.read().map_err(key)?;
         let value = match (self.kind, place_of(from).1) {
             (FileKind::Age, None) => {
                 keyring::open(identity.identity(), bytes).map_err(|error| key(error.to_string()))?

@@ -122,9 +122,13 @@ impl IdentityFile {
         }
         let mut text = Zeroizing::new(String::with_capacity(IDENTITY_BYTES_MAX as usize));
         file.take(IDENTITY_BYTES_MAX).read_to_string(&mut text).map_err(failed)?;
+        Self::of(&text).ok_or_else(|| KeyringError::NoIdentity { path: path.to_owned() })
+    }
+
+    /// Reads the first key of a text in the form of such a file.
+    pub fn of(text: &str) -> Option<Self> {
         let mut keys = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
-        let key = keys.next().and_then(|line| line.parse().ok());
-        key.map(Self).ok_or_else(|| KeyringError::NoIdentity { path: path.to_owned() })
+        keys.next().and_then(|line| line.parse().ok()).map(Self)
     }
 
     /// Makes a key and its file, which only its owner can read. A file that is there already is left alone, and an error.

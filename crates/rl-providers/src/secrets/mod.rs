@@ -9,10 +9,10 @@ mod sops;
 mod vault;
 
 pub use error::SecretError;
-pub use files::{FileKind, Files};
+pub use files::{FileKey, FileKind, Files};
 pub use keyring::{IdentityFile, Keyring, KeyringError, Recipient};
 pub use make::generated;
-pub use provider::{SecretProvider, SecretProviders};
+pub use provider::SecretProvider;
 pub use vault::{Vault, VaultError, VaultLogin, VaultSettings};
 
 /// Longest value of a secret in bytes: keys and certificate bundles with room to spare, and every copy of it is kept in memory.

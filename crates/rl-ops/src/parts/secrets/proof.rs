@@ -13,13 +13,13 @@ use rl_model::{
 use rl_providers::secrets::SecretProvider;
 
 /// Guests read at once: each read is a process on its node.
-const READS_AT_ONCE: usize = 8;
+pub(super) const READS_AT_ONCE: usize = 8;
 /// How long an agent that is away is waited for: one whose server has just come back finds it within half a minute.
 const WAIT: Duration = Duration::from_secs(60);
 /// How long an agent may take to answer.
 const LIMIT: Duration = Duration::from_secs(30);
 /// Where files that RapidLaunch delivers lie, unless a grant says otherwise.
-const FOLDER: &str = "/run/secrets";
+pub(super) const FOLDER: &str = "/run/secrets";
 
 /// What the reading works with.
 struct Reading<'a> {

@@ -16,6 +16,7 @@ mod order;
 mod pins;
 mod ranges;
 mod room;
+mod secrets;
 
 /// Runs every check.
 pub(crate) fn all(
@@ -24,6 +25,7 @@ pub(crate) fn all(
     origins: &Origins,
     stacks: &[StackDraft],
     placed: &[Placed<'_>],
+    broken: bool,
 ) {
     ranges::within_sites(findings, sites, origins);
     ranges::between_sites(findings, sites, origins);
@@ -38,4 +40,6 @@ pub(crate) fn all(
     room::vmids(findings, placed, origins);
     order::after(findings, stacks);
     dns::records(findings, stacks, placed);
+    secrets::providers(findings, sites, origins);
+    secrets::grants(findings, sites, placed, broken);
 }

@@ -77,7 +77,7 @@ cluster: yes
            | ^^^^^^^ unknown key
         11 | storages: [local-zfs, ceph]
            |
-           = help: known keys: `kind`, `name`, `datacenter`, `proxmox`, `vmids`, `networks`, `images`, `storage`, `storages`, `nodes`, `pool`, `limits`, `firewall`, `dns`
+           = help: known keys: `kind`, `name`, `datacenter`, `proxmox`, `vmids`, `networks`, `images`, `storage`, `storages`, `nodes`, `pool`, `limits`, `firewall`, `dns`, `providers`
 
         the stack files have 2 errors; nothing was contacted or changed
     "#);

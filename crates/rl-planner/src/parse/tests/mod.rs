@@ -9,6 +9,7 @@ mod order;
 mod pages;
 mod pins;
 mod properties;
+mod providers;
 mod references;
 mod sections;
 mod types;

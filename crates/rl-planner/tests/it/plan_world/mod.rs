@@ -196,6 +196,7 @@ pub(crate) fn site(name: &str, octet: u8) -> Site {
         limits: SiteLimits::default(),
         firewall: None,
         zones: BTreeMap::new(),
+        providers: BTreeMap::new(),
     }
 }
 

@@ -28,7 +28,7 @@ impl Lab {
     }
 
     fn files(&self, kind: FileKind) -> Files {
-        Files::new(kind, self.dir.path().join("files"), self.dir.path().join("key"))
+        Files::new(kind, self.dir.path().join("files"), FileKey::File(self.dir.path().join("key")))
     }
 }
 
