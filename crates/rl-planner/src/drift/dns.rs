@@ -52,7 +52,7 @@ impl Zone<'_> {
         for (name, kind) in records_of(self.seen, self.owner) {
             if !wanted.contains_key(&(name.clone(), kind)) {
                 let have = self.seen.records.get(&(name.clone(), kind));
-                let found = have.map_or_else(|| "an owner without a record".to_owned(), |set| values(set));
+                let found = have.map_or_else(|| "an owner without a record".to_owned(), values);
                 self.tell(&name, kind, None, &found, out);
             }
         }

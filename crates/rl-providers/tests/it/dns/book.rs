@@ -1,12 +1,9 @@
 //! The suite on zones in a book.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
-use async_trait::async_trait;
-use rl_model::RecordType::A;
-use rl_model::dns::{RecordSet, RecordValue, ZoneChange, ZoneRecords};
-use rl_model::{Fqdn, RecordType};
+use rl_model::RecordType::{self, A};
+use rl_model::dns::{RecordSet, RecordValue, ZoneRecords};
 use rl_providers::dns::{Answer, Builtin, DnsProvider, ZoneBook};
 
 use super::conformance::{conforms, lists_a_large_zone, name, set};
