@@ -33,6 +33,9 @@ pub(crate) struct Global {
     /// Listen here for the agents of nodes while the command runs, as 0.0.0.0:8443
     #[arg(long, global = true, env = "RAPIDLAUNCH_AGENTS", value_name = "ADDR", hide_env_values = true)]
     pub(crate) agents: Option<SocketAddr>,
+    /// Answer DNS questions about built-in zones here while the command runs, as 0.0.0.0:53
+    #[arg(long, global = true, env = "RAPIDLAUNCH_DNS", value_name = "ADDR", hide_env_values = true)]
+    pub(crate) dns: Option<SocketAddr>,
     /// How results are printed
     #[arg(long, short = 'o', global = true, value_enum, default_value_t = OutputFormat::Text)]
     pub(crate) output: OutputFormat,
@@ -223,9 +226,6 @@ pub(crate) struct ServeArgs {
     /// at least 2s
     #[arg(long, value_parser = duration, value_name = "TIME")]
     pub(crate) lease: Option<Duration>,
-    /// Answer DNS questions for the built-in zones on this address, over UDP and TCP, such as 0.0.0.0:53
-    #[arg(long, value_name = "ADDR")]
-    pub(crate) dns: Option<std::net::SocketAddr>,
 }
 
 /// Reads a time such as `90s` or `2m`.

@@ -33,7 +33,7 @@ pub(crate) async fn run(global: &Global, args: &ServeArgs, out: &Out) -> Result<
         }
     });
     let only: BTreeSet<_> = args.sites.iter().cloned().collect();
-    let server = Server { data: Arc::new(data), only, pace, config, dns: args.dns, out: *out };
+    let server = Server { data: Arc::new(data), only, pace, config, out: *out };
     serve::run(server, shutdown).await
 }
 

@@ -1,6 +1,5 @@
 //! Runs `rapidlaunch apply` as a process of its own, to its end or to its death.
 
-use std::net::SocketAddr;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
@@ -8,6 +7,7 @@ use serde_json::Value;
 use tokio::process::Child;
 
 use super::folder::Folder;
+use super::nodes::{Addresses, Nodes};
 use super::sites::{self, SimulatedSite};
 use crate::error::CommandError;
 
@@ -20,8 +20,8 @@ pub(super) struct Launch<'a> {
     pub(super) folder: &'a Folder,
     /// The speed of the sites.
     pub(super) speed: f64,
-    /// Where agents connect to; without agents there are no secrets.
-    pub(super) agents: Option<SocketAddr>,
+    /// What runs on the nodes; without agents there are no secrets.
+    pub(super) nodes: &'a Nodes,
     /// Whether the result is wanted as JSON; then nothing else is printed.
     pub(super) json: bool,
 }
@@ -118,10 +118,11 @@ impl Launch<'_> {
     fn spawn(&self) -> Result<Child, CommandError> {
         let mut command = self.folder.command()?;
         command.args(["apply", "--yes"]);
-        match self.agents {
-            Some(address) => command.args(["--agents", &address.to_string()]),
-            None => command.args(["--without", "secrets"]),
-        };
+        let Addresses { agents, dns } = self.nodes.addresses;
+        command.args(["--dns", &dns.to_string(), "--agents", &agents.to_string()]);
+        if self.nodes.agents() == 0 {
+            command.args(["--without", "secrets"]);
+        }
         for file in self.folder.files() {
             command.arg("--file").arg(file);
         }

@@ -20,7 +20,7 @@ use crate::render::style::Style;
 
 use folder::{Folder, STACK};
 use launch::{Launch, Run};
-use nodes::Agents;
+use nodes::{Addresses, Nodes};
 use sites::SimulatedSite;
 
 /// Containers made before the running apply is killed once.
@@ -38,21 +38,16 @@ pub(crate) async fn run(global: &Global, args: &DemoArgs, out: &Out) -> Result<(
     let folder = Folder::open(global, args.fresh)?;
     let mut sites = sites::start(&folder, args.speed, &teller).await?;
     folder.write_declarations(&sites)?;
-    let (agents, result) = match nodes::start(&folder, &sites, &teller).await {
-        Ok(agents) => {
-            let launched = launch(&folder, &sites, agents.as_ref(), args, &teller).await;
-            let result = match launched {
-                Ok(run) => finish(&run, &sites, agents.as_ref(), began, args, out).await,
-                Err(error) => Err(error),
-            };
-            (agents, result)
+    let result = async {
+        let nodes = nodes::start(&folder, &sites, &teller).await?;
+        let run = launch(&folder, &sites, &nodes, args, &teller).await?;
+        finish(&run, &sites, &nodes, began, args, out).await?;
+        if !args.once {
+            stay(&folder, &nodes, &teller).await;
         }
-        Err(error) => (None, Err(error)),
+        Ok(())
     };
-    if !args.once && result.is_ok() {
-        stay(&folder, agents.as_ref(), &teller).await;
-    }
-    drop(agents);
+    let result = result.await;
     sites.iter_mut().for_each(SimulatedSite::end);
     folder.remove();
     result
@@ -74,12 +69,11 @@ impl Teller<'_> {
 async fn launch(
     folder: &Folder,
     sites: &[SimulatedSite],
-    agents: Option<&Agents>,
+    nodes: &Nodes,
     args: &DemoArgs,
     teller: &Teller<'_>,
 ) -> Result<Run, CommandError> {
-    let agents = agents.map(Agents::address);
-    let launch = Launch { folder, speed: args.speed, agents, json: teller.out.json() };
+    let launch = Launch { folder, speed: args.speed, nodes, json: teller.out.json() };
     if sites::creates(sites).await? == 0 {
         teller.step("applying the example stack; the process is killed (SIGKILL) in the middle");
         if let Some(run) = launch.apply_and_kill(sites, KILL_AFTER_CREATES).await? {
@@ -106,7 +100,7 @@ async fn launch(
 async fn finish(
     run: &Run,
     sites: &[SimulatedSite],
-    agents: Option<&Agents>,
+    nodes: &Nodes,
     began: Instant,
     args: &DemoArgs,
     out: &Out,
@@ -121,7 +115,7 @@ async fn finish(
             "operations": ids.len(),
             "operation_ids": ids,
             "guests": run.guests(),
-            "agents": agents.map_or(0, Agents::count),
+            "agents": nodes.agents(),
             "proof": { "ok": run.proof_ok(), "comparisons": run.comparisons() },
             "guests_made_twice": doubled,
             "api_calls": figures.calls,
@@ -143,19 +137,25 @@ async fn finish(
 }
 
 /// Keeps the sites up and tells what one can try, until Ctrl-C.
-async fn stay(folder: &Folder, agents: Option<&Agents>, teller: &Teller<'_>) {
+async fn stay(folder: &Folder, nodes: &Nodes, teller: &Teller<'_>) {
     let style = teller.style;
     teller.step("the sites stay up until Ctrl-C. In another terminal:");
     let data = folder.data().display().to_string();
     let stack = folder.stack_file().display().to_string();
-    let agents = agents.map(|agents| format!(" RAPIDLAUNCH_AGENTS={}", agents.address())).unwrap_or_default();
+    let Addresses { agents, dns } = nodes.addresses;
     let hints = [
-        format!("export RAPIDLAUNCH_DATA={data} RAPIDLAUNCH_PACE={}{agents}", folder.speed_text()),
+        format!("export RAPIDLAUNCH_DATA={data} RAPIDLAUNCH_PACE={}", folder.speed_text()),
+        format!("export RAPIDLAUNCH_AGENTS={agents} RAPIDLAUNCH_DNS={dns}"),
         style.bold("rapidlaunch guest ls").to_string(),
         style.bold(&format!("rapidlaunch verify {STACK} -v")).to_string(),
         style.bold("rapidlaunch firewall explain --from web-1 --to db:5432").to_string(),
         style.bold("rapidlaunch guest exec db -- ls -l /run/secrets").to_string(),
         style.bold("rapidlaunch guest stop app-1 && rapidlaunch drift").to_string(),
+        format!(
+            "{}   and meanwhile, in a third terminal: {}",
+            style.bold("rapidlaunch serve"),
+            style.bold(&format!("dig -p {} @{} www.market.example", dns.port(), dns.ip()))
+        ),
         style.bold(&format!("$EDITOR {stack} && rapidlaunch plan -f {stack}")).to_string(),
     ];
     teller.out.say(&format!("\n  {}\n", hints.join("\n  ")));

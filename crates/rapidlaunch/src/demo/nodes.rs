@@ -4,6 +4,8 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::Stdio;
 
+use serde::{Deserialize, Serialize};
+use serde_json::json;
 use tokio::process::Child;
 
 use super::Teller;
@@ -13,65 +15,74 @@ use crate::error::CommandError;
 
 /// Folder of all that lies on the nodes: their tools, their agents, the files of their containers.
 pub(super) const NODES: &str = "nodes";
-/// Written when the demo's secrets are set, with the address that agents connect to.
+/// Written when the demo's secrets are set, with the addresses that commands listen on.
 const PREPARED: &str = "prepared";
 /// The example's secrets, and how many letters and digits each has.
 const SECRETS: [(&str, &str); 2] = [("market/db", "32"), ("market/session", "48")];
 
-/// Running agents; they end with this.
-pub(super) struct Agents {
-    address: SocketAddr,
-    children: Vec<Child>,
+/// Where the demo's commands listen: the same addresses for all of them, so that agents find whoever runs.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(super) struct Addresses {
+    /// For agents.
+    pub(super) agents: SocketAddr,
+    /// For DNS questions.
+    pub(super) dns: SocketAddr,
 }
 
-impl Agents {
-    /// Where they connect to.
-    pub(super) fn address(&self) -> SocketAddr {
-        self.address
-    }
+/// Running agents, none where containers cannot be made of anything; they end with this.
+pub(super) struct Nodes {
+    /// Where commands listen.
+    pub(super) addresses: Addresses,
+    agents: Vec<Child>,
+}
 
-    /// How many there are.
-    pub(super) fn count(&self) -> usize {
-        self.children.len()
+impl Nodes {
+    /// How many agents there are.
+    pub(super) fn agents(&self) -> usize {
+        self.agents.len()
     }
 }
 
-/// Sets the secrets once, and starts an agent for each node; none where containers cannot be made of anything.
+/// Sets the secrets once, and starts an agent for each node.
 pub(super) async fn start(
     folder: &Folder,
     sites: &[SimulatedSite],
     teller: &Teller<'_>,
-) -> Result<Option<Agents>, CommandError> {
+) -> Result<Nodes, CommandError> {
+    let addresses = prepare(folder, teller).await?;
+    let mut agents = Vec::new();
     if !pve_sim::pct::has_files_for_guests() {
         teller
             .step("there is no busybox on this machine (apt install busybox-static): going without agents and secrets");
-        return Ok(None);
+        return Ok(Nodes { addresses, agents });
     }
-    let address = prepare(folder, teller).await?;
-    let mut children = Vec::new();
     for site in sites {
         for node in 1..=NODES_PER_SITE {
-            children.push(agent(folder, site, &format!("pve{node}"), address).await?);
+            agents.push(agent(folder, site, &format!("pve{node}"), addresses.agents).await?);
         }
     }
-    teller.step(&format!("{} agents run, one for each node", children.len()));
-    Ok(Some(Agents { address, children }))
+    teller.step(&format!("{} agents run, one for each node", agents.len()));
+    Ok(Nodes { addresses, agents })
 }
 
-/// Sets the secrets and chooses an address, unless an earlier demo has.
-async fn prepare(folder: &Folder, teller: &Teller<'_>) -> Result<SocketAddr, CommandError> {
-    let known = std::fs::read_to_string(folder.path(PREPARED)).ok().and_then(|text| text.parse().ok());
-    if let Some(address) = known {
-        return Ok(address);
+/// Sets the secrets and chooses addresses, unless an earlier demo has.
+async fn prepare(folder: &Folder, teller: &Teller<'_>) -> Result<Addresses, CommandError> {
+    let known = std::fs::read(folder.path(PREPARED)).ok().and_then(|text| serde_json::from_slice(&text).ok());
+    if let Some(addresses) = known {
+        return Ok(addresses);
     }
     teller.step("setting two secrets to random values");
     for (name, length) in SECRETS {
         run(folder, &["secret", "set", name, "--generate", length]).await?;
     }
-    let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
-    let address = free.map_err(|error| CommandError::failed("no address for the agents is free").because(error))?;
-    folder.write(PREPARED, &address.to_string())?;
-    Ok(address)
+    let free = || -> std::io::Result<Addresses> {
+        // Both at once, so that they differ.
+        let (agents, dns) = (TcpListener::bind("127.0.0.1:0")?, TcpListener::bind("127.0.0.1:0")?);
+        Ok(Addresses { agents: agents.local_addr()?, dns: dns.local_addr()? })
+    };
+    let addresses = free().map_err(|error| CommandError::failed("no address is free").because(error))?;
+    folder.write(PREPARED, &json!(addresses).to_string())?;
+    Ok(addresses)
 }
 
 /// The agent of one node, which joins unless it has before.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rl_engine::{Journal, OperationId, OperationQuery, OperationRecord, OperationState, SystemClock};
+use rl_model::dns::DnsServer;
 use rl_model::{Provider, Site, SiteName, StackName, TlsTrust, TokenSource};
 use rl_planner::parse::Known;
 use rl_store::{Place, Store, StoreError};
@@ -13,7 +14,9 @@ use tokio::sync::OnceCell;
 use crate::cli::args::Global;
 use crate::error::CommandError;
 use crate::work::agents::{self, Way};
+use crate::work::answering::{self, Answering};
 use crate::work::books;
+use crate::work::dns_door;
 use crate::work::place;
 use crate::work::runner::journal_error;
 
@@ -40,6 +43,8 @@ pub(crate) struct Data {
     pub(crate) agents: Option<std::net::SocketAddr>,
     /// The way to them, once it was opened.
     way: OnceCell<Way>,
+    /// The DNS server of this process, where the command was told to answer.
+    answering: Option<Answering>,
 }
 
 impl Data {
@@ -71,14 +76,35 @@ impl Data {
     async fn over(global: &Global, place: &Place, store: Store) -> Result<Self, CommandError> {
         let dir = directory(place);
         let identity = global.identity.clone().or_else(|| dir.as_ref().map(|dir| dir.join(IDENTITY)));
-        let data = Self { dir, store, identity, agents: global.agents, way: OnceCell::new() };
+        let agents = global.agents;
+        let mut data = Self { dir, store, identity, agents, way: OnceCell::new(), answering: None };
         if !data.is_looking()
             && let Err(error) = books::catch_up(&data).await
         {
             // What a stack has become is told late then, but everything else can be done.
             tracing::warn!(error = error.text(false), "what operations have made of stacks could not be written down");
         }
+        if let Some(address) = global.dns.filter(|_| data.own_server().is_none()) {
+            data.answering = Some(answering::start(data.beside(), address).await?);
+        }
         Ok(data)
+    }
+
+    /// The same store for somebody who works beside the command.
+    fn beside(&self) -> Self {
+        let (dir, store, identity) = (self.dir.clone(), self.store.clone(), self.identity.clone());
+        Self { dir, store, identity, agents: None, way: OnceCell::new(), answering: None }
+    }
+
+    /// The DNS server of this process, if it answers.
+    pub(crate) fn answering(&self) -> Option<&Answering> {
+        self.answering.as_ref()
+    }
+
+    /// The built-in DNS server of the installation that is known here: this process's, or the one that runs on the data directory.
+    pub(crate) fn own_server(&self) -> Option<DnsServer> {
+        let ours = self.answering().map(Answering::server);
+        ours.or_else(|| dns_door::look(self.dir.as_ref()?))
     }
 
     /// The way to the agents of nodes, opened by whoever asks first and open until the command ends.

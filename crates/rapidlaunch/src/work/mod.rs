@@ -1,6 +1,7 @@
 //! What several commands share: reading files, holding the data directory, connecting sites, planning, running.
 
 pub(crate) mod agents;
+pub(crate) mod answering;
 pub(crate) mod assume;
 pub(crate) mod books;
 pub(crate) mod connect;

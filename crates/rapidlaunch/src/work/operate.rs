@@ -158,7 +158,7 @@ pub(crate) async fn run(data: &Data, sites: &Sites, id: OperationId, out: &Out) 
     let ctx = Ctx::new(sites.clone(), Arc::new(StoreRegistry(data.store.clone())))
         .with_courier(data.way().await?.courier())
         .with_secrets(Some(desk::desk(data)))
-        .with_zones(ZoneShelf::of(zones::connect_all(data, None, out).await?));
+        .with_zones(ZoneShelf::of(zones::connect_all(data, out).await?));
     let run = Run {
         journal: data.journal(),
         ctx: Arc::new(ctx),

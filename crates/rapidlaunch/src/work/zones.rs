@@ -17,7 +17,7 @@ use crate::env;
 use crate::error::CommandError;
 use crate::out::Out;
 use crate::work::data::Data;
-use crate::work::{dns_door, secrets};
+use crate::work::secrets;
 
 /// Longest file with a credential that is read.
 const CREDENTIAL_BYTES_MAX: u64 = 4096;
@@ -43,17 +43,12 @@ pub(crate) async fn connect(
     declared: &BTreeMap<Fqdn, Zone>,
     names: &BTreeSet<Fqdn>,
 ) -> Result<Zones, CommandError> {
-    let own = own_server(data);
+    let own = data.own_server();
     let mut out = Zones::new();
     for zone in names.iter().filter_map(|name| declared.get(name)) {
         out.insert(zone.name.clone(), connect_one(data, zone, own.as_ref()).await?);
     }
     Ok(out)
-}
-
-/// The built-in server that runs on the data directory at the moment.
-fn own_server(data: &Data) -> Option<DnsServer> {
-    dns_door::look(data.dir.as_ref()?)
 }
 
 /// The providers of the zones that stacks have records in, to be asked for a proof; zones of given sites go before those of
@@ -77,23 +72,23 @@ pub(crate) async fn of_stacks<'a>(
         let zone = declared.get(*zone);
         zone.is_some_and(|zone| matches!(zone.provider, ZoneProvider::Builtin { .. }) && zone.servers.is_empty())
     };
-    if own_server(data).is_none() {
+    if data.own_server().is_none() {
         for zone in names.iter().filter(unasked) {
             out.say(&format!(
-                "note: no server of the zone {zone} is known here, so its records were compared with the store alone;                  `rapidlaunch serve --dns ADDR` answers them, and `servers:` of the zone names who else does"
+                "note: no server of the zone {zone} is known here, so its records were compared with the store alone; \
+                 `--dns ADDR` answers them, and `servers:` of the zone names who else does"
             ));
         }
     }
     connect(data, &declared, &names).await
 }
 
-/// The providers of every declared zone; one whose credential cannot be read is told, and left out. `own` is the built-in server
-/// of this process.
-pub(crate) async fn connect_all(data: &Data, own: Option<&DnsServer>, out: &Out) -> Result<Zones, CommandError> {
-    let sites = data.sites().await?;
+/// The providers of every declared zone; one whose credential cannot be read is told, and left out.
+pub(crate) async fn connect_all(data: &Data, out: &Out) -> Result<Zones, CommandError> {
+    let (sites, own) = (data.sites().await?, data.own_server());
     let mut zones = Zones::new();
     for zone in declared(&sites)?.values() {
-        match connect_one(data, zone, own).await {
+        match connect_one(data, zone, own.as_ref()).await {
             Ok(provider) => _ = zones.insert(zone.name.clone(), provider),
             Err(error) => out.say(&format!("warning: {}; its records wait for a person", error.message)),
         }

@@ -5,15 +5,13 @@ mod lines;
 mod sites;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use rl_engine::{Engine, EngineConfig, EngineStats, Event, EventQuery, Journal, OperationId, PAGE_MAX, SystemClock};
-use rl_model::dns::{DnsServer, Zone};
+use rl_model::dns::Zone;
 use rl_model::{Fqdn, SiteName};
 use rl_ops::{Ctx, ZoneShelf};
-use rl_providers::dns::server::Authority;
 use rl_pve::Pace;
 use tokio_util::sync::CancellationToken;
 
@@ -23,7 +21,6 @@ use crate::out::Out;
 use crate::work::books;
 use crate::work::data::Data;
 use crate::work::desk;
-use crate::work::dns_door::{self, DnsDoor};
 use crate::work::registry::StoreRegistry;
 use crate::work::runner;
 use crate::work::zones;
@@ -48,24 +45,20 @@ pub(crate) struct Server {
     pub(crate) pace: Pace,
     /// The engine's settings.
     pub(crate) config: EngineConfig,
-    /// Where DNS questions are answered.
-    pub(crate) dns: Option<SocketAddr>,
     /// Says what happens.
     pub(crate) out: Out,
 }
 
 /// Runs until `shutdown` or until the store fails for good.
 pub(crate) async fn run(server: Server, shutdown: CancellationToken) -> Result<(), CommandError> {
-    let Server { data, only, pace, mut config, dns, out } = server;
+    let Server { data, only, pace, mut config, out } = server;
     config.sites = only.iter().map(ToString::to_string).collect();
     let lines = Lines::new(out);
     let sites = Arc::new(LiveSites::new(Arc::clone(&data), only, pace, out));
     sites.refresh().await?;
     let ctx = Ctx::with_source(Arc::clone(&sites) as Arc<_>, Arc::new(StoreRegistry(data.store.clone())));
     let way = data.way().await?;
-    let (authority, _door) = authority(&data, dns).await?;
-    let own = authority.as_ref().map(|authority| dns_door::server(authority.address()));
-    let shelf = ZoneShelf::of(zones::connect_all(&data, own.as_ref(), &out).await?);
+    let shelf = ZoneShelf::of(zones::connect_all(&data, &out).await?);
     let ctx = ctx.with_courier(way.courier()).with_secrets(Some(desk::desk(&data))).with_zones(Arc::clone(&shelf));
     let clock = Arc::new(SystemClock::new());
     let engine = Engine::new(data.journal(), rl_ops::registry(), Arc::new(ctx), clock, config);
@@ -73,15 +66,13 @@ pub(crate) async fn run(server: Server, shutdown: CancellationToken) -> Result<(
     if let Some(address) = way.address() {
         out.say(&format!("agents may connect to {address}"));
     }
-    if let Some(authority) = &authority {
-        out.say(&format!("DNS questions are answered on {}", authority.address()));
+    if let Some(answering) = data.answering() {
+        out.say(&format!("DNS questions are answered on {}", answering.address()));
     }
-    let answering = authority.map(|authority| tokio::spawn(answer(authority, Arc::clone(&data))));
     lines.ready(&sites.names());
-    let chores = tokio::spawn(chores(Arc::clone(&data), sites, lines, LiveZones { shelf, own, out }));
+    let chores = tokio::spawn(chores(Arc::clone(&data), sites, lines, LiveZones { shelf, out }));
     let ended = engine.run(shutdown).await;
     chores.abort();
-    answering.iter().for_each(tokio::task::JoinHandle::abort);
     // The last operations may have ended a moment ago. Where the store fails now, the next to open it does this.
     let _ = books::catch_up(&data).await;
     lines.stopped(&stats);
@@ -92,33 +83,9 @@ pub(crate) async fn run(server: Server, shutdown: CancellationToken) -> Result<(
     })
 }
 
-/// Listens for DNS questions, where that was asked for, and tells other commands where.
-async fn authority(
-    data: &Data,
-    address: Option<SocketAddr>,
-) -> Result<(Option<Authority>, Option<DnsDoor>), CommandError> {
-    let Some(address) = address else { return Ok((None, None)) };
-    let authority = Authority::bind(address).await.map_err(|error| {
-        CommandError::failed(format!("DNS questions cannot be answered on {address}"))
-            .because(error)
-            .hinted("another server may listen there; give --dns another address or port")
-    })?;
-    let door = data.dir.as_ref().map(|dir| dns_door::open(dir, authority.address())).transpose();
-    let door = door.map_err(|error| {
-        CommandError::failed("the address of the DNS server cannot be written into the data directory").because(error)
-    })?;
-    Ok((Some(authority), door))
-}
-
-async fn answer(authority: Authority, data: Arc<Data>) {
-    let book = Arc::new(zones::StoreBook(data.store.clone()));
-    authority.run(Arc::new(zones::StoreZones::new(data)), book).await;
-}
-
 /// The zones that jobs write to while the server runs.
 struct LiveZones {
     shelf: Arc<ZoneShelf>,
-    own: Option<DnsServer>,
     out: Out,
 }
 
@@ -127,7 +94,7 @@ impl LiveZones {
     async fn refresh(&self, data: &Data, last: &mut Option<BTreeMap<Fqdn, Zone>>) -> Result<(), CommandError> {
         let now = zones::declared(&data.sites().await?)?;
         if last.as_ref() != Some(&now) {
-            self.shelf.replace(zones::connect_all(data, self.own.as_ref(), &self.out).await?);
+            self.shelf.replace(zones::connect_all(data, &self.out).await?);
             *last = Some(now);
         }
         Ok(())
