@@ -150,7 +150,7 @@ async fn stay(folder: &Folder, nodes: &Nodes, teller: &Teller<'_>) {
         style.bold(&format!("rapidlaunch verify {STACK} -v")).to_string(),
         style.bold("rapidlaunch firewall explain --from web-1 --to db:5432").to_string(),
         style.bold("rapidlaunch guest exec db -- ls -l /run/secrets").to_string(),
-        style.bold("rapidlaunch guest stop app-1 && rapidlaunch drift").to_string(),
+        style.bold("rapidlaunch guest stop app-1 && rapidlaunch verify market").to_string(),
         format!(
             "{}   and meanwhile, in a third terminal: {}",
             style.bold("rapidlaunch serve"),
