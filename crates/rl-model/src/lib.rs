@@ -35,8 +35,8 @@ pub use observed::{
     ObservedSite, ObservedStorage, Unread,
 };
 pub use part::{
-    GrantChange, GuestSecrets, Part, PartAction, PartKind, PartLine, PartSign, RecordChange, RecordType, Records,
-    SetChange, SiteFirewall,
+    AliasChange, GrantChange, GroupChange, GuestSecrets, Part, PartAction, PartKind, PartLine, PartSign, RecordChange,
+    RecordType, Records, SetChange, SiteFirewall,
 };
 pub use plan::{
     Action, ActionId, ActionKind, Change, Consequence, Note, NoteLevel, Placement, Plan, PlanId, PlanReport, Policy,
@@ -54,7 +54,10 @@ pub use secret::{
     DeliveredFile, KnownSecrets, NewestVersion, NotSealed, ProviderName, SealedValue, SecretRef, SecretSource,
     SecretValue,
 };
-pub use site::{AddressRange, Endpoint, Network, Site, SiteFirewallSpec, SiteLimits, TlsTrust, TokenSource};
+pub use site::{
+    AddressRange, AliasSpec, Endpoint, GroupSpec, Network, SetSpec, Site, SiteFirewallSpec, SiteLimits, TlsTrust,
+    TokenSource,
+};
 pub use stamp::Stamp;
 
 #[cfg(test)]

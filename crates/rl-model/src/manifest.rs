@@ -10,8 +10,8 @@ mod sections;
 
 pub use origins::{Location, Origins};
 pub use sections::{
-    DnsContent, DnsRecord, DnsTarget, FirewallPeer, FirewallRule, FirewallSpec, FirewallTraffic, PortRange,
-    RuleDirection, SecretGrant, Section, SectionKind, Verdict,
+    DnsContent, DnsRecord, DnsTarget, FirewallPeer, FirewallRule, FirewallSpec, FirewallTraffic, GroupCall, GuestRule,
+    PortRange, RuleDirection, SecretGrant, Section, SectionKind, Verdict,
 };
 
 use crate::{

@@ -199,6 +199,13 @@ impl Cidr {
     }
 }
 
+/// A network of one address.
+impl From<IpAddr> for Cidr {
+    fn from(address: IpAddr) -> Self {
+        Self(IpNet::from(address))
+    }
+}
+
 impl FromStr for Cidr {
     type Err = ParseError;
     fn from_str(text: &str) -> Result<Self, ParseError> {

@@ -1,5 +1,7 @@
 //! A site: one Proxmox cluster or standalone node, how to reach it and what it gives to stacks.
 
+mod firewall;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
@@ -7,6 +9,8 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+
+pub use firewall::{AliasSpec, GroupSpec, SetSpec, SiteFirewallSpec};
 
 use crate::net::string_serde;
 use crate::{
@@ -53,15 +57,6 @@ pub struct Site {
     /// Providers of secrets, by name. Stacks on every site may name them.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub providers: BTreeMap<crate::ProviderName, crate::Provider>,
-}
-
-/// The firewall of a site as declared.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SiteFirewallSpec {
-    /// Whether the datacenter's firewall shall be on; left as it is when not given.
-    pub enable: Option<bool>,
-    /// Networks from which nodes and guests are looked after: no plan may cut them off.
-    pub management: Vec<Cidr>,
 }
 
 /// How much may be done on a site at once.

@@ -32,6 +32,10 @@ pub struct FirewallScope {
     pub guests: BTreeMap<Vmid, bool>,
     /// Whose IP sets are read with their members: those with this comment. None are listed without it.
     pub sets_of: Option<String>,
+    /// Whose aliases, IP sets and security groups are read with what they hold: those whose comment begins with this.
+    pub objects_of: Option<String>,
+    /// Whether what lets packets in to the nodes themselves is read: every object, and the rules of datacenter and nodes.
+    pub entrance: bool,
 }
 
 /// Why nothing could be seen of a site.

@@ -145,9 +145,7 @@ async fn prove_guest(
     }
     if row.kind == GuestKind::Container {
         read_checks(api, row, guest, stamp, &mut checks).await;
-        let none = BTreeMap::new();
-        let sets = resolved.firewall.get(&guest.site).map_or(&none, |firewall| &firewall.sets);
-        firewall::checks(api, row, guest, sets, read.firewalls, &mut checks).await;
+        firewall::checks(api, row, guest, resolved.firewall.get(&guest.site), read.firewalls, &mut checks).await;
     }
     let mut out = item(guest.name.clone(), &guest.site, Some(guest.vmid), checks);
     out.node = Some(row.node.clone());

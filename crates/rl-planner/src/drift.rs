@@ -37,7 +37,7 @@ fn of_guest(stack: &ResolvedStack, guest: &ResolvedGuest, world: &World<'_>, out
     match world.find(Identity { id, controller, site, node, vmid, net0, hostname }) {
         Found::Ours(place, config) => {
             compare(stack, guest, place, config, out);
-            firewall::compare(guest, place, world, out);
+            firewall::compare(stack, guest, place, world, out);
         }
         Found::Shallow(place) => compare_row(guest, place.guest, out),
         Found::Absent => tell(guest, DriftKind::Gone, format!("`{}` is gone from {site}", guest.name), out),

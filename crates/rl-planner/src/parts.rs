@@ -1,7 +1,7 @@
 //! Parts of a plan: each family adds its own, behind or before the guests they belong to.
 
 mod dns;
-mod firewall;
+pub(crate) mod firewall;
 
 pub(crate) use dns::records_of;
 

@@ -11,6 +11,7 @@ mod mint;
 mod nic;
 mod node;
 mod roster;
+mod site_firewall;
 mod vmid;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -63,7 +64,7 @@ pub fn resolve(
             guests.insert(wanted.name.clone(), assemble(wanted, stack, (node, vmid), of_guest, volumes));
         }
     }
-    let firewall = firewall::firewalls(stack, &manifest.sites, &mut guests, &mut findings);
+    let firewall = firewall::firewalls(stack, (&manifest.sites, &leases.controller), &mut guests, &mut findings);
     findings.into_result()?;
     let records = dns::records(stack, &manifest.sites);
     let sections = stack.sections.clone();

@@ -4,6 +4,7 @@
 mod child;
 mod delivery;
 mod dns;
+mod firewall;
 mod operations;
 mod peers;
 mod postgres;
@@ -51,6 +52,9 @@ pub(crate) async fn run(args: &BenchArgs, out: &Out) -> Result<(), CommandError>
     }
     if wanted(&["plan_noop_10000_s", "plan_noop_10000_requests_per_site"]) {
         plan_10000(out).await?;
+    }
+    if wanted(&["firewall_noop_calls_per_guest", "firewall_noop_calls_shared"]) {
+        firewall::noop(out).await?;
     }
     if wanted(&["submit_durable_per_s_64"]) {
         submits(out).await?;

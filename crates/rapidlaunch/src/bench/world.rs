@@ -54,6 +54,16 @@ impl World {
 
     /// A site of so many nodes, and a stack of so many containers for it.
     pub(super) async fn start(nodes: usize, speed: f64, containers: usize) -> Result<Self, CommandError> {
+        Self::start_with(nodes, speed, containers, None).await
+    }
+
+    /// The same, each container with this firewall.
+    pub(super) async fn start_with(
+        nodes: usize,
+        speed: f64,
+        containers: usize,
+        firewall: Option<Value>,
+    ) -> Result<Self, CommandError> {
         let mut world = Self::idle()?;
         let mut config = SimConfig::new(nodes);
         config.time_scale = speed;
@@ -66,7 +76,7 @@ impl World {
         let token = world.dir.join("token");
         std::fs::write(&token, ready["token"].as_str().unwrap_or_default()).map_err(failed)?;
         private(&token).map_err(failed)?;
-        std::fs::write(&world.stack, declaration(&ready, containers)).map_err(failed)?;
+        std::fs::write(&world.stack, declaration(&ready, containers, firewall.as_ref())).map_err(failed)?;
         world.sim = Some(sim);
         Ok(world)
     }
@@ -91,6 +101,11 @@ impl World {
         &self.example
     }
 
+    /// API calls the site has answered, by method and path template.
+    pub(super) fn calls_by_path(&self) -> std::collections::BTreeMap<String, u64> {
+        self.sim().ledger().calls
+    }
+
     /// API calls the site has answered.
     pub(super) async fn calls(&self) -> u64 {
         let (_, ledger) = self.sim().control("GET", "/ledger", Value::Null).await;
@@ -108,7 +123,7 @@ fn private(path: &Path) -> std::io::Result<()> {
 }
 
 /// Site and stack; JSON is YAML.
-fn declaration(ready: &Value, containers: usize) -> String {
+fn declaration(ready: &Value, containers: usize, firewall: Option<&Value>) -> String {
     let site = json!({
         "kind": "site", "name": "bench",
         "proxmox": {
@@ -124,10 +139,13 @@ fn declaration(ready: &Value, containers: usize) -> String {
     let groups: serde_json::Map<String, Value> = (0..half)
         .map(|group| {
             let count = (containers - group * MAX_COUNT).min(MAX_COUNT);
-            let container = json!({
+            let mut container = json!({
                 "count": count, "image": "debian-12", "cores": 1, "memory": "64 MiB", "swap": "0 MiB", "disk": "1 GiB",
                 "spread": "node", "nics": { "eth0": { "network": "lan" } },
             });
+            if let Some(firewall) = firewall {
+                container["firewall"] = firewall.clone();
+            }
             (format!("g{group}"), container)
         })
         .collect();

@@ -67,7 +67,7 @@ async fn of_stack(data: &Data, name: &StackName, out: &Out) -> Result<Vec<Drift>
         scope.configs.entry(site).or_default().insert(vmid);
     }
     rl_ops::look_closer(&sites, &scope, &mut observed).await;
-    planning::read_firewalls(&sites, &resolved, &leases, usize::MAX, &mut observed).await;
+    planning::read_firewalls(&sites, &resolved, &leases, true, &mut observed).await;
     let zones = zones::of_stacks(data, [], [&resolved], out).await?;
     observed.zones = rl_ops::observe_zones(&zones, &resolved).await;
     Ok(rl_planner::drift(&resolved, &observed))

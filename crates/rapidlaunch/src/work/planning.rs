@@ -177,8 +177,8 @@ async fn plan_seeing(
     let limit = if deep { usize::MAX } else { rl_planner::plan::CONFIGS_READ_MAX };
     read_configs(&sites, &rl_planner::plan::configs_needed(&resolved, &observed, &leases, limit), &mut observed).await;
     let (mut resolved, placements) = resolve(&observed)?;
-    let limit = if deep { usize::MAX } else { rl_planner::firewall::OPTIONS_READ_MAX };
-    read_firewalls(&sites, &resolved, &leases, limit, &mut observed).await;
+    read_firewalls(&sites, &resolved, &leases, deep, &mut observed).await;
+    read_entrances(&sites, &resolved, &mut observed).await;
     let before = before(data, name).await?;
     let mut keepers = Vec::new();
     if policy.without.contains(&SectionKind::Dns) {
@@ -217,7 +217,7 @@ pub(crate) async fn plan_destroy(
     };
     read_configs(&sites, &rl_planner::plan::configs_needed(&empty, &observed, &leases, usize::MAX), &mut observed)
         .await;
-    read_firewalls(&sites, &empty, &leases, 0, &mut observed).await;
+    read_firewalls(&sites, &empty, &leases, false, &mut observed).await;
     let before = before(data, name).await?;
     let keepers = look_at_zones(data, subject, &empty, &before, &mut observed).await?;
     let (plan, report) = rl_planner::plan::plan_destroy(name, &leases, &observed, policy, base_revision);
@@ -340,15 +340,25 @@ pub(crate) async fn read_firewalls(
     sites: &Sites,
     resolved: &ResolvedStack,
     leases: &Leases,
-    limit: usize,
+    deep: bool,
     observed: &mut Observed,
 ) {
-    let needed = rl_planner::firewall::firewalls_needed(resolved, observed, leases, limit);
+    let needed = rl_planner::firewall::firewalls_needed(resolved, observed, leases, deep);
     let scope = |needed: rl_planner::firewall::FirewallsNeeded| rl_ops::FirewallScope {
         guests: needed.guests,
         sets_of: Some(needed.owner),
+        objects_of: needed.objects,
+        entrance: false,
     };
     let firewalls = needed.into_iter().map(|(site, needed)| (site, scope(needed))).collect();
+    look_closer(sites, &Scope { firewalls, ..Scope::default() }, observed).await;
+}
+
+/// Reads what lets packets in to the nodes of the sites where the plan may change that.
+async fn read_entrances(sites: &Sites, resolved: &ResolvedStack, observed: &mut Observed) {
+    let entrance = || rl_ops::FirewallScope { entrance: true, ..rl_ops::FirewallScope::default() };
+    let needed = rl_planner::firewall::entrances_needed(resolved, observed);
+    let firewalls = needed.into_iter().map(|site| (site, entrance())).collect();
     look_closer(sites, &Scope { firewalls, ..Scope::default() }, observed).await;
 }
 

@@ -5,7 +5,9 @@
 
 mod address;
 pub mod edit;
+mod named;
 mod names;
+mod objects;
 mod options;
 mod ports;
 mod rule;
@@ -13,7 +15,12 @@ mod view;
 mod wanted;
 
 pub use address::{AddressRange, AddressSpec, ScopedName, SetEntry, SetMember};
+pub use named::{NamedObject, named_objects};
 pub use names::{AliasName, GroupName, IpSetName, MacroName, RuleIface, Scope};
+pub use objects::{
+    AliasText, DatacenterChoice, EXCEPT, GroupText, ObservedGroup, SetText, WantedObjects, is_owned_by, listed,
+    member_prefix, owned_comment, site_owner,
+};
 pub use options::{DatacenterOptions, FirewallAction, GuestOptions, NodeOptions};
 pub use ports::{PortItem, PortSpec, ServiceName};
 pub use rule::{Fault, FirewallRule, ProtocolName, RuleKind, RuleText};
@@ -21,7 +28,7 @@ pub use view::{
     Alias, DatacenterFirewall, FirewallNic, FirewallView, Group, GuestFirewall, IpSet, NodeFirewall, RULES_MAX,
 };
 pub use wanted::{
-    FirewallChange, LOG_OFF, ObservedFirewall, ObservedSet, ObservedSiteFirewall, ResolvedFirewall, RuleId,
+    Entrance, FirewallChange, LOG_OFF, ObservedFirewall, ObservedSet, ObservedSiteFirewall, ResolvedFirewall, RuleId,
     WantedSiteFirewall, set_owner,
 };
 

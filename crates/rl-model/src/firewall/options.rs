@@ -58,6 +58,12 @@ pub struct DatacenterOptions {
     pub policy_in: Option<FirewallAction>,
     /// Policy for packets from a node, ACCEPT unless set. Not used for guests.
     pub policy_out: Option<FirewallAction>,
+    /// Whether frames of bridges are filtered too; on unless set.
+    #[serde(default)]
+    pub ebtables: Option<bool>,
+    /// How much is logged, as Proxmox writes it.
+    #[serde(default)]
+    pub log_ratelimit: Option<String>,
 }
 
 /// `GET /nodes/{node}/firewall/options`.

@@ -1,12 +1,16 @@
 //! A guest's firewall as it shall be, and what of it is read back.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Cidr, ControllerId, GuestId, StackName, Vmid};
+use crate::{Cidr, ControllerId, GuestId, NodeName, StackName, Vmid};
 
-use super::{DatacenterOptions, FirewallAction, GuestOptions, IpSetName, RuleText};
+use super::{
+    AliasName, AliasText, DatacenterOptions, FirewallAction, GroupName, GuestOptions, IpSetName, ObservedGroup,
+    RuleText, WantedObjects,
+};
 
 /// What the comment of each of our rules begins with.
 const PREFIX: &str = "rl:";
@@ -56,6 +60,11 @@ pub struct ObservedFirewall {
 pub struct RuleId(String);
 
 impl RuleId {
+    /// The id of a rule of a site's security group.
+    pub fn of_group(group: &GroupName, key: &str) -> Self {
+        Self(format!("{}{key}", Self::group_prefix(group.as_str())))
+    }
+
     /// The id of a guest's rule; `key` tells the guest's rules apart.
     pub fn of_guest(guest: &GuestId, key: &str) -> Self {
         Self(format!("{}{key}", Self::prefix(guest)))
@@ -122,6 +131,9 @@ pub struct WantedSiteFirewall {
     pub management: Vec<Cidr>,
     /// IP sets of the stack's groups of guests, with their members as Proxmox lists them.
     pub sets: BTreeMap<IpSetName, BTreeSet<String>>,
+    /// What the site's file declares for all of its stacks.
+    #[serde(default, skip_serializing_if = "WantedObjects::is_empty")]
+    pub objects: WantedObjects,
 }
 
 /// The firewall of a site as it was seen, as far as it was looked at.
@@ -133,6 +145,26 @@ pub struct ObservedSiteFirewall {
     pub sets: Option<BTreeMap<IpSetName, ObservedSet>>,
     /// Guests whose firewall was read.
     pub guests: BTreeMap<Vmid, ObservedFirewall>,
+    /// Every alias of the datacenter; `None` when they were not read.
+    #[serde(default)]
+    pub aliases: Option<BTreeMap<AliasName, AliasText>>,
+    /// Every security group; `None` when they were not read.
+    #[serde(default)]
+    pub groups: Option<BTreeMap<GroupName, ObservedGroup>>,
+    /// What lets administrators and this installation reach the nodes; `None` when it was not read.
+    #[serde(default)]
+    pub entrance: Option<Entrance>,
+}
+
+/// What decides who reaches the nodes themselves, beside options, IP sets, aliases and security groups.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Entrance {
+    /// Rules of the datacenter.
+    pub rules: Vec<RuleText>,
+    /// Rules of each node whose firewall is on.
+    pub nodes: BTreeMap<NodeName, Vec<RuleText>>,
+    /// The addresses from which this installation speaks to the site.
+    pub own: BTreeSet<IpAddr>,
 }
 
 /// An IP set as it was seen.

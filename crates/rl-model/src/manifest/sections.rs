@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::Location;
 use crate::dns::DnsName;
-use crate::{Cidr, ContainerName, Fqdn, GuestPath, NetworkName, NicName, RecordType, SecretRef};
+use crate::firewall::{AliasName, GroupName, IpSetName, MacroName};
+use crate::{Cidr, ContainerName, Fqdn, GuestName, GuestPath, NetworkName, NicName, RecordType, SecretRef};
 
 /// That such a part was declared, and where.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,7 +51,7 @@ pub struct FirewallSpec {
     /// What happens to traffic from the guest that no rule names.
     pub outbound: Verdict,
     /// The rules in their order; the first that fits decides.
-    pub rules: Vec<FirewallRule>,
+    pub rules: Vec<GuestRule>,
     /// Log level of what the policies refuse, a word of Proxmox; nothing is logged when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub log: Option<String>,
@@ -69,6 +70,29 @@ pub enum Verdict {
     Reject,
     /// It is dropped without an answer.
     Drop,
+}
+
+/// One rule of a container, or a call of a security group.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum GuestRule {
+    /// The rules of a group stand here.
+    Group(GroupCall),
+    /// A rule of its own.
+    Own(FirewallRule),
+}
+
+/// All rules of a security group of the site, in the place of the call.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GroupCall {
+    /// The group.
+    pub group: GroupName,
+    /// The NIC they are bound to; every NIC when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on: Option<NicName>,
+    /// What it is for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub comment: Option<String>,
 }
 
 /// One rule.
@@ -114,6 +138,8 @@ pub enum FirewallTraffic {
     Tcp(Vec<PortRange>),
     /// UDP to these ports, to all when empty.
     Udp(Vec<PortRange>),
+    /// What a macro of Proxmox stands for.
+    Macro(MacroName),
 }
 
 /// Ports from the first to the last, both included.
@@ -137,6 +163,12 @@ pub enum FirewallPeer {
     Network(NetworkName),
     /// The guests of a container entry of the same stack.
     Container(ContainerName),
+    /// One guest of the same stack.
+    Guest(GuestName),
+    /// The network of an alias of the site.
+    Alias(AliasName),
+    /// The addresses of an IP set of the site.
+    Set(IpSetName),
 }
 
 /// A secret delivered into every guest of a container entry.

@@ -10,7 +10,7 @@ mod secrets;
 use serde::{Deserialize, Serialize};
 
 pub use dns::{RecordChange, RecordType, Records};
-pub use firewall::{SetChange, SiteFirewall};
+pub use firewall::{AliasChange, GroupChange, SetChange, SiteFirewall};
 pub use secrets::{GrantChange, GuestSecrets};
 
 use crate::{ActionId, SiteName};

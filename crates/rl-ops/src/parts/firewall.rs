@@ -1,15 +1,20 @@
 //! Firewall objects of a site that guests share.
 //!
-//! *Guarantees*: an IP set is touched only when its comment says that it is this stack's; each removal of a member carries the
-//! digest of the members that were seen. What is there already is left as it is, so the step can be repeated at any time.
+//! *Guarantees*: an object is touched only when its comment says that it is this stack's, or this installation's for the site;
+//! each change of what is there carries the digest under which it was seen. What is there already is left as it is, so the
+//! step can be repeated at any time. Aliases and sets come before the groups that may name them, and go after them.
+//! *Caveats*: Proxmox looks at no digest when an entry or a rule is added, and when a set or a group is removed.
+
+mod aliases;
+mod groups;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use rl_engine::{OpClass, Receipt, Step, StepCx, StepError, Steps};
-use rl_model::firewall::IpSetName;
-use rl_model::{PartAction, PartKind, SetChange, SiteFirewall};
+use rl_model::firewall::{DatacenterChoice, DatacenterOptions, EXCEPT, IpSetName, is_owned_by, member_prefix};
+use rl_model::{PartAction, PartKind, PropertyString, SetChange, SiteFirewall};
 use rl_pve::api::firewall;
 use rl_pve::{CallClass, ErrorKind, Request, decode};
 
@@ -50,13 +55,24 @@ impl Step for WriteSiteFirewall {
 
     async fn ensure(&self, cx: &StepCx) -> Result<Receipt, StepError> {
         let api = &cx.context::<Ctx>().site(&self.part.site)?;
-        for set in &self.part.sets {
-            cx.progress(format!("IP set {}", set.name), None);
-            self.set(cx, api, set).await?;
+        // What goes, goes in the other order: no rule names what is gone already.
+        for going in [false, true] {
+            if going {
+                self.groups(cx, api, going).await?;
+            } else {
+                self.aliases(cx, api, going).await?;
+            }
+            for set in self.part.sets.iter().filter(|set| set.after.is_none() == going) {
+                cx.progress(format!("IP set {}", set.name), None);
+                self.set(cx, api, set).await?;
+            }
+            if going {
+                self.aliases(cx, api, going).await?;
+            } else {
+                self.groups(cx, api, going).await?;
+            }
         }
-        if let Some(on) = self.part.enable {
-            self.switch(cx, api, on).await?;
-        }
+        self.options(cx, api).await?;
         Ok(nothing())
     }
 
@@ -74,72 +90,88 @@ impl Step for WriteSiteFirewall {
 
 impl WriteSiteFirewall {
     async fn set(&self, cx: &StepCx, api: &SiteApi, change: &SetChange) -> Result<(), StepError> {
+        let comment = change.comment.as_deref().unwrap_or(&self.part.owner);
         for _ in 0..LOOKS_MAX {
-            let there = self.is_there(api, &change.name).await?;
-            let wanted = change.after.clone().unwrap_or_default();
-            if !there {
+            let Some((said, digest)) = self.set_row(api, &change.name).await? else {
                 if change.after.is_none() {
                     return Ok(());
                 }
-                self.send(cx, api, firewall::create_ip_set(&change.name, &self.part.owner)).await?;
+                self.send(cx, api, firewall::create_ip_set(&change.name, comment)).await?;
+                continue;
+            };
+            if change.after.is_some() && said != comment {
+                self.send(cx, api, firewall::comment_ip_set(&change.name, comment, &given(digest)?)).await?;
                 continue;
             }
             let (have, digest) = members(api, &change.name).await.map_err(look_error)?;
-            let missing: BTreeSet<&String> = wanted.difference(&have).collect();
-            for member in &missing {
-                self.send(cx, api, firewall::add_to_ip_set(&change.name, member)).await?;
-            }
-            let extra = have.difference(&wanted).next();
-            match (extra, digest) {
-                (Some(member), Some(digest)) => {
-                    // A member that was just added changes the digest: it is read again first.
-                    if missing.is_empty() {
-                        self.send(cx, api, firewall::remove_from_ip_set(&change.name, member, &digest)).await?;
+            let wanted = change.after.clone().unwrap_or_default();
+            match next(&have, &wanted) {
+                Next::Add(missing) => {
+                    for member in missing {
+                        self.send(cx, api, firewall::add_to_ip_set(&change.name, &member)).await?;
                     }
                 }
-                (Some(_), None) => return Err(StepError::retry(BUSY_WAIT, "Proxmox answered without a digest")),
-                (None, _) if change.after.is_none() => {
+                Next::Turn(member) => {
+                    self.send(cx, api, firewall::turn_in_ip_set(&change.name, &member, &given(digest)?)).await?;
+                }
+                Next::Remove(member) => {
+                    self.send(cx, api, firewall::remove_from_ip_set(&change.name, &member, &given(digest)?)).await?;
+                }
+                Next::Nothing if change.after.is_none() => {
                     self.send(cx, api, firewall::delete_ip_set(&change.name)).await?;
                 }
-                (None, _) if missing.is_empty() => return Ok(()),
-                (None, _) => {}
+                Next::Nothing => return Ok(()),
             }
         }
-        Err(StepError::blocked(
-            format!("IP set {} of site {} changes again and again", change.name, self.part.site),
-            "somebody else writes the same set; find out who, then retry",
-        ))
+        Err(self.never_still("IP set", change.name.as_str()))
     }
 
-    /// Whether the set is there; one that is not ours is never touched.
-    async fn is_there(&self, api: &SiteApi, name: &IpSetName) -> Result<bool, StepError> {
+    /// The comment of a set and the digest of the list of sets, when it is there; one that is not ours is never touched.
+    async fn set_row(&self, api: &SiteApi, name: &IpSetName) -> Result<Option<(String, Option<String>)>, StepError> {
         let rows = api.pve().send(firewall::ip_sets()).await.map_err(look_error)?;
-        let Some(row) = rows.into_iter().find(|row| row.name == name.as_str()) else { return Ok(false) };
+        let Some(row) = rows.into_iter().find(|row| row.name == name.as_str()) else { return Ok(None) };
         let comment = row.comment.map(|text| text.0).unwrap_or_default();
-        if comment == self.part.owner {
-            return Ok(true);
+        self.ours("an IP set", name.as_str(), &comment)?;
+        Ok(Some((comment, row.digest)))
+    }
+
+    /// Holds that an object is ours by its comment.
+    fn ours(&self, what: &str, name: &str, comment: &str) -> Result<(), StepError> {
+        if is_owned_by(&self.part.owner, comment) {
+            return Ok(());
         }
         Err(StepError::blocked(
             format!(
-                "site {} has an IP set {name} that is not ours (its comment is `{comment}`); nothing was done to it",
+                "site {} has {what} {name} that is not ours (its comment is `{comment}`); nothing was done to it",
                 self.part.site
             ),
             "somebody made it since the plan; remove it when nobody needs it, then retry",
         ))
     }
 
-    async fn switch(&self, cx: &StepCx, api: &SiteApi, on: bool) -> Result<(), StepError> {
+    fn never_still(&self, what: &str, name: &str) -> StepError {
+        StepError::blocked(
+            format!("{what} {name} of site {} changes again and again", self.part.site),
+            "somebody else writes the same object; find out who, then retry",
+        )
+    }
+
+    /// The datacenter's switch and options.
+    async fn options(&self, cx: &StepCx, api: &SiteApi) -> Result<(), StepError> {
+        let SiteFirewall { enable, options, .. } = &*self.part;
+        if enable.is_none() && options.is_empty() {
+            return Ok(());
+        }
         let read = || async { api.pve().send(firewall::datacenter_options()).await.map_err(look_error) };
         let row = read().await?;
         let digest = row.digest.clone();
-        if decode::firewall::datacenter_options(row).enable == on {
+        if hold(*enable, options, &decode::firewall::datacenter_options(row)) {
             return Ok(());
         }
-        let digest = digest.ok_or_else(|| StepError::retry(BUSY_WAIT, "Proxmox answered without a digest"))?;
-        self.send(cx, api, firewall::switch_datacenter(on, &digest)).await?;
-        match decode::firewall::datacenter_options(read().await?).enable == on {
+        self.send(cx, api, firewall::set_datacenter(*enable, options, &given(digest)?)).await?;
+        match hold(*enable, options, &decode::firewall::datacenter_options(read().await?)) {
             true => Ok(()),
-            false => Err(StepError::retry(BUSY_WAIT, "Proxmox took the switch but does not show it")),
+            false => Err(StepError::retry(BUSY_WAIT, "Proxmox took the options but does not show them")),
         }
     }
 
@@ -158,3 +190,52 @@ impl WriteSiteFirewall {
         }
     }
 }
+
+/// Whether the options are those that were chosen.
+fn hold(enable: Option<bool>, chosen: &DatacenterChoice, have: &DatacenterOptions) -> bool {
+    let limit = |text: &str| {
+        let pairs = PropertyString::parse(text);
+        pairs.pairs().map(|(key, value)| (key.to_owned(), value.to_owned())).collect::<BTreeSet<_>>()
+    };
+    let limits = |wanted: &String| have.log_ratelimit.as_deref().map(limit) == Some(limit(wanted));
+    enable.is_none_or(|on| have.enable == on)
+        && chosen.policy_in.is_none_or(|wanted| have.policy_in == Some(wanted))
+        && chosen.policy_out.is_none_or(|wanted| have.policy_out == Some(wanted))
+        && chosen.ebtables.is_none_or(|wanted| have.ebtables == Some(wanted))
+        && chosen.log_ratelimit.as_ref().is_none_or(limits)
+}
+
+/// Nothing that is there is changed without a digest: what was read could be old.
+fn given(digest: Option<String>) -> Result<String, StepError> {
+    digest.ok_or_else(|| StepError::retry(BUSY_WAIT, "Proxmox answered without a digest"))
+}
+
+/// What is done next to the members of a set.
+#[derive(Debug, PartialEq)]
+enum Next {
+    Add(Vec<String>),
+    /// An entry that is there changes from in to out or back.
+    Turn(String),
+    Remove(String),
+    Nothing,
+}
+
+/// The longest prefix comes first and goes last: at every moment each address meets the set as it was or as it shall be.
+fn next(have: &BTreeSet<String>, wanted: &BTreeSet<String>) -> Next {
+    let bare = |member: &String| member.trim_start_matches(EXCEPT).to_owned();
+    let known: BTreeSet<String> = have.iter().map(bare).collect();
+    let (turned, mut missing): (Vec<&String>, Vec<&String>) =
+        wanted.difference(have).partition(|member| known.contains(&bare(member)));
+    missing.sort_by_key(|member| std::cmp::Reverse(member_prefix(member)));
+    if !missing.is_empty() {
+        return Next::Add(missing.into_iter().cloned().collect());
+    }
+    if let Some(member) = turned.first() {
+        return Next::Turn((*member).clone());
+    }
+    let extra = have.difference(wanted).min_by_key(|member| member_prefix(member));
+    extra.map_or(Next::Nothing, |member| Next::Remove(member.clone()))
+}
+
+#[cfg(test)]
+mod tests;

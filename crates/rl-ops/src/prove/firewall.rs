@@ -2,48 +2,56 @@
 //!
 //! The third switch, `firewall=1` on a NIC, and the NIC in each slot are compared with the configuration.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use rl_model::firewall::edit::{RuleList, same_rule};
 use rl_model::firewall::{
-    DatacenterOptions, FirewallRule, GuestOptions, IpSetName, ObservedFirewall, ObservedSet, ResolvedFirewall, RuleId,
-    RuleText, set_owner,
+    FirewallRule, GuestOptions, ObservedFirewall, ObservedSiteFirewall, ResolvedFirewall, RuleId, RuleText,
+    WantedSiteFirewall, named_objects, set_owner, site_owner,
 };
 use rl_model::{ObservedGuest, ProofCheck, ResolvedGuest, ResolvedStack, SiteName};
 use rl_pve::api::firewall;
 use rl_pve::{PveError, decode};
 
 use super::{check, patiently, unread};
-use crate::observe_firewall;
+use crate::observe_firewall::{self, Whose};
 use crate::site::SiteApi;
 
-/// What is read once a site.
-pub(super) struct SiteFirewall {
-    options: DatacenterOptions,
-    sets: BTreeMap<IpSetName, ObservedSet>,
-}
-
 /// What is read once for all guests of a site; sites without a filtered guest are not asked.
-pub(super) type SiteFirewalls = BTreeMap<SiteName, Result<SiteFirewall, PveError>>;
+pub(super) type SiteFirewalls = BTreeMap<SiteName, Result<ObservedSiteFirewall, PveError>>;
 
 /// Reads the sites on which a guest of the stack has a firewall.
 pub(super) async fn sites(
     apis: &BTreeMap<SiteName, std::sync::Arc<SiteApi>>,
     resolved: &ResolvedStack,
 ) -> SiteFirewalls {
-    let owner = set_owner(&resolved.controller, &resolved.name);
     let mut out = SiteFirewalls::new();
     for (name, api) in apis {
         if resolved.guests.values().any(|guest| guest.site == *name && guest.firewall.is_some()) {
-            out.insert(name.clone(), patiently(api, || site(api, &owner)).await);
+            out.insert(name.clone(), patiently(api, || site(api, resolved)).await);
         }
     }
     out
 }
 
-async fn site(api: &SiteApi, owner: &str) -> Result<SiteFirewall, PveError> {
+async fn site(api: &SiteApi, resolved: &ResolvedStack) -> Result<ObservedSiteFirewall, PveError> {
+    let name = &api.site().name;
+    let owners = [set_owner(&resolved.controller, &resolved.name), site_owner(&resolved.controller, name)];
+    let whose = Whose::Of(owners.iter().map(String::as_str).collect());
     let options = decode::firewall::datacenter_options(api.pve().send(firewall::datacenter_options()).await?);
-    Ok(SiteFirewall { options, sets: observe_firewall::sets(api, owner).await? })
+    let mut seen = ObservedSiteFirewall {
+        options: Some(options),
+        sets: Some(observe_firewall::sets(api, &whose).await?),
+        ..ObservedSiteFirewall::default()
+    };
+    let objects = resolved.firewall.get(name).map(|wanted| &wanted.objects);
+    if objects.is_some_and(|objects| objects.aliases.is_some()) {
+        seen.aliases = Some(decode::firewall::alias_texts(api.pve().send(firewall::aliases()).await?).0);
+    }
+    if objects.is_some_and(|objects| objects.groups.is_some()) {
+        seen.groups = Some(observe_firewall::groups(api, &whose).await?);
+    }
+    Ok(seen)
 }
 
 /// Compares the firewall of a guest, where it shall have one.
@@ -51,15 +59,16 @@ pub(super) async fn checks(
     api: &SiteApi,
     row: &ObservedGuest,
     guest: &ResolvedGuest,
-    wanted_sets: &BTreeMap<IpSetName, BTreeSet<String>>,
+    wanted_site: Option<&WantedSiteFirewall>,
     sites: &SiteFirewalls,
     checks: &mut Vec<ProofCheck>,
 ) {
     let Some(wanted) = &guest.firewall else { return };
     match sites.get(&guest.site) {
         Some(Ok(site)) => {
-            checks.push(check("datacenter's firewall", "on", on(site.options.enable)));
-            set_checks(wanted, wanted_sets, &site.sets, checks);
+            checks.push(check("datacenter's firewall", "on", on(site.options.as_ref().is_some_and(|all| all.enable))));
+            let named = wanted_site.map(|wanted_site| named_objects(wanted, wanted_site, site)).unwrap_or_default();
+            checks.extend(named.into_iter().map(|object| check(&object.what, &object.expected, &object.found)));
         }
         Some(Err(error)) => checks.push(unread(error)),
         None => {}
@@ -125,25 +134,4 @@ fn shown(rule: &RuleText) -> String {
     let log = rule.log.as_deref().filter(|level| !level.is_empty() && *level != "nolog");
     let text = log.map_or(text.clone(), |level| format!("{text} -log {level}"));
     if rule.enable { text } else { format!("{text} (off)") }
-}
-
-fn set_checks(
-    wanted: &ResolvedFirewall,
-    sets: &BTreeMap<IpSetName, BTreeSet<String>>,
-    have: &BTreeMap<IpSetName, ObservedSet>,
-    checks: &mut Vec<ProofCheck>,
-) {
-    let named = |name: &IpSetName| {
-        let spec = format!("+dc/{name}");
-        wanted.rules.iter().any(|rule| [&rule.source, &rule.dest].iter().any(|end| end.as_deref() == Some(&spec)))
-    };
-    let list = |members: &BTreeSet<String>| members.iter().cloned().collect::<Vec<_>>().join(", ");
-    for (name, members) in sets.iter().filter(|(name, _)| named(name)) {
-        let found = match have.get(name) {
-            None => "missing".to_owned(),
-            Some(ObservedSet { members: None, comment }) => format!("not ours (its comment is `{comment}`)"),
-            Some(ObservedSet { members: Some(members), .. }) => list(members),
-        };
-        checks.push(check(&format!("IP set {name}"), &list(members), &found));
-    }
 }

@@ -11,8 +11,8 @@ use rl_engine::{OpClass, PriorAttempt, Receipt, Step, StepCx, StepError};
 use rl_model::firewall::edit::{Edit, OptionsEdit, RuleList, edits};
 use rl_model::firewall::{GuestOptions, ObservedFirewall, RuleId};
 use rl_model::{NicSlot, NodeName, PropertyString, ResolvedGuest, Vmid};
-use rl_pve::api::firewall;
-use rl_pve::{CallClass, ErrorKind, PveError, decode};
+use rl_pve::api::firewall::{self, RulesOf};
+use rl_pve::{CallClass, ErrorKind, PveError, Request, decode};
 
 use super::{GuestReceipt, create_container, leased_vmid};
 use crate::context::Ctx;
@@ -113,6 +113,21 @@ impl Seen {
     }
 }
 
+/// The request for an edit of a list of rules; none for one of options.
+pub(crate) fn rule_request(
+    list: RulesOf<'_>,
+    edit: &Edit,
+    digest: impl Fn() -> Result<String, StepError>,
+) -> Result<Option<Request<()>>, StepError> {
+    Ok(Some(match edit {
+        Edit::Insert(rule) => firewall::insert_rule(list, rule),
+        Edit::Move { from, to } => firewall::move_rule(list, *from, Edit::moveto(*from, *to), &digest()?),
+        Edit::Rewrite { at, rule } => firewall::rewrite_rule(list, *at, rule, &digest()?),
+        Edit::Delete { at } => firewall::delete_rule(list, *at, &digest()?),
+        Edit::Options(_) => return Ok(None),
+    }))
+}
+
 impl GuestFirewall {
     /// Carries out calls until one changes what the next one's digest stands for.
     async fn write(
@@ -130,17 +145,13 @@ impl GuestFirewall {
             if needs_digest && !fresh {
                 return Ok(());
             }
-            let request = match edit {
-                Edit::Insert(rule) => firewall::insert_rule(node, vmid, rule),
-                Edit::Move { from, to } => {
-                    firewall::move_rule(node, vmid, *from, Edit::moveto(*from, *to), seen.digest()?)
-                }
-                Edit::Rewrite { at, rule } => firewall::rewrite_rule(node, vmid, *at, rule, seen.digest()?),
-                Edit::Delete { at } => firewall::delete_rule(node, vmid, *at, seen.digest()?),
-                Edit::Options(OptionsEdit::Off) => firewall::switch_guest_off(node, vmid, seen.options_digest()?),
-                Edit::Options(OptionsEdit::On { wanted }) => {
+            let digest = || seen.digest().map(str::to_owned);
+            let request = match (rule_request(RulesOf::Guest(node, vmid), edit, digest)?, edit) {
+                (None, Edit::Options(OptionsEdit::On { wanted })) => {
                     firewall::switch_guest_on(node, vmid, wanted, seen.options_digest()?)
                 }
+                (None, _) => firewall::switch_guest_off(node, vmid, seen.options_digest()?),
+                (Some(request), _) => request,
             };
             let announced = Announced::new(NAME, node, vmid);
             let send = api.pve().send(request);

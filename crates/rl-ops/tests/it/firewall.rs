@@ -5,15 +5,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use pve_sim::Action as Fault;
 use rl_engine::OperationState;
 use rl_model::firewall::{
-    FirewallAction, FirewallChange, LOG_OFF, ObservedFirewall, ResolvedFirewall, RuleId, RuleText, WantedSiteFirewall,
-    set_owner,
+    DatacenterChoice, FirewallAction, FirewallChange, LOG_OFF, ObservedFirewall, ResolvedFirewall, RuleId, RuleText,
+    WantedSiteFirewall, set_owner,
 };
 use rl_model::{
     ActionId, ActionKind, Consequence, PartAction, PartKind, Proof, ResolvedGuest, ResolvedStack, SetChange,
     SiteFirewall,
 };
 use rl_ops::prove;
-use rl_pve::api::firewall;
+use rl_pve::api::firewall::{self, RulesOf};
 use serde_json::{Value, json};
 
 use crate::lab::{Came, Lab, clock, controller, create, guest, job, p, plan, seen_net0, stack};
@@ -96,12 +96,12 @@ async fn rules(lab: &Lab, guest: &ResolvedGuest) -> Vec<String> {
 }
 
 async fn insert(lab: &Lab, guest: &ResolvedGuest, rule: &RuleText) {
-    lab.api.pve().send(firewall::insert_rule(&guest.node, guest.vmid, rule)).await.unwrap();
+    lab.api.pve().send(firewall::insert_rule(RulesOf::Guest(&guest.node, guest.vmid), rule)).await.unwrap();
 }
 
 async fn switch_datacenter_on(lab: &Lab) {
     let digest = lab.api.pve().send(firewall::datacenter_options()).await.unwrap().digest.unwrap();
-    lab.api.pve().send(firewall::switch_datacenter(true, &digest)).await.unwrap();
+    lab.api.pve().send(firewall::set_datacenter(Some(true), &DatacenterChoice::default(), &digest)).await.unwrap();
 }
 
 async fn proof(lab: &Lab, guest: &ResolvedGuest) -> Proof {
@@ -180,8 +180,8 @@ async fn what_others_did_to_our_rules_is_proven_and_mended() {
         rl_pve::decode::firewall::rule_texts(rows).1.unwrap()
     };
     let off = RuleText { enable: false, ..guest.firewall.as_ref().unwrap().rules[1].clone() };
-    pve.send(firewall::rewrite_rule(&guest.node, guest.vmid, 1, &off, &digest().await)).await.unwrap();
-    pve.send(firewall::move_rule(&guest.node, guest.vmid, 2, 0, &digest().await)).await.unwrap();
+    pve.send(firewall::rewrite_rule(RulesOf::Guest(&guest.node, guest.vmid), 1, &off, &digest().await)).await.unwrap();
+    pve.send(firewall::move_rule(RulesOf::Guest(&guest.node, guest.vmid), 2, 0, &digest().await)).await.unwrap();
     let row = pve.send(firewall::guest_options(kind, &guest.node, guest.vmid)).await.unwrap();
     pve.send(firewall::switch_guest_off(&guest.node, guest.vmid, &row.digest.unwrap())).await.unwrap();
     let found = wrong(&proof(&lab, &guest).await);
@@ -268,7 +268,15 @@ async fn races_and_lost_answers_end_in_the_same_rules() {
 
 fn site_part(sets: Vec<SetChange>, enable: Option<bool>) -> PartAction {
     let owner = set_owner(&controller(), &p("shop"));
-    let kind = PartKind::SiteFirewall(Box::new(SiteFirewall { site: p("fra1"), owner, sets, enable }));
+    let kind = PartKind::SiteFirewall(Box::new(SiteFirewall {
+        site: p("fra1"),
+        owner,
+        aliases: Vec::new(),
+        sets,
+        groups: Vec::new(),
+        options: DatacenterChoice::default(),
+        enable,
+    }));
     PartAction { id: ActionId(0), kind, reasons: Vec::new(), after: Vec::new() }
 }
 
@@ -291,7 +299,8 @@ async fn set(lab: &Lab, name: &str) -> Option<BTreeSet<String>> {
 async fn sets_of_a_stack_are_kept_and_go() {
     let lab = Lab::paced(1, PACE).await;
     let name = "rl-shop-web";
-    let to = |after: Option<&[&str]>| SetChange { name: p(name), before: None, after: after.map(members) };
+    let to =
+        |after: Option<&[&str]>| SetChange { name: p(name), before: None, after: after.map(members), comment: None };
     for list in [&["10.20.0.51", "10.20.0.52"][..], &["10.20.0.52", "fd00::9"], &[]] {
         run_part(&lab, site_part(vec![to(Some(list))], None)).await.must_be(OperationState::Done);
         assert_eq!(set(&lab, name).await, Some(members(list)));
@@ -310,7 +319,9 @@ async fn a_set_of_somebody_else_is_left_alone() {
     lab.api.pve().send(firewall::create_ip_set(&p(name), "mine")).await.unwrap();
     lab.api.pve().send(firewall::add_to_ip_set(&p(name), "192.0.2.1")).await.unwrap();
     for after in [Some(members(&["10.20.0.51"])), None] {
-        let came = run_part(&lab, site_part(vec![SetChange { name: p(name), before: None, after }], None)).await;
+        let came =
+            run_part(&lab, site_part(vec![SetChange { name: p(name), before: None, after, comment: None }], None))
+                .await;
         must_be_untouched(&came, "is not ours");
         assert_eq!(set(&lab, name).await, Some(members(&["192.0.2.1"])));
     }
@@ -324,7 +335,12 @@ async fn the_members_of_a_set_are_proven() {
     }
     let lab = Lab::paced(2, PACE).await;
     lab.book.reserve(&guest);
-    let change = SetChange { name: p("rl-shop-web"), before: None, after: Some(members(&["10.20.0.51", "192.0.2.7"])) };
+    let change = SetChange {
+        name: p("rl-shop-web"),
+        before: None,
+        after: Some(members(&["10.20.0.51", "192.0.2.7"])),
+        comment: None,
+    };
     run_part(&lab, site_part(vec![change], Some(true))).await.must_be(OperationState::Done);
     lab.run(job(&lab, &guest, create(&guest))).await.must_be(OperationState::Done);
     let wanted = WantedSiteFirewall {

@@ -52,4 +52,5 @@ codes! {
     NO_STORAGE = "RL0226", "No storage is named";
     ENDPOINT_TWICE = "RL0227", "Two sites have one endpoint";
     UNKNOWN_PROVIDER = "RL0228", "A provider of secrets is unknown";
+    UNKNOWN_GROUP = "RL0229", "A security group is unknown";
 }

@@ -1,19 +1,29 @@
 //! How the firewall of a guest no longer matches: switches, policies, rules of ours by place, rules of others above them.
 
 use rl_model::firewall::edit::same_rule;
-use rl_model::firewall::{FirewallRule, GuestOptions, ObservedFirewall, ResolvedFirewall, RuleText};
-use rl_model::{Drift, ResolvedGuest};
+use rl_model::firewall::{FirewallRule, GuestOptions, ObservedFirewall, ResolvedFirewall, RuleText, named_objects};
+use rl_model::{Drift, ResolvedGuest, ResolvedStack};
 
 use super::changed;
 use crate::plan::firewall::list;
 use crate::plan::world::{Place, World};
 
 /// Compares the firewall last applied with what was read; nothing where none was applied or it was not read.
-pub(super) fn compare(guest: &ResolvedGuest, place: Place<'_>, world: &World<'_>, out: &mut Vec<Drift>) {
+pub(super) fn compare(
+    stack: &ResolvedStack,
+    guest: &ResolvedGuest,
+    place: Place<'_>,
+    world: &World<'_>,
+    out: &mut Vec<Drift>,
+) {
     let Some(wanted) = &guest.firewall else { return };
     let Some(site) = world.site(place.site) else { return };
     if site.firewall.options.as_ref().is_some_and(|options| !options.enable) {
         changed(guest, "datacenter's firewall", &"on", &"off", out);
+    }
+    let named = stack.firewall.get(place.site).map(|of_site| named_objects(wanted, of_site, &site.firewall));
+    for object in named.into_iter().flatten().filter(|object| object.expected != object.found) {
+        changed(guest, &object.what, &object.expected, &object.found, out);
     }
     if let Some(seen) = site.firewall.guests.get(&place.guest.vmid) {
         options(guest, wanted, seen, out);

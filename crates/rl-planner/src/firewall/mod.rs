@@ -19,13 +19,18 @@ mod tables;
 
 pub use chain::{Question, Sender, explain};
 pub use explanation::{Engine, Explanation, Level, Outcome, Stage, Step, Verdict, Way};
-pub use needed::{FirewallsNeeded, OPTIONS_READ_MAX, firewalls_needed};
+pub use needed::{FirewallsNeeded, entrances_needed, firewalls_needed};
 pub use packet::{ConnState, ICMP, ICMPV6, Packet, SYN, SourcePort, TCP, UDP};
 pub use parts::{PARTS_MAX, Part, TooManyParts, explain_network};
 
 /// Whether a macro's protocols and ports are known here.
 pub fn knows_macro(name: &str) -> bool {
     tables::find_macro(name, true, Engine::Iptables) != tables::Macro::Unknown
+}
+
+/// Macros of Proxmox whose protocols and ports are known here, as it spells them.
+pub fn macro_names() -> impl Iterator<Item = &'static str> + Clone {
+    tables::macro_names()
 }
 
 /// Number of a protocol by its name or number in `/etc/protocols`.

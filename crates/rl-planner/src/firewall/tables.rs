@@ -235,6 +235,12 @@ const MACROS_V6: &[(&str, &str)] = &[
     ("Trcrt", "udp/33434:33524 icmpv6/echo-request"),
 ];
 
+/// The names of all macros, each once.
+pub(super) fn macro_names() -> impl Iterator<Item = &'static str> + Clone {
+    let alone = |name: &&str| !MACROS.iter().any(|(known, _)| known == name);
+    MACROS.iter().map(|(name, _)| *name).chain(MACROS_V6.iter().map(|(name, _)| *name).filter(alone))
+}
+
 /// What a macro stands for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Macro {

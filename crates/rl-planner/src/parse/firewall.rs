@@ -1,13 +1,13 @@
-//! Reads the firewall of a container.
+//! Reads the firewall of a container, and the rules of security groups.
 
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use rl_model::manifest::{FirewallTraffic, PortRange, RuleDirection, Verdict};
-use rl_model::{Cidr, Network, NetworkName, NicName, SiteFirewallSpec};
+use rl_model::firewall::GroupName;
+use rl_model::manifest::{FirewallPeer, FirewallRule, FirewallTraffic, PortRange, RuleDirection, Verdict};
+use rl_model::{Cidr, NicName};
 
 use super::fields::{Fields, Shape};
-use super::report::{Report, Sp, nearest, suggest};
+use super::report::{Report, Sp, nearest};
 use super::tree::{Kind, Node, Place, shown};
 use super::values::{choice, one_or_list, parsed, text, wrong_type};
 use crate::diagnostic::{Diagnostic, codes};
@@ -20,16 +20,14 @@ pub(crate) const FIREWALL: Shape = Shape {
 pub(crate) const RULE: Shape = Shape {
     name: "Rule",
     what: "a firewall rule",
-    keys: &["allow", "reject", "drop", "on", "from", "to", "log", "comment"],
+    keys: &["allow", "reject", "drop", "group", "on", "from", "to", "log", "comment"],
 };
-pub(crate) const SITE_FIREWALL: Shape =
-    Shape { name: "SiteFirewall", what: "`firewall` of a site", keys: &["enable", "management"] };
 
 /// The words for what happens to a packet.
 const VERDICTS: [(&str, Verdict); 3] =
     [("allow", Verdict::Allow), ("reject", Verdict::Reject), ("drop", Verdict::Drop)];
 /// Most rules of one firewall: above it, a packet's way through them is felt.
-const RULES_MAX: usize = 500;
+pub(crate) const RULES_MAX: usize = 500;
 /// Longest comment of a rule: what stands beside it in a list.
 const COMMENT_CHARS_MAX: usize = 120;
 /// Log levels (`pve-api`: `log`).
@@ -83,14 +81,47 @@ pub(crate) struct FirewallDraft {
     pub(crate) rules: Vec<RuleDraft>,
 }
 
-pub(crate) struct RuleDraft {
-    pub(crate) verdict: Verdict,
-    pub(crate) traffic: Vec<FirewallTraffic>,
-    pub(crate) on: Option<Sp<NicName>>,
-    pub(crate) direction: RuleDirection,
-    pub(crate) peers: Vec<Sp<PeerDraft>>,
-    pub(crate) log: Option<String>,
-    pub(crate) comment: Option<String>,
+/// A rule of a container as written.
+pub(crate) enum RuleDraft {
+    /// A call of a security group.
+    Group { group: Sp<GroupName>, on: Option<Sp<NicName>>, comment: Option<String> },
+    /// A rule of its own.
+    Own(OwnRule),
+}
+
+impl RuleDraft {
+    /// The NIC it is bound to.
+    pub(crate) fn on(&self) -> Option<&Sp<NicName>> {
+        match self {
+            Self::Group { on, .. } => on.as_ref(),
+            Self::Own(rule) => rule.on.as_ref(),
+        }
+    }
+}
+
+pub(crate) struct OwnRule {
+    verdict: Verdict,
+    traffic: Vec<FirewallTraffic>,
+    on: Option<Sp<NicName>>,
+    direction: RuleDirection,
+    peers: Vec<Sp<PeerDraft>>,
+    log: Option<String>,
+    comment: Option<String>,
+}
+
+impl OwnRule {
+    /// The rule with its other ends looked up.
+    pub(crate) fn link(&self, find: impl FnMut(&Sp<PeerDraft>) -> Option<FirewallPeer>) -> FirewallRule {
+        FirewallRule {
+            verdict: self.verdict,
+            traffic: self.traffic.clone(),
+            on: self.on.as_ref().map(|sp| sp.value.clone()),
+            direction: self.direction,
+            peers: self.peers.iter().filter_map(find).collect(),
+            log: self.log.clone(),
+            comment: self.comment.clone(),
+        }
+    }
 }
 
 /// The other end of a rule as written.
@@ -98,7 +129,7 @@ pub(crate) struct RuleDraft {
 pub(crate) enum PeerDraft {
     Address(IpAddr),
     Cidr(Cidr),
-    /// A container of the stack or a network of the site.
+    /// A container or guest of the stack, or a network, an alias or an IP set of the site.
     Name(String),
 }
 
@@ -109,7 +140,7 @@ pub(crate) fn firewall(report: &mut Report<'_>, container: &Fields<'_>) -> Optio
     let fields = Fields::open(report, node, owner, &container.path("firewall"), &FIREWALL)?;
     let policy = |report: &mut Report<'_>, key: &str, default| {
         let node = fields.get(report, key);
-        node.and_then(|node| choice(report, node, "verdict", &VERDICTS)).map_or(default, |sp| sp.value)
+        node.and_then(|node| verdict_of(report, node)).unwrap_or(default)
     };
     let inbound = policy(report, "inbound", Verdict::Drop);
     let outbound = policy(report, "outbound", Verdict::Allow);
@@ -124,8 +155,34 @@ pub(crate) fn firewall(report: &mut Report<'_>, container: &Fields<'_>) -> Optio
     Some(Sp { value: FirewallDraft { inbound, outbound, log, only_own_addresses, rules }, at: report.at(owner) })
 }
 
+/// Reads what happens to packets that no rule names.
+pub(crate) fn verdict_of(report: &mut Report<'_>, node: &Node) -> Option<Verdict> {
+    choice(report, node, "verdict", &VERDICTS).map(|sp| sp.value)
+}
+
 fn rule(report: &mut Report<'_>, node: &Node) -> Option<RuleDraft> {
+    let Some(group) = node.entry("group") else { return own_rule(report, node, &RULE).map(RuleDraft::Own) };
     let fields = Fields::open(report, node, node.place, "", &RULE)?;
+    let others = ["allow", "reject", "drop", "from", "to", "log"];
+    if let Some(other) = others.iter().find_map(|key| fields.entry(key)) {
+        let (at, first) = (report.at(other.key_place), report.at(group.key_place));
+        let message = format!("a rule that calls a security group has no `{}`", other.key);
+        report.findings.push(
+            Diagnostic::error(codes::KEYS_CONFLICT, Some(&at), message)
+                .related(Some(&first), "this calls the group")
+                .help("the rules of the group say it; write a rule of its own"),
+        );
+        return None;
+    }
+    let called = fields.parsed::<GroupName>(report, "group");
+    let on = fields.parsed::<NicName>(report, "on");
+    let comment = fields.get(report, "comment").and_then(|node| comment(report, node));
+    Some(RuleDraft::Group { group: called?, on, comment })
+}
+
+/// Reads a rule that calls no group.
+pub(crate) fn own_rule(report: &mut Report<'_>, node: &Node, shape: &Shape) -> Option<OwnRule> {
+    let fields = Fields::open(report, node, node.place, "", shape)?;
     let (verdict, traffic) = verdict(report, &fields, node.place)?;
     let on = fields.parsed::<NicName>(report, "on");
     let (direction, ends) = match (fields.entry("from"), fields.entry("to")) {
@@ -145,7 +202,7 @@ fn rule(report: &mut Report<'_>, node: &Node) -> Option<RuleDraft> {
     let peers = ends.map(|node| peers(report, node)).unwrap_or_default();
     let log = log_level(report, &fields);
     let comment = fields.get(report, "comment").and_then(|node| comment(report, node));
-    Some(RuleDraft { verdict, traffic, on, direction, peers, log, comment })
+    Some(OwnRule { verdict, traffic, on, direction, peers, log, comment })
 }
 
 fn log_level(report: &mut Report<'_>, fields: &Fields<'_>) -> Option<String> {
@@ -153,7 +210,7 @@ fn log_level(report: &mut Report<'_>, fields: &Fields<'_>) -> Option<String> {
     choice(report, node, "log level", &LOG_LEVELS).map(|sp| sp.value.to_owned())
 }
 
-fn comment(report: &mut Report<'_>, node: &Node) -> Option<String> {
+pub(crate) fn comment(report: &mut Report<'_>, node: &Node) -> Option<String> {
     let written = text(report, node, "a comment as text")?;
     if written.chars().any(char::is_control) || written.chars().count() > COMMENT_CHARS_MAX {
         let help = format!("write one line of at most {COMMENT_CHARS_MAX} characters");
@@ -161,61 +218,6 @@ fn comment(report: &mut Report<'_>, node: &Node) -> Option<String> {
         return None;
     }
     Some(written.trim().to_owned())
-}
-
-/// Reads `firewall:` of a site.
-pub(crate) fn site_firewall(report: &mut Report<'_>, site: &Fields<'_>) -> Option<SiteFirewallDraft> {
-    let node = site.get(report, "firewall")?;
-    let owner = site.entry("firewall")?.key_place;
-    let fields = Fields::open(report, node, owner, &site.path("firewall"), &SITE_FIREWALL)?;
-    let enable = fields.boolean(report, "enable");
-    let management = fields.get(report, "management").map(|node| {
-        one_or_list(report, node, |report, item| {
-            let written = text(report, item, "a network of the site or an address range as text")?;
-            let value = match written.contains('/') {
-                true => Ok(parsed::<Cidr>(report, item)?.value),
-                false => Err(parsed::<NetworkName>(report, item)?.value),
-            };
-            Some(Sp { value, at: report.at(item.place) })
-        })
-    });
-    Some(SiteFirewallDraft { enable, management: management.unwrap_or_default() })
-}
-
-/// The firewall of a site as written.
-pub(crate) struct SiteFirewallDraft {
-    enable: Option<bool>,
-    /// Ranges, or names of networks of the site.
-    management: Vec<Sp<Result<Cidr, NetworkName>>>,
-}
-
-impl SiteFirewallDraft {
-    /// Looks the networks up; one that is not there or has no subnet is reported.
-    pub(crate) fn link(self, report: &mut Report<'_>, networks: &BTreeMap<NetworkName, Network>) -> SiteFirewallSpec {
-        let mut management = Vec::new();
-        for entry in self.management {
-            let net = match &entry.value {
-                Ok(net) => Some(*net),
-                Err(name) => networks.get(name).and_then(|network| network.subnet),
-            };
-            match (net, &entry.value) {
-                (Some(net), _) => management.push(net),
-                (None, Err(name)) => {
-                    let known = networks.keys().map(|key| key.as_str());
-                    let help = match networks.contains_key(name) {
-                        true => "the network has no subnet: write the range, as in `10.0.0.0/24`".to_owned(),
-                        false => suggest(name.as_str(), known, "networks"),
-                    };
-                    let message = format!("`{name}` is no network of the site with a subnet");
-                    report
-                        .findings
-                        .push(Diagnostic::error(codes::UNKNOWN_NETWORK, Some(&entry.at), message).help(help));
-                }
-                (None, Ok(_)) => {}
-            }
-        }
-        SiteFirewallSpec { enable: self.enable, management }
-    }
 }
 
 fn verdict(report: &mut Report<'_>, fields: &Fields<'_>, owner: Place) -> Option<(Verdict, Vec<FirewallTraffic>)> {
@@ -281,8 +283,12 @@ fn port_range(text: &str) -> Option<PortRange> {
 
 fn service(report: &mut Report<'_>, node: &Node, name: &str) -> Option<Vec<FirewallTraffic>> {
     let Some((_, tcp, udp)) = SERVICES.iter().find(|(known, ..)| *known == name) else {
+        if let Some(macro_name) = crate::firewall::macro_names().find(|known| *known == name) {
+            return macro_name.parse().ok().map(|name| vec![FirewallTraffic::Macro(name)]);
+        }
         let words = SERVICES.iter().map(|(known, ..)| *known).chain(["any", "icmp", "tcp", "udp"]);
-        let help = match nearest(name, words) {
+        let near = nearest(name, words).or_else(|| nearest(name, crate::firewall::macro_names()));
+        let help = match near {
             Some(word) => format!("did you mean `{word}`?"),
             None => "write protocol and port, as in `tcp/5432`".to_owned(),
         };

@@ -2,15 +2,17 @@
 
 use std::collections::BTreeMap;
 
+use rl_model::firewall::GroupName;
 use rl_model::manifest::{
-    Container, FirewallPeer, FirewallRule, FirewallSpec, Location, Nic, NicAddress, Origins, Section, SectionKind,
-    Stack, Volume,
+    Container, FirewallSpec, GroupCall, GuestRule, Location, Nic, NicAddress, Origins, Section, SectionKind, Stack,
+    Volume,
 };
 use rl_model::{ContainerName, Network, Site, SiteName, StorageId};
 
 use super::container::{Draft, Image};
-use super::firewall::{FirewallDraft, PeerDraft};
+use super::firewall::{FirewallDraft, RuleDraft};
 use super::nic::{Mode, NicDraft};
+use super::peers::Names;
 use super::report::{Findings, Sp, suggest};
 use super::stack::StackDraft;
 use super::volume::VolumeDraft;
@@ -245,20 +247,19 @@ impl<'a> Linker<'a> {
     }
 
     fn firewall(&self, findings: &mut Findings, placed: Placed<'_>, draft: &FirewallDraft) -> FirewallSpec {
+        let names = names(placed);
         let mut rules = Vec::new();
         for rule in &draft.rules {
-            let peers = rule.peers.iter().filter_map(|peer| self.peer(findings, placed, peer)).collect();
-            if let Some(nic) = &rule.on {
+            if let Some(nic) = rule.on() {
                 self.rule_nic(findings, placed.draft, nic);
             }
-            rules.push(FirewallRule {
-                verdict: rule.verdict,
-                traffic: rule.traffic.clone(),
-                on: rule.on.as_ref().map(|sp| sp.value.clone()),
-                direction: rule.direction,
-                peers,
-                log: rule.log.clone(),
-                comment: rule.comment.clone(),
+            rules.push(match rule {
+                RuleDraft::Own(rule) => GuestRule::Own(rule.link(|peer| names.find(findings, peer))),
+                RuleDraft::Group { group, on, comment } => {
+                    self.group(findings, placed.site, group);
+                    let (group, on) = (group.value.clone(), on.as_ref().map(|sp| sp.value.clone()));
+                    GuestRule::Group(GroupCall { group, on, comment: comment.clone() })
+                }
             });
         }
         let FirewallDraft { inbound, outbound, log, only_own_addresses, .. } = draft;
@@ -269,6 +270,18 @@ impl<'a> Linker<'a> {
             log: log.clone(),
             only_own_addresses: *only_own_addresses,
         }
+    }
+
+    fn group(&self, findings: &mut Findings, site: Option<&Site>, name: &Sp<GroupName>) {
+        let Some(site) = site else { return };
+        let groups = site.firewall.as_ref().and_then(|firewall| firewall.groups.as_ref());
+        if groups.is_some_and(|groups| groups.contains_key(&name.value)) {
+            return;
+        }
+        let known = groups.into_iter().flatten().map(|(name, _)| name.as_str());
+        let message = format!("the site `{}` declares no security group `{}`", site.name, name.value);
+        let found = Diagnostic::error(codes::UNKNOWN_GROUP, Some(&name.at), message);
+        findings.push(self.of_site(found, site, "firewall").help(suggest(name.value.as_str(), known, "groups")));
     }
 
     fn rule_nic(&self, findings: &mut Findings, draft: &Draft, name: &Sp<rl_model::NicName>) {
@@ -289,40 +302,22 @@ impl<'a> Linker<'a> {
         }
     }
 
-    fn peer(&self, findings: &mut Findings, placed: Placed<'_>, peer: &Sp<PeerDraft>) -> Option<FirewallPeer> {
-        let name = match &peer.value {
-            PeerDraft::Address(address) => return Some(FirewallPeer::Address(*address)),
-            PeerDraft::Cidr(cidr) => return Some(FirewallPeer::Cidr(*cidr)),
-            PeerDraft::Name(name) => name,
-        };
-        let networks = placed.site.map(|site| &site.networks);
-        let network = networks.and_then(|all| all.keys().find(|key| key.as_str() == name));
-        let container = placed.stack.containers.iter().find(|draft| draft.name.value.as_str() == name);
-        match (container, network) {
-            (Some(_), Some(_)) => {
-                let message = format!("`{name}` is both a container and a network");
-                let help = "name the network by its range, or give one of the two another name";
-                findings.push(Diagnostic::error(codes::DUPLICATE_NAME, Some(&peer.at), message).help(help));
-                None
-            }
-            (Some(draft), None) => Some(FirewallPeer::Container(draft.name.value.clone())),
-            (None, Some(network)) => Some(FirewallPeer::Network(network.clone())),
-            (None, None) if placed.stack.incomplete => None,
-            (None, None) => {
-                let containers = placed.stack.containers.iter().map(|draft| draft.name.value.as_str());
-                let known: Vec<&str> =
-                    containers.chain(networks.into_iter().flat_map(|all| all.keys().map(|key| key.as_str()))).collect();
-                let message = format!("`{name}` is no container of the stack and no network of the site");
-                let help = suggest(name, known.iter().copied(), "containers and networks");
-                findings.push(Diagnostic::error(codes::UNKNOWN_CONTAINER, Some(&peer.at), message).help(help));
-                None
-            }
-        }
-    }
-
     /// Adds where the site declares the things among which one was not found.
     fn of_site(&self, found: Diagnostic, site: &Site, key: &str) -> Diagnostic {
         found.related(self.origins.get(&format!("sites.{}.{key}", site.name)), format!("the site's {key}"))
+    }
+}
+
+/// What the rules of a container may name.
+fn names(placed: Placed<'_>) -> Names {
+    let firewall = placed.site.and_then(|site| site.firewall.as_ref());
+    let guests = |draft: &Draft| draft.guest_names().filter(|_| draft.count.is_some()).collect();
+    Names {
+        networks: placed.site.iter().flat_map(|site| site.networks.keys().cloned()).collect(),
+        containers: placed.stack.containers.iter().map(|draft| (draft.name.value.clone(), guests(draft))).collect(),
+        aliases: firewall.and_then(|all| all.aliases.as_ref()).into_iter().flatten().map(|one| one.0.clone()).collect(),
+        sets: firewall.and_then(|all| all.ipsets.as_ref()).into_iter().flatten().map(|one| one.0.clone()).collect(),
+        incomplete: placed.stack.incomplete,
     }
 }
 

@@ -18,10 +18,12 @@ mod firewall;
 mod link;
 mod network;
 mod nic;
+mod peers;
 mod providers;
 mod report;
 mod secrets;
 mod site;
+mod site_firewall;
 mod ssh;
 mod stack;
 mod tree;
@@ -164,7 +166,11 @@ pub(crate) const SHAPES: &[Shape] = &[
     volume::VOLUME,
     firewall::FIREWALL,
     firewall::RULE,
-    firewall::SITE_FIREWALL,
+    site_firewall::SITE_FIREWALL,
+    site_firewall::ALIAS,
+    site_firewall::IP_SET,
+    site_firewall::GROUP,
+    site_firewall::GROUP_RULE,
     secrets::SECRET,
     dns::RECORD,
     zones::ZONE,

@@ -9,9 +9,9 @@ use rl_model::{
 };
 
 use super::fields::{Fields, Shape, named};
-use super::firewall::site_firewall;
 use super::network::network;
 use super::report::Report;
+use super::site_firewall::site_firewall;
 use super::tree::{Kind, Node, Place, shown};
 use super::values::{Limits, one_or_list, parsed, text, wrong_type};
 use crate::diagnostic::{Diagnostic, codes};

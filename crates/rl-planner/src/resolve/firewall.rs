@@ -3,11 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use rl_model::firewall::{AliasName, WantedObjects};
 use rl_model::firewall::{FirewallAction, IpSetName, LOG_OFF, ResolvedFirewall, RuleId, RuleText, WantedSiteFirewall};
 use rl_model::manifest::{
-    FirewallPeer, FirewallRule, FirewallSpec, FirewallTraffic, PortRange, RuleDirection, Stack, Verdict,
+    FirewallPeer, FirewallRule, FirewallSpec, FirewallTraffic, GroupCall, GuestRule, PortRange, RuleDirection, Stack,
+    Verdict,
 };
-use rl_model::{ContainerName, GuestName, ResolvedGuest, Site, SiteName, StackName};
+use rl_model::{Cidr, ContainerName, ControllerId, GuestName, NicSlot, ResolvedGuest, Site, SiteName, StackName};
 use sha2::{Digest, Sha256};
 
 use super::codes;
@@ -37,41 +39,72 @@ pub fn set_name(stack: &StackName, container: &ContainerName) -> IpSetName {
 /// Fills in the firewall of each guest, and what the sites need for them.
 pub(crate) fn firewalls(
     stack: &Stack,
-    sites: &BTreeMap<SiteName, Site>,
+    (sites, controller): (&BTreeMap<SiteName, Site>, &ControllerId),
     guests: &mut BTreeMap<GuestName, ResolvedGuest>,
     findings: &mut Findings<'_>,
 ) -> BTreeMap<SiteName, WantedSiteFirewall> {
     let mut out: BTreeMap<SiteName, WantedSiteFirewall> = BTreeMap::new();
-    let members = members(guests);
+    let members = Members::of(guests);
     for guest in guests.values_mut() {
         let container = stack.containers.get(&guest.container);
-        let Some(spec) = container.and_then(|container| container.firewall.as_ref()) else { continue };
+        let spec = container.and_then(|container| container.firewall.as_ref());
         let Some(site) = sites.get(&guest.site) else { continue };
-        let wanted = out.entry(guest.site.clone()).or_default();
-        if let Some(of_site) = &site.firewall {
-            wanted.enable = of_site.enable;
-            wanted.management.clone_from(&of_site.management);
+        let wants = spec.is_some() || site.firewall.as_ref().is_some_and(super::site_firewall::wants);
+        if wants && !out.contains_key(&guest.site) {
+            let objects = super::site_firewall::objects(site, controller, findings);
+            out.insert(guest.site.clone(), of_site(site, objects));
         }
-        let scene = Scene { stack, site, members: &members };
+        let (Some(spec), Some(wanted)) = (spec, out.get_mut(&guest.site)) else { continue };
+        let scene = Scene { stack: &stack.name, site, members: &members };
         guest.firewall = Some(scene.guest(guest, spec, wanted, findings));
     }
     out
 }
 
-/// Leased addresses of the guests of each entry.
-fn members(guests: &BTreeMap<GuestName, ResolvedGuest>) -> BTreeMap<ContainerName, BTreeSet<IpAddr>> {
-    let mut out: BTreeMap<ContainerName, BTreeSet<IpAddr>> = BTreeMap::new();
-    for guest in guests.values() {
-        let leased = guest.nics.iter().flat_map(|nic| [nic.ipv4.leased(), nic.ipv6.leased()]).flatten();
-        out.entry(guest.container.clone()).or_default().extend(leased);
-    }
-    out
+/// What the site's own file says.
+fn of_site(site: &Site, objects: WantedObjects) -> WantedSiteFirewall {
+    let spec = site.firewall.clone().unwrap_or_default();
+    WantedSiteFirewall { enable: spec.enable, management: spec.management, sets: BTreeMap::new(), objects }
 }
 
-struct Scene<'a> {
-    stack: &'a Stack,
-    site: &'a Site,
-    members: &'a BTreeMap<ContainerName, BTreeSet<IpAddr>>,
+/// Leased addresses of guests.
+#[derive(Default)]
+pub(super) struct Members {
+    containers: BTreeMap<ContainerName, BTreeSet<IpAddr>>,
+    guests: BTreeMap<GuestName, BTreeSet<IpAddr>>,
+}
+
+impl Members {
+    fn of(guests: &BTreeMap<GuestName, ResolvedGuest>) -> Self {
+        let mut out = Self::default();
+        for guest in guests.values() {
+            let leased = guest.nics.iter().flat_map(|nic| [nic.ipv4.leased(), nic.ipv6.leased()]).flatten();
+            let leased: BTreeSet<IpAddr> = leased.collect();
+            out.containers.entry(guest.container.clone()).or_default().extend(&leased);
+            out.guests.insert(guest.name.clone(), leased);
+        }
+        out
+    }
+}
+
+/// Where the names in a list of rules are looked up.
+pub(super) struct Scene<'a> {
+    pub(super) stack: &'a StackName,
+    pub(super) site: &'a Site,
+    pub(super) members: &'a Members,
+}
+
+/// Gives each rule of one list an id of its own, by what it speaks of.
+#[derive(Default)]
+pub(super) struct Keys(BTreeMap<String, u32>);
+
+impl Keys {
+    /// The key of the next rule.
+    pub(super) fn next(&mut self, rule: &RuleText) -> String {
+        let key = sense_key(rule);
+        let count = self.0.entry(key.clone()).and_modify(|count| *count += 1).or_insert(1);
+        if *count > 1 { format!("{key}-{count}") } else { key }
+    }
 }
 
 impl Scene<'_> {
@@ -83,15 +116,20 @@ impl Scene<'_> {
         findings: &mut Findings<'_>,
     ) -> ResolvedFirewall {
         let mut rules: Vec<RuleText> = Vec::new();
-        let mut keys: BTreeMap<String, u32> = BTreeMap::new();
+        let mut keys = Keys::default();
+        let slot = |name: &rl_model::NicName| guest.nics.iter().find(|nic| nic.name == *name).map(|nic| nic.slot);
         for (rule, place) in spec.rules.iter().zip(0..) {
-            let path = format!("stacks.{}.containers.{}.firewall.rules.{place}", self.stack.name, guest.container);
-            let ends = self.ends(rule, &path, wanted, findings);
-            for mut text in expand(guest, rule, &ends) {
-                let key = sense_key(&text);
-                let count = keys.entry(key.clone()).and_modify(|count| *count += 1).or_insert(1);
-                let key = if *count > 1 { format!("{key}-{count}") } else { key };
-                text.comment = Some(RuleId::of_guest(&guest.id, &key).comment(rule.comment.as_deref()));
+            let path = format!("stacks.{}.containers.{}.firewall.rules.{place}", self.stack, guest.container);
+            let (texts, comment) = match rule {
+                GuestRule::Own(rule) => {
+                    let ends = self.ends(rule, &path, &mut wanted.sets, findings);
+                    (expand(rule.on.as_ref().and_then(slot), rule, &ends), &rule.comment)
+                }
+                GuestRule::Group(call) => (vec![called(call, call.on.as_ref().and_then(slot))], &call.comment),
+            };
+            for mut text in texts {
+                let key = keys.next(&text);
+                text.comment = Some(RuleId::of_guest(&guest.id, &key).comment(comment.as_deref()));
                 rules.push(text);
             }
         }
@@ -107,60 +145,81 @@ impl Scene<'_> {
     }
 
     /// The other ends of a rule, as Proxmox writes them, each of one family or an IP set.
-    fn ends(
+    pub(super) fn ends(
         &self,
         rule: &FirewallRule,
         path: &str,
-        wanted: &mut WantedSiteFirewall,
+        groups_of_guests: &mut BTreeMap<IpSetName, BTreeSet<String>>,
         findings: &mut Findings<'_>,
     ) -> Vec<End> {
         if rule.peers.is_empty() {
             return vec![End::Anywhere];
         }
-        let (mut v4, mut v6, mut sets) = (Vec::new(), Vec::new(), Vec::new());
-        let mut push = |v4_end: bool, text: String| if v4_end { v4.push(text) } else { v6.push(text) };
+        let (mut v4, mut v6, mut others) = (Vec::new(), Vec::new(), Vec::new());
+        let mut push = |net: Cidr, text: String| if net.net().addr().is_ipv4() { v4.push(text) } else { v6.push(text) };
+        let nowhere = "give the network a subnet, or write addresses";
         for peer in &rule.peers {
             match peer {
-                FirewallPeer::Address(address) => push(address.is_ipv4(), address.to_string()),
-                FirewallPeer::Cidr(net) => push(net.net().addr().is_ipv4(), net.to_string()),
+                FirewallPeer::Address(address) => push((*address).into(), address.to_string()),
+                FirewallPeer::Cidr(net) => push(*net, net.to_string()),
                 FirewallPeer::Network(name) => match self.site.networks.get(name).and_then(|network| network.subnet) {
-                    Some(net) => push(net.net().addr().is_ipv4(), net.to_string()),
+                    Some(net) => push(net, net.to_string()),
                     None => {
                         let message = format!("network `{name}` has no subnet, so a rule cannot name it");
-                        findings.add_once(
-                            codes::RULE_END,
-                            path,
-                            message,
-                            "give the network a subnet, or write addresses",
-                        );
+                        findings.add_once(codes::RULE_END, path, message, nowhere);
                     }
                 },
-                FirewallPeer::Container(name) => {
-                    let members = self.members.get(name).cloned().unwrap_or_default();
-                    if members.is_empty() {
-                        let message =
-                            format!("the guests of `{name}` have no leased address, so a rule cannot name them");
-                        findings.add_once(
-                            codes::RULE_END,
-                            path,
-                            message,
-                            "give their network a subnet, or name the addresses in the rule",
-                        );
-                    }
-                    let set = set_name(&self.stack.name, name);
-                    wanted.sets.insert(set.clone(), members.iter().map(ToString::to_string).collect());
-                    sets.push(End::Set(format!("+dc/{set}")));
+                FirewallPeer::Guest(name) => {
+                    let leased = self.members.guests.get(name).cloned().unwrap_or_default();
+                    self.leased(name.as_str(), &leased, path, findings);
+                    leased.iter().for_each(|address| push((*address).into(), address.to_string()));
                 }
+                FirewallPeer::Container(name) => {
+                    let members = self.members.containers.get(name).cloned().unwrap_or_default();
+                    self.leased(name.as_str(), &members, path, findings);
+                    let set = set_name(self.stack, name);
+                    groups_of_guests.insert(set.clone(), members.iter().map(ToString::to_string).collect());
+                    others.push(End::Set(format!("+dc/{set}")));
+                }
+                FirewallPeer::Alias(name) => {
+                    let v4 = self.alias(name).is_none_or(|net| net.net().addr().is_ipv4());
+                    others.push(End::Addresses { v4, list: format!("dc/{name}") });
+                }
+                FirewallPeer::Set(name) => others.push(End::Set(format!("+dc/{name}"))),
             }
         }
         let v4 = joined(v4).into_iter().map(|list| End::Addresses { v4: true, list });
         let v6 = joined(v6).into_iter().map(|list| End::Addresses { v4: false, list });
-        v4.chain(v6).chain(sets).collect()
+        v4.chain(v6).chain(others).collect()
+    }
+
+    /// Tells of guests that a rule names though they have no address.
+    fn leased(&self, name: &str, members: &BTreeSet<IpAddr>, path: &str, findings: &mut Findings<'_>) {
+        if members.is_empty() {
+            let message = format!("the guests of `{name}` have no leased address, so a rule cannot name them");
+            let hint = "give their network a subnet, or name the addresses in the rule";
+            findings.add_once(codes::RULE_END, path, message, hint);
+        }
+    }
+
+    fn alias(&self, name: &AliasName) -> Option<Cidr> {
+        self.site.firewall.as_ref()?.aliases.as_ref()?.get(name).map(|alias| alias.net)
+    }
+}
+
+/// The rule of Proxmox that calls a security group.
+fn called(call: &GroupCall, slot: Option<NicSlot>) -> RuleText {
+    RuleText {
+        kind: "group".to_owned(),
+        action: call.group.to_string(),
+        enable: true,
+        iface: slot.map(|slot| slot.to_string()),
+        ..RuleText::default()
     }
 }
 
 /// The other end of one rule of Proxmox.
-enum End {
+pub(super) enum End {
     Anywhere,
     Addresses { v4: bool, list: String },
     Set(String),
@@ -190,8 +249,7 @@ fn action(verdict: Verdict) -> FirewallAction {
 }
 
 /// The rules of Proxmox that one rule of the stack stands for, in order.
-fn expand(guest: &ResolvedGuest, rule: &FirewallRule, ends: &[End]) -> Vec<RuleText> {
-    let slot = rule.on.as_ref().and_then(|name| guest.nics.iter().find(|nic| nic.name == *name)).map(|nic| nic.slot);
+pub(super) fn expand(slot: Option<NicSlot>, rule: &FirewallRule, ends: &[End]) -> Vec<RuleText> {
     let inward = rule.direction == RuleDirection::In;
     let mut out = Vec::new();
     for traffic in rule.traffic.iter().flat_map(kinds) {
@@ -214,6 +272,7 @@ fn expand(guest: &ResolvedGuest, rule: &FirewallRule, ends: &[End]) -> Vec<RuleT
                 iface: slot.map(|slot| slot.to_string()),
                 source,
                 dest,
+                macro_name: traffic.macro_name.clone(),
                 proto: traffic.proto.map(str::to_owned),
                 dport: traffic.ports.clone(),
                 log: rule.log.clone(),
@@ -225,7 +284,9 @@ fn expand(guest: &ResolvedGuest, rule: &FirewallRule, ends: &[End]) -> Vec<RuleT
 }
 
 /// Protocol and ports of one rule of Proxmox.
+#[derive(Default)]
 struct Traffic {
+    macro_name: Option<String>,
     proto: Option<&'static str>,
     ports: Option<String>,
     /// The family it is bound to: each has an ICMP of its own.
@@ -233,8 +294,9 @@ struct Traffic {
 }
 
 fn kinds(traffic: &FirewallTraffic) -> Vec<Traffic> {
-    let plain = |proto, v4| Traffic { proto, ports: None, v4 };
+    let plain = |proto, v4| Traffic { proto, v4, ..Traffic::default() };
     match traffic {
+        FirewallTraffic::Macro(name) => vec![Traffic { macro_name: Some(name.to_string()), ..Traffic::default() }],
         FirewallTraffic::Any => vec![plain(None, None)],
         FirewallTraffic::Icmp => vec![plain(Some("icmp"), Some(true)), plain(Some("ipv6-icmp"), Some(false))],
         FirewallTraffic::Tcp(ports) => with_ports("tcp", ports),
@@ -243,7 +305,7 @@ fn kinds(traffic: &FirewallTraffic) -> Vec<Traffic> {
 }
 
 fn with_ports(proto: &'static str, ports: &[PortRange]) -> Vec<Traffic> {
-    let one = |ports| Traffic { proto: Some(proto), ports, v4: None };
+    let one = |ports| Traffic { proto: Some(proto), ports, ..Traffic::default() };
     if ports.is_empty() {
         return vec![one(None)];
     }
@@ -269,6 +331,10 @@ fn sense_key(rule: &RuleText) -> String {
     let parts = [&rule.iface, &rule.source, &rule.dest, &rule.proto, &rule.dport];
     let mut texts = vec![rule.kind.as_str()];
     texts.extend(parts.map(|part| part.as_deref().unwrap_or_default()));
+    texts.extend(rule.macro_name.as_deref());
+    if rule.kind == "group" {
+        texts.push(&rule.action);
+    }
     key(&texts)
 }
 

@@ -8,6 +8,7 @@ use schemars::transform::{Transform, transform_subschemas};
 use schemars::{JsonSchema, Schema};
 use serde_json::{Value, json};
 
+mod firewall;
 mod site;
 mod stack;
 mod words;

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde_json::json;
 
+use super::firewall::SiteFirewall;
 use super::words;
 
 /// One Proxmox cluster or standalone node.
@@ -223,16 +224,6 @@ struct Cloudflare {
     token: Token,
     /// Where the API is; Cloudflare's own when left out.
     url: Option<String>,
-}
-
-/// The firewall of a whole site.
-#[derive(JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct SiteFirewall {
-    /// Whether the datacenter's firewall is on, without which no rule of any guest is in force; left as it is when not given.
-    enable: Option<bool>,
-    /// Networks from which nodes are looked after, as names of networks of the site or as ranges: no plan may cut them off.
-    management: Option<OneOrMore<String>>,
 }
 
 /// Template as a volume id, as `pveam list` shows it.

@@ -230,7 +230,7 @@ struct Features {
 /// What happens to a packet.
 #[derive(JsonSchema)]
 #[serde(rename_all = "snake_case")]
-enum Verdict {
+pub(super) enum Verdict {
     /// It passes.
     Allow,
     /// It is refused with an answer.
@@ -259,24 +259,32 @@ struct Firewall {
     rules: Option<Vec<Rule>>,
 }
 
-/// A firewall rule: exactly one of `allow`, `reject` and `drop`, and at most one of `from` and `to`.
+/// A firewall rule: exactly one of `allow`, `reject`, `drop` and `group`, and at most one of `from` and `to`.
 #[derive(JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(extend(
-    "oneOf" = json!([{ "required": ["allow"] }, { "required": ["reject"] }, { "required": ["drop"] }]),
+    "oneOf" = json!([
+        { "required": ["allow"] },
+        { "required": ["reject"] },
+        { "required": ["drop"] },
+        { "required": ["group"] }
+    ]),
     "not" = json!({ "required": ["from", "to"] })
 ))]
 struct Rule {
-    /// Traffic that passes: a service such as `https`, or `tcp/5432`, `udp/8000-8100`, `icmp`, `any`.
+    /// Traffic that passes: a service such as `https`, a macro of Proxmox such as `Ceph`, or `tcp/5432`, `udp/8000-8100`, `icmp`, `any`.
     allow: Option<OneOrMore<String>>,
     /// Traffic that is refused with an answer.
     reject: Option<OneOrMore<String>>,
     /// Traffic that is dropped.
     drop: Option<OneOrMore<String>>,
+    /// Security group of the site whose rules stand here; only `on` and `comment` go with it.
+    #[schemars(regex(pattern = words::GROUP_NAME))]
+    group: Option<String>,
     /// NIC the rule is bound to; every NIC when left out.
     #[schemars(regex(pattern = words::IFACE))]
     on: Option<String>,
-    /// Where traffic towards the guest comes from: `anywhere`, addresses, networks, containers.
+    /// Where traffic towards the guest comes from: `anywhere`, addresses, networks, aliases, IP sets, containers, guests.
     from: Option<OneOrMore<String>>,
     /// Where traffic from the guest goes to.
     to: Option<OneOrMore<String>>,
@@ -290,7 +298,7 @@ struct Rule {
 /// Log level of the firewall.
 #[derive(JsonSchema)]
 #[serde(rename_all = "snake_case")]
-enum LogLevel {
+pub(super) enum LogLevel {
     /// Lower is graver.
     Emerg,
     /// The next below.

@@ -52,18 +52,22 @@ fn the_keys_of_a_stack_file() {
         EncryptedFiles: folder, identity
         Features: fuse, keyctl, nesting
         Firewall: inbound, log, only_own_addresses, outbound, rules
+        FirewallAlias: address, comment
+        FirewallGroup: comment, rules
+        FirewallSet: comment, entries, except
+        GroupRule: allow, comment, drop, from, log, reject, to
         Limits: creates_per_node, requests_per_node, starts_per_node
         Network: addresses, bridge, gateway, mtu, nameservers, search_domain, subnet, vlan
         Nic: firewall, ipv4, ipv6, mac, network, rate
         PowerDns: api_key, server, url
         Proxmox: endpoints, tls, token
         Rfc2136: key, server
-        Rule: allow, comment, drop, from, log, on, reject, to
+        Rule: allow, comment, drop, from, group, log, on, reject, to
         Secondary: address, key
         Secret: from, mode, owner, reload, to
         SecretProvider: age, sops, vault
         Site: datacenter, dns, firewall, images, kind, limits, name, networks, nodes, pool, providers, proxmox, storage, storages, vmids
-        SiteFirewall: enable, management
+        SiteFirewall: aliases, ebtables, enable, groups, ipsets, log_ratelimit, management, policy_in, policy_out
         Stack: containers, defaults, dns, kind, name, site
         Startup: down_delay, order, up_delay
         Tls: ca_file, fingerprint

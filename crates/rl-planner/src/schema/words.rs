@@ -65,3 +65,7 @@ pub(super) const OWNER: &str = r"^[a-z_][a-z0-9_-]{0,31}(:[a-z_][a-z0-9_-]{0,31}
 pub(super) const TARGET: &str = r"^[a-z][a-z0-9-]*\.[A-Za-z0-9._-]{1,15}$";
 /// Name in a zone.
 pub(super) const RECORD: &str = r"^(@|\*|(\*\.)?[a-zA-Z0-9_-]{1,63}(\.[a-zA-Z0-9_-]{1,63})*)$";
+/// Alias or IP set of the firewall.
+pub(super) const FIREWALL_NAME: &str = r"^[a-z][a-z0-9_-]{1,63}$";
+/// Security group.
+pub(super) const GROUP_NAME: &str = r"^[a-z][a-z0-9_-]{1,17}$";

@@ -1,163 +1,18 @@
 //! `/cluster/firewall`, `/nodes/{node}/firewall` and the firewall of a guest, as far as they are read and written.
 
-use std::collections::BTreeMap;
+mod rows;
 
-use rl_model::firewall::{GroupName, IpSetName, LOG_OFF, ResolvedFirewall, RuleText};
+use rl_model::firewall::{
+    AliasName, AliasText, DatacenterChoice, EXCEPT, GroupName, IpSetName, LOG_OFF, ResolvedFirewall, RuleText,
+};
 use rl_model::{GuestKind, NodeName, Vmid};
-use serde::Deserialize;
+
+pub use rows::{
+    AliasRow, DatacenterOptionsRow, EntryRow, GroupRow, GuestOptionsRow, IpSetRow, MacroRow, NodeOptionsRow, RuleRow,
+};
 
 use crate::Request;
-use crate::wire::{PveBool, PveInt, PveText, Rows};
-
-/// Options of the datacenter.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
-#[serde(default)]
-pub struct DatacenterOptionsRow {
-    /// The first switch: 0, 1, or the second since 1970 at which it was switched on for a trial of a minute.
-    pub enable: Option<PveInt>,
-    /// Policy towards nodes.
-    pub policy_in: Option<String>,
-    /// Policy from nodes.
-    pub policy_out: Option<String>,
-    /// Sent back with the next write.
-    pub digest: Option<String>,
-}
-
-/// Options of a node.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
-#[serde(default)]
-pub struct NodeOptionsRow {
-    /// Whether the node's own rules are used.
-    pub enable: Option<PveBool>,
-    /// Whether the implementation on nftables is used.
-    pub nftables: Option<PveBool>,
-    /// Filter of broadcast senders.
-    pub nosmurfs: Option<PveBool>,
-    /// Filter of impossible TCP flags.
-    pub tcpflags: Option<PveBool>,
-    /// Whether invalid packets reach the rules.
-    pub nf_conntrack_allow_invalid: Option<PveBool>,
-}
-
-/// Options of a guest.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
-#[serde(default)]
-pub struct GuestOptionsRow {
-    /// The second switch.
-    pub enable: Option<PveBool>,
-    /// DHCP.
-    pub dhcp: Option<PveBool>,
-    /// Neighbour discovery.
-    pub ndp: Option<PveBool>,
-    /// Router advertisements.
-    pub radv: Option<PveBool>,
-    /// Filter of MACs.
-    pub macfilter: Option<PveBool>,
-    /// Filter of addresses.
-    pub ipfilter: Option<PveBool>,
-    /// Policy towards the guest.
-    pub policy_in: Option<String>,
-    /// Policy from the guest.
-    pub policy_out: Option<String>,
-    /// Log level of packets to the guest.
-    pub log_level_in: Option<String>,
-    /// Log level of packets from the guest.
-    pub log_level_out: Option<String>,
-    /// Sent back with the next write.
-    pub digest: Option<String>,
-}
-
-/// A rule.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
-#[serde(default)]
-pub struct RuleRow {
-    /// Position, from 0.
-    pub pos: PveInt,
-    /// `in`, `out`, `forward` or `group`.
-    #[serde(rename = "type")]
-    pub kind: String,
-    /// Action, or the name of a group.
-    pub action: String,
-    /// Whether the rule is on.
-    pub enable: Option<PveInt>,
-    /// Macro.
-    #[serde(rename = "macro")]
-    pub macro_name: Option<PveText>,
-    /// Interface.
-    pub iface: Option<PveText>,
-    /// Source.
-    pub source: Option<PveText>,
-    /// Destination.
-    pub dest: Option<PveText>,
-    /// Protocol.
-    pub proto: Option<PveText>,
-    /// Source ports.
-    pub sport: Option<PveText>,
-    /// Destination ports.
-    pub dport: Option<PveText>,
-    /// ICMP type.
-    #[serde(rename = "icmp-type")]
-    pub icmp_type: Option<PveText>,
-    /// Log level.
-    pub log: Option<PveText>,
-    /// Comment.
-    pub comment: Option<PveText>,
-    /// Of the whole list, the same in each of its rules; sent back with the next write.
-    pub digest: Option<String>,
-    /// What Proxmox finds wrong with it, by field; it leaves such a rule out.
-    pub errors: BTreeMap<String, PveText>,
-}
-
-/// A security group in the list of them all.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
-#[serde(default)]
-pub struct GroupRow {
-    /// Its name.
-    pub group: String,
-}
-
-/// An IP set in the list of them all.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
-#[serde(default)]
-pub struct IpSetRow {
-    /// Its name.
-    pub name: String,
-    /// Its comment.
-    pub comment: Option<PveText>,
-}
-
-/// Entry of an IP set.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
-#[serde(default)]
-pub struct EntryRow {
-    /// Address, network or alias.
-    pub cidr: String,
-    /// Whether it is an exception.
-    pub nomatch: Option<PveBool>,
-    /// Of all entries of the set; sent back with the next removal.
-    pub digest: Option<String>,
-    /// What Proxmox finds wrong with it; it leaves such an entry out.
-    pub errors: BTreeMap<String, PveText>,
-}
-
-/// An alias.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
-#[serde(default)]
-pub struct AliasRow {
-    /// Its name.
-    pub name: String,
-    /// Its address or network.
-    pub cidr: String,
-}
-
-/// A macro.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
-#[serde(default)]
-pub struct MacroRow {
-    /// Its name.
-    #[serde(rename = "macro")]
-    pub name: String,
-}
+use crate::wire::Rows;
 
 /// `GET /cluster/firewall/options`.
 pub fn datacenter_options() -> Request<DatacenterOptionsRow> {
@@ -244,10 +99,36 @@ pub fn guest_aliases(kind: GuestKind, node: &NodeName, vmid: Vmid) -> Request<Ro
     Request::get(template).on(node).arg("vmid", vmid)
 }
 
-/// `POST /nodes/{node}/lxc/{vmid}/firewall/rules`: the rule becomes the first, whatever `pos` says, and is off unless `enable` is
-/// given (`PVE/API2/Firewall/Rules.pm`). No digest is looked at.
-pub fn insert_rule(node: &NodeName, vmid: Vmid, rule: &RuleText) -> Request<()> {
-    let request = Request::post("/nodes/{node}/lxc/{vmid}/firewall/rules").on(node).arg("vmid", vmid);
+/// A list of rules that is written.
+#[derive(Debug, Clone, Copy)]
+pub enum RulesOf<'a> {
+    /// Of a container.
+    Guest(&'a NodeName, Vmid),
+    /// Of a security group of the datacenter.
+    Group(&'a GroupName),
+}
+
+impl RulesOf<'_> {
+    fn list(self, make: fn(&'static str) -> Request<()>) -> Request<()> {
+        match self {
+            Self::Guest(node, vmid) => make("/nodes/{node}/lxc/{vmid}/firewall/rules").on(node).arg("vmid", vmid),
+            Self::Group(group) => make("/cluster/firewall/groups/{group}").arg("group", group),
+        }
+    }
+
+    fn one(self, make: fn(&'static str) -> Request<()>, pos: usize, digest: &str) -> Request<()> {
+        let request = match self {
+            Self::Guest(node, vmid) => make("/nodes/{node}/lxc/{vmid}/firewall/rules/{pos}").on(node).arg("vmid", vmid),
+            Self::Group(group) => make("/cluster/firewall/groups/{group}/{pos}").arg("group", group),
+        };
+        request.arg("pos", pos).param("digest", digest)
+    }
+}
+
+/// `POST /nodes/{node}/lxc/{vmid}/firewall/rules`, or the same of a group: the rule becomes the first, whatever `pos` says, and
+/// is off unless `enable` is given (`PVE/API2/Firewall/Rules.pm`). No digest is looked at.
+pub fn insert_rule(list: RulesOf<'_>, rule: &RuleText) -> Request<()> {
+    let request = list.list(Request::post);
     let mut request = request.param("type", &rule.kind).param("action", &rule.action).flag("enable", rule.enable);
     for (key, value) in fields(rule) {
         request = request.maybe(key, value.filter(|text| !text.is_empty()));
@@ -255,9 +136,10 @@ pub fn insert_rule(node: &NodeName, vmid: Vmid, rule: &RuleText) -> Request<()> 
     request
 }
 
-/// `PUT /nodes/{node}/lxc/{vmid}/firewall/rules/{pos}`: the rule becomes this one in its place.
-pub fn rewrite_rule(node: &NodeName, vmid: Vmid, pos: usize, rule: &RuleText, digest: &str) -> Request<()> {
-    let mut request = rule_at(Request::put(RULE), node, vmid, pos, digest)
+/// `PUT /nodes/{node}/lxc/{vmid}/firewall/rules/{pos}`, or the same of a group: the rule becomes this one in its place.
+pub fn rewrite_rule(list: RulesOf<'_>, pos: usize, rule: &RuleText, digest: &str) -> Request<()> {
+    let mut request = list
+        .one(Request::put, pos, digest)
         .param("type", &rule.kind)
         .param("action", &rule.action)
         .flag("enable", rule.enable);
@@ -271,20 +153,15 @@ pub fn rewrite_rule(node: &NodeName, vmid: Vmid, pos: usize, rule: &RuleText, di
     request.maybe("delete", (!gone.is_empty()).then(|| gone.join(",")))
 }
 
-/// `PUT /nodes/{node}/lxc/{vmid}/firewall/rules/{pos}` with `moveto`: an index of the list as it is, before which the rule is put.
-pub fn move_rule(node: &NodeName, vmid: Vmid, pos: usize, moveto: usize, digest: &str) -> Request<()> {
-    rule_at(Request::put(RULE), node, vmid, pos, digest).param("moveto", moveto)
+/// `PUT /nodes/{node}/lxc/{vmid}/firewall/rules/{pos}` with `moveto`, or the same of a group: an index of the list as it is,
+/// before which the rule is put.
+pub fn move_rule(list: RulesOf<'_>, pos: usize, moveto: usize, digest: &str) -> Request<()> {
+    list.one(Request::put, pos, digest).param("moveto", moveto)
 }
 
-/// `DELETE /nodes/{node}/lxc/{vmid}/firewall/rules/{pos}`.
-pub fn delete_rule(node: &NodeName, vmid: Vmid, pos: usize, digest: &str) -> Request<()> {
-    rule_at(Request::delete(RULE), node, vmid, pos, digest)
-}
-
-const RULE: &str = "/nodes/{node}/lxc/{vmid}/firewall/rules/{pos}";
-
-fn rule_at(request: Request<()>, node: &NodeName, vmid: Vmid, pos: usize, digest: &str) -> Request<()> {
-    request.on(node).arg("vmid", vmid).arg("pos", pos).param("digest", digest)
+/// `DELETE /nodes/{node}/lxc/{vmid}/firewall/rules/{pos}`, or the same of a group.
+pub fn delete_rule(list: RulesOf<'_>, pos: usize, digest: &str) -> Request<()> {
+    list.one(Request::delete, pos, digest)
 }
 
 /// The fields of a rule that may be left out, by their names in the API.
@@ -323,9 +200,58 @@ pub fn switch_guest_off(node: &NodeName, vmid: Vmid, digest: &str) -> Request<()
     request.flag("enable", false).param("digest", digest)
 }
 
-/// `PUT /cluster/firewall/options`: the first switch.
-pub fn switch_datacenter(on: bool, digest: &str) -> Request<()> {
-    Request::put("/cluster/firewall/options").flag("enable", on).param("digest", digest)
+/// `PUT /cluster/firewall/options`: the first switch and the options that are given.
+pub fn set_datacenter(on: Option<bool>, options: &DatacenterChoice, digest: &str) -> Request<()> {
+    let number = |on: bool| u8::from(on);
+    Request::put("/cluster/firewall/options")
+        .maybe("enable", on.map(number))
+        .maybe("policy_in", options.policy_in)
+        .maybe("policy_out", options.policy_out)
+        .maybe("ebtables", options.ebtables.map(number))
+        .maybe("log_ratelimit", options.log_ratelimit.as_ref())
+        .param("digest", digest)
+}
+
+/// `GET /cluster/firewall/rules`: rules about packets to and from every node.
+pub fn datacenter_rules() -> Request<Rows<RuleRow>> {
+    Request::get("/cluster/firewall/rules")
+}
+
+/// `GET /nodes/{node}/firewall/rules`.
+pub fn node_rules(node: &NodeName) -> Request<Rows<RuleRow>> {
+    Request::get("/nodes/{node}/firewall/rules").on(node)
+}
+
+/// `POST /cluster/firewall/groups`: an empty group.
+pub fn create_group(name: &GroupName, comment: &str) -> Request<()> {
+    Request::post("/cluster/firewall/groups").param("group", name).param("comment", comment)
+}
+
+/// `POST /cluster/firewall/groups` with its own name as `rename`: another comment.
+pub fn comment_group(name: &GroupName, comment: &str, digest: &str) -> Request<()> {
+    create_group(name, comment).param("rename", name).param("digest", digest)
+}
+
+/// `DELETE /cluster/firewall/groups/{group}`: refused while it has rules.
+pub fn delete_group(name: &GroupName) -> Request<()> {
+    Request::delete("/cluster/firewall/groups/{group}").arg("group", name)
+}
+
+/// `POST /cluster/firewall/aliases`.
+pub fn create_alias(name: &AliasName, alias: &AliasText) -> Request<()> {
+    let request = Request::post("/cluster/firewall/aliases").param("name", name);
+    request.param("cidr", &alias.cidr).param("comment", &alias.comment)
+}
+
+/// `PUT /cluster/firewall/aliases/{name}`: another address or comment.
+pub fn change_alias(name: &AliasName, alias: &AliasText, digest: &str) -> Request<()> {
+    let request = Request::put("/cluster/firewall/aliases/{name}").arg("name", name);
+    request.param("cidr", &alias.cidr).param("comment", &alias.comment).param("digest", digest)
+}
+
+/// `DELETE /cluster/firewall/aliases/{name}`: one that is not there is gone, too.
+pub fn delete_alias(name: &AliasName, digest: &str) -> Request<()> {
+    Request::delete("/cluster/firewall/aliases/{name}").arg("name", name).param("digest", digest)
 }
 
 /// `POST /cluster/firewall/ipset`: an empty set.
@@ -338,12 +264,29 @@ pub fn delete_ip_set(name: &IpSetName) -> Request<()> {
     Request::delete("/cluster/firewall/ipset/{name}").arg("name", name)
 }
 
-/// `POST /cluster/firewall/ipset/{name}`: one more entry.
-pub fn add_to_ip_set(name: &IpSetName, cidr: &str) -> Request<()> {
-    Request::post("/cluster/firewall/ipset/{name}").arg("name", name).param("cidr", cidr)
+/// `POST /cluster/firewall/ipset` with its own name as `rename`: another comment.
+pub fn comment_ip_set(name: &IpSetName, comment: &str, digest: &str) -> Request<()> {
+    create_ip_set(name, comment).param("rename", name).param("digest", digest)
+}
+
+/// `POST /cluster/firewall/ipset/{name}`: one more entry; one that begins with [`EXCEPT`] is taken out of the set.
+pub fn add_to_ip_set(name: &IpSetName, member: &str) -> Request<()> {
+    let request = Request::post("/cluster/firewall/ipset/{name}").arg("name", name);
+    request.param("cidr", bare(member)).maybe("nomatch", member.starts_with(EXCEPT).then_some(1))
+}
+
+/// `PUT /cluster/firewall/ipset/{name}/{cidr}`: an entry that is there is in the set from now on, or out of it.
+pub fn turn_in_ip_set(name: &IpSetName, member: &str, digest: &str) -> Request<()> {
+    let request = Request::put("/cluster/firewall/ipset/{name}/{cidr}").arg("name", name).arg("cidr", bare(member));
+    request.flag("nomatch", member.starts_with(EXCEPT)).param("digest", digest)
+}
+
+fn bare(member: &str) -> &str {
+    member.trim_start_matches(EXCEPT)
 }
 
 /// `DELETE /cluster/firewall/ipset/{name}/{cidr}`: an entry that is not there is gone, too.
-pub fn remove_from_ip_set(name: &IpSetName, cidr: &str, digest: &str) -> Request<()> {
-    Request::delete("/cluster/firewall/ipset/{name}/{cidr}").arg("name", name).arg("cidr", cidr).param("digest", digest)
+pub fn remove_from_ip_set(name: &IpSetName, member: &str, digest: &str) -> Request<()> {
+    let request = Request::delete("/cluster/firewall/ipset/{name}/{cidr}").arg("name", name);
+    request.arg("cidr", bare(member)).param("digest", digest)
 }

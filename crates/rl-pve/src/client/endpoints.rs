@@ -27,6 +27,11 @@ impl Endpoints {
         Self { list, state: Mutex::new(State { good: 0, failed_until }) }
     }
 
+    /// All of them.
+    pub(super) fn all(&self) -> &[Endpoint] {
+        &self.list
+    }
+
     pub(super) fn get(&self, index: usize) -> &Endpoint {
         &self.list[index]
     }

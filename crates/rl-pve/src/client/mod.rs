@@ -6,6 +6,7 @@ mod connection;
 mod endpoints;
 mod figures;
 mod limits;
+mod local;
 mod resolver;
 mod streams;
 mod tls;
@@ -53,6 +54,7 @@ pub struct Pve {
 struct Inner {
     http: Http,
     endpoints: Endpoints,
+    resolver: Arc<NameResolver>,
     auth: Auth,
     limits: Limits,
     figures: Figures,
@@ -91,6 +93,7 @@ impl Pve {
             limits: Limits::new(connection.requests_per_node),
             auth: Auth::new(connection.credentials, connection.pace),
             endpoints: Endpoints::new(connection.endpoints),
+            resolver: connection.resolver,
             figures: Figures::default(),
             pace: connection.pace,
             answer_limit: connection.limits.answer,

@@ -1,10 +1,10 @@
 //! Answers about the firewall. Nothing fails: what cannot be read is kept with the reason.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rl_model::firewall::{
-    Alias, AliasName, DatacenterOptions, FirewallAction, FirewallNic, FirewallRule, GuestOptions, IpSet, NodeOptions,
-    RULES_MAX, RuleText, SetEntry,
+    Alias, AliasName, AliasText, DatacenterOptions, EXCEPT, FirewallAction, FirewallNic, FirewallRule, GuestOptions,
+    IpSet, NodeOptions, RULES_MAX, RuleText, SetEntry,
 };
 use rl_model::{GuestKind, IfaceAddr, MacAddr, NicSlot, PropertyString};
 
@@ -25,6 +25,8 @@ pub fn datacenter_options(row: DatacenterOptionsRow) -> DatacenterOptions {
         enable: row.enable.is_some_and(|number| number.0 != 0),
         policy_in: policy(row.policy_in),
         policy_out: policy(row.policy_out),
+        ebtables: row.ebtables.map(|on| on.0),
+        log_ratelimit: row.log_ratelimit.map(|text| text.0),
     }
 }
 
@@ -108,6 +110,24 @@ pub fn aliases(rows: Rows<AliasRow>) -> BTreeMap<AliasName, Alias> {
         Some((name.key(), row.cidr.parse().ok()?))
     };
     rows.into_iter().take(RULES_MAX).filter_map(one).collect()
+}
+
+/// Aliases with their comments, by name in lower case, and the digest of them all.
+pub fn alias_texts(rows: Rows<AliasRow>) -> (BTreeMap<AliasName, AliasText>, Option<String>) {
+    let digest = rows.0.first().and_then(|row| row.digest.clone());
+    let one = |row: AliasRow| {
+        let name: AliasName = row.name.parse().ok()?;
+        let comment = row.comment.map(|text| text.0).unwrap_or_default();
+        Some((name.key(), AliasText { cidr: row.cidr, comment }))
+    };
+    (rows.into_iter().take(RULES_MAX).filter_map(one).collect(), digest)
+}
+
+/// The members of an IP set as texts, those taken out of it with [`EXCEPT`] in front, and the digest of them all.
+pub fn member_texts(rows: Rows<EntryRow>) -> (BTreeSet<String>, Option<String>) {
+    let digest = rows.0.first().and_then(|row| row.digest.clone());
+    let one = |row: EntryRow| if on(row.nomatch, false) { format!("{EXCEPT}{}", row.cidr) } else { row.cidr };
+    (rows.into_iter().map(one).collect(), digest)
 }
 
 /// The NICs of a guest's configuration, as the firewall sees them.

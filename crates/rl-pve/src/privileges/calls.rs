@@ -79,14 +79,13 @@ pub(super) fn collect(facts: &Facts<'_>, needs: &mut Needs) {
             | "/cluster/firewall/groups/{group}"
             | "/cluster/firewall/ipset"
             | "/cluster/firewall/ipset/{name}"
-            | "/cluster/firewall/aliases",
+            | "/cluster/firewall/aliases"
+            | "/cluster/firewall/rules",
         ) => needs.add(vec!["/".into()], &["Sys.Audit"], "read the datacenter's firewall"),
-        (Method::Put, "/cluster/firewall/options")
-        | (Method::Post, "/cluster/firewall/ipset" | "/cluster/firewall/ipset/{name}")
-        | (Method::Delete, "/cluster/firewall/ipset/{name}" | "/cluster/firewall/ipset/{name}/{cidr}") => {
+        (Method::Post | Method::Put | Method::Delete, path) if path.starts_with("/cluster/firewall/") => {
             needs.add(vec!["/".into()], &["Sys.Modify"], "write the datacenter's firewall");
         }
-        (Method::Get, "/nodes/{node}/firewall/options") => {
+        (Method::Get, "/nodes/{node}/firewall/options" | "/nodes/{node}/firewall/rules") => {
             needs.add(vec![format!("/nodes/{}", facts.arg("node"))], &["Sys.Audit"], "read the node's firewall");
         }
         (Method::Get, "/nodes/{node}/status") => {

@@ -1,8 +1,13 @@
 //! What a whole plan needs: the needs of the calls that carry it out.
 
-use rl_model::{Action, ActionKind, Change, Consequence, NodeName, Plan, ResolvedGuest, StorageId};
+use rl_model::firewall::RuleText;
+use rl_model::{
+    Action, ActionKind, Change, Consequence, GuestKind, NodeName, PartKind, Plan, ResolvedGuest, SiteFirewall,
+    StorageId,
+};
 
 use super::{Context, Needs, of};
+use crate::api::firewall::{self, RulesOf};
 use crate::api::lxc::{self, ConfigPatch, ConfigView, Destroy, DiskKey, Migrate};
 use crate::wire::RawConfig;
 
@@ -18,6 +23,13 @@ pub fn of_plan(plan: &Plan, site: &rl_model::SiteName, context: &Context) -> Nee
             learn(&mut context, guest);
         }
         of_action(action, &context, &mut needs);
+    }
+    for part in &plan.parts {
+        if let PartKind::SiteFirewall(part) = &part.kind
+            && part.site == *site
+        {
+            site_firewall(part, context, &mut needs);
+        }
     }
     needs
 }
@@ -36,8 +48,11 @@ fn learn(context: &mut Context, guest: &ResolvedGuest) {
 fn of_action(action: &Action, context: &Context, needs: &mut Needs) {
     match &action.kind {
         ActionKind::Create { guest } => create(action, guest, context, needs),
-        ActionKind::Update { guest, changes, move_to, power, .. } => {
+        ActionKind::Update { guest, changes, move_to, power, firewall, .. } => {
             reading(action, context, needs);
+            if firewall.is_some() {
+                guest_firewall(action, context, needs);
+            }
             update(action, guest, changes, context, needs);
             if let Some(target) = move_to {
                 migrate(action, target, context, needs);
@@ -58,9 +73,27 @@ fn of_action(action: &Action, context: &Context, needs: &mut Needs) {
 fn create(action: &Action, guest: &ResolvedGuest, context: &Context, needs: &mut Needs) {
     needs.extend(of(&lxc::create(&action.node, guest, &action.stamp, false), context));
     reading(action, context, needs);
+    if guest.firewall.is_some() {
+        guest_firewall(action, context, needs);
+    }
     if guest.running {
         needs.extend(of(&lxc::start(&action.node, action.vmid), context));
     }
+}
+
+/// Reading and writing the rules and options of a guest; each write needs what the first does.
+fn guest_firewall(action: &Action, context: &Context, needs: &mut Needs) {
+    let (kind, node, vmid) = (GuestKind::Container, &action.node, action.vmid);
+    needs.extend(of(&firewall::guest_rules(kind, node, vmid), context));
+    needs.extend(of(&firewall::guest_options(kind, node, vmid), context));
+    needs.extend(of(&firewall::insert_rule(RulesOf::Guest(node, vmid), &RuleText::default()), context));
+    needs.extend(of(&firewall::switch_guest_off(node, vmid, ""), context));
+}
+
+/// Reading and writing what guests share; every object of the datacenter needs the same.
+fn site_firewall(part: &SiteFirewall, context: &Context, needs: &mut Needs) {
+    needs.extend(of(&firewall::datacenter_options(), context));
+    needs.extend(of(&firewall::set_datacenter(part.enable, &part.options, ""), context));
 }
 
 fn reading(action: &Action, context: &Context, needs: &mut Needs) {

@@ -123,3 +123,32 @@ fn seeing_a_site_has_its_own_needs() {
         missing(&needs, &permissions(json!({"/": {"Sys.Audit": 1, "VM.Audit": 1, "Datastore.Audit": 1}}))).is_empty()
     );
 }
+
+#[test]
+fn objects_of_the_datacenter_need_the_right_to_change_the_system_and_rules_of_guests_do_not() {
+    use rl_model::firewall::{AliasText, DatacenterChoice, RuleText};
+
+    use crate::api::firewall::{self, RulesOf};
+
+    let (node, vmid) = ("pve1".parse().unwrap(), "100".parse().unwrap());
+    let group = "web".parse().unwrap();
+    let alias = AliasText { cidr: "192.0.2.1".into(), comment: String::new() };
+    let rule = RuleText::default();
+    for request in [
+        firewall::create_group(&group, ""),
+        firewall::insert_rule(RulesOf::Group(&group), &rule),
+        firewall::rewrite_rule(RulesOf::Group(&group), 0, &rule, ""),
+        firewall::delete_rule(RulesOf::Group(&group), 0, ""),
+        firewall::delete_group(&group),
+        firewall::create_alias(&"gate".parse().unwrap(), &alias),
+        firewall::change_alias(&"gate".parse().unwrap(), &alias, ""),
+        firewall::add_to_ip_set(&"office".parse().unwrap(), "!192.0.2.1"),
+        firewall::turn_in_ip_set(&"office".parse().unwrap(), "!192.0.2.1", ""),
+        firewall::set_datacenter(Some(true), &DatacenterChoice::default(), ""),
+    ] {
+        let needs = shown(&of(&request, &context()));
+        assert!(needs.len() == 1 && needs[0].contains("Sys.Modify"), "{request:?}: {needs:?}");
+    }
+    let needs = shown(&of(&firewall::insert_rule(RulesOf::Guest(&node, vmid), &rule), &context()));
+    assert!(needs.len() == 1 && needs[0].contains("VM.Config.Network"), "{needs:?}");
+}

@@ -178,6 +178,8 @@ pub(crate) const EXPLAINED: &[(&str, &str)] = &[
     ("GET /cluster/resources [] sdn", "VNets until 9.0"),
     ("GET /cluster/resources [] network", "networks since 9.1"),
     ("GET /cluster/firewall/groups/{group} [] *", "described since 9.0, but for `errors`"),
+    ("GET /cluster/firewall/rules [] *", "described since 9.0, but for `errors`"),
+    ("GET /nodes/{node}/firewall/rules [] *", "described since 9.0, but for `errors`"),
     ("GET /nodes/{node}/lxc/{vmid}/firewall/rules [] *", "described since 9.0, but for `errors`"),
     ("GET /nodes/{node}/qemu/{vmid}/firewall/rules [] *", "described since 9.0, but for `errors`"),
     ("GET /cluster/firewall/ipset/{name} [] errors", "what Proxmox finds wrong, answered and not described"),

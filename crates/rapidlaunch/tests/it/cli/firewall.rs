@@ -139,3 +139,124 @@ fn a_question_without_sense_says_what_is_wrong() {
     }
     world.finish();
 }
+
+const SITE_FIREWALL: &str = "firewall:
+  enable: true
+  management: 10.0.0.0/24
+  aliases:
+    monitor: { address: 192.0.2.9 }
+  ipsets:
+    office: { entries: 192.0.2.0/24, except: 192.0.2.66, comment: people }
+  groups:
+    admin:
+      rules:
+        - { allow: ssh, from: [office, monitor], comment: to look after it }
+";
+
+const FILTERED: &str = "kind: stack
+name: shop
+site: lab
+containers:
+  web:
+    image: debian-12
+    disk: 1 GiB
+    nics: { eth0: { network: lan } }
+    firewall:
+      rules:
+        - { group: admin, on: eth0 }
+        - { allow: [https, Ceph], from: anywhere }
+  db:
+    image: debian-12
+    disk: 1 GiB
+    nics: { eth0: { network: lan } }
+    firewall: { rules: [{ allow: tcp/5432, from: web }] }
+";
+
+/// A command with the files.
+fn with<'a>(first: &[&'a str], files: &[&'a str; 4]) -> Vec<&'a str> {
+    [first, &files[..]].concat()
+}
+
+/// Lines of a plan that speak of the site's firewall, without indentation.
+fn of_site(plan: &str) -> Vec<String> {
+    let words = ["alias ", "IP set ", "security group ", "datacenter"];
+    let lines = plan.lines().map(str::trim).filter(|line| line.starts_with(['+', '-', '~']));
+    lines.filter(|line| words.iter().any(|word| line.contains(word))).map(str::to_owned).collect()
+}
+
+#[test]
+fn what_a_site_declares_is_planned_written_and_proven_and_a_rule_above_ours_is_told() {
+    let world = World::new();
+    call(&world, "POST", "/cluster/firewall/ipset", &json!({ "name": "management" }));
+    let files = world.write_stack("shop", FILTERED);
+    let site = std::fs::read_to_string(&files[1]).unwrap();
+    std::fs::write(&files[1], format!("{site}{SITE_FIREWALL}")).unwrap();
+    let files: [&str; 4] = std::array::from_fn(|at| files[at].as_str());
+
+    // Nobody in `management` reaches the nodes once the firewall is on.
+    let refused = world.run(&with(&["apply", "--yes"], &files));
+    assert_ne!(refused.code, Some(0), "{}", refused.stdout);
+    let said = format!("{}{}", refused.stdout, refused.stderr);
+    assert!(said.contains("would cut the management network 10.0.0.0/24 off from port 22, 8006 of"), "{said}");
+    call(&world, "POST", "/cluster/firewall/ipset/management", &json!({ "cidr": "10.0.0.0/24" }));
+
+    let plan = world.run(&with(&["plan"], &files)).expect(0).stdout;
+    let expected = [
+        "+ alias monitor: 192.0.2.9",
+        "+ IP set office: !192.0.2.66, 192.0.2.0/24",
+        "+ security group admin: 2 rules",
+        "+ security group admin: rule 1: IN ACCEPT -source +dc/office -p tcp -dport 22",
+        "+ security group admin: rule 2: IN ACCEPT -source dc/monitor -p tcp -dport 22",
+        "+ IP set rl-shop-web: 10.50.0.11",
+        "~ the datacenter's firewall is switched on",
+    ];
+    assert_eq!(of_site(&plan), expected, "{plan}");
+    world.run(&with(&["apply", "--yes"], &files)).expect(0);
+    world.run(&["verify", "shop"]).expect(0);
+    let explain =
+        |from: &str, to: &str, code: i32| world.run(&["firewall", "explain", "--from", from, "--to", to]).expect(code);
+    explain("192.0.2.7", "web:22", 0);
+    explain("192.0.2.66", "web:22", 3);
+    explain("192.0.2.9", "web:22", 0);
+    explain("web", "db:5432", 0);
+    explain("192.0.2.7", "db:5432", 3);
+    world.needs_nothing(&files.map(str::to_owned));
+
+    // Somebody puts a rule above ours, and takes a member out of the set.
+    let guests = world.run(&["guest", "ls", "-o", "json"]).expect(0).json();
+    let web = guests["guests"].as_array().unwrap().iter().find(|guest| guest["name"] == "web").unwrap();
+    let base = format!("/nodes/{}/lxc/{}/firewall", web["node"].as_str().unwrap(), web["vmid"]);
+    let theirs = json!({ "type": "in", "action": "DROP", "proto": "tcp", "dport": "443", "enable": "1" });
+    call(&world, "POST", &format!("{base}/rules"), &theirs);
+    call(&world, "DELETE", "/cluster/firewall/ipset/office/192.0.2.66", &json!({}));
+    let told = world.run(&["verify", "shop"]).expect(1).stdout;
+    assert!(told.contains("IN DROP -p tcp -dport 443"), "{told}");
+    assert!(told.contains("IP set office") && told.contains("192.0.2.0/24"), "{told}");
+    let drift = world.run(&["drift", "shop"]).stdout;
+    assert!(drift.contains("IP set office") && drift.contains("rules of others above ours"), "{drift}");
+
+    // An apply mends what is ours and tells of what is not.
+    let mended = world.run(&with(&["apply", "--yes"], &files));
+    let said = format!("{}{}", mended.stdout, mended.stderr);
+    assert!(said.contains("~ IP set office: 192.0.2.0/24 -> !192.0.2.66, 192.0.2.0/24"), "{said}");
+    assert!(
+        said.contains("a rule that is not ours stands above rules of `web`: `IN DROP -p tcp -dport 443`"),
+        "{said}"
+    );
+    call(&world, "DELETE", &format!("{base}/rules/0"), &json!({}));
+    world.run(&["verify", "shop"]).expect(0);
+
+    // What is no longer declared goes, after the guests that named it.
+    let text = std::fs::read_to_string(files[1]).unwrap();
+    let fewer = text.split("  aliases:").next().unwrap().to_owned() + "  aliases: {}\n  ipsets: {}\n  groups: {}\n";
+    std::fs::write(files[1], fewer).unwrap();
+    let stack = FILTERED.replace("        - { group: admin, on: eth0 }\n", "");
+    std::fs::write(files[3], stack).unwrap();
+    let plan = world.run(&with(&["plan"], &files)).expect(0).stdout;
+    let gone: Vec<String> = of_site(&plan).into_iter().filter(|line| line.starts_with('-')).collect();
+    assert_eq!(gone.len(), 5, "{plan}");
+    world.run(&with(&["apply", "--yes"], &files)).expect(0);
+    world.run(&["verify", "shop"]).expect(0);
+    world.needs_nothing(&files.map(str::to_owned));
+    world.finish();
+}

@@ -34,7 +34,7 @@ impl RuleList {
     }
 
     /// The calls before and after the policies change.
-    pub(super) fn edits(&self, wanted: &[RuleText], have: &[RuleText], care: Care) -> [Vec<Edit>; 2] {
+    pub fn edits(&self, wanted: &[RuleText], have: &[RuleText], care: Care) -> [Vec<Edit>; 2] {
         let mut row = Row { items: self.merge(wanted, have), wanted, have };
         [row.first(care), row.last()]
     }

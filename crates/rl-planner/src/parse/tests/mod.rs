@@ -12,6 +12,7 @@ mod properties;
 mod providers;
 mod references;
 mod sections;
+mod site_firewall;
 mod types;
 mod values;
 

@@ -146,7 +146,7 @@ fn rule_from_nowhere() {
     insta::assert_snapshot!(container_shown(r#"image: debian-12
 firewall: { rules: [{ allow: https, from: [wbe, 10.0.0.0/33, anywhere] }] }
 "#), @r#"
-        error[RL0209]: `wbe` is no container of the stack and no network of the site
+        error[RL0209]: `wbe` is no container of the stack and no network, alias or IP set of the site
          --> stack.yaml:7:48
           |
         6 |     image: debian-12
