@@ -114,13 +114,15 @@ fn policy(report: &mut Report<'_>, fields: &Fields<'_>, key: &str) -> Option<Fir
 fn rate_limit(report: &mut Report<'_>, node: &Node) -> Option<String> {
     let written = text(report, node, "a limit of the log as text")?;
     let number = |text: &str| text.parse::<u32>().is_ok();
-    let good = PropertyString::parse(written).pairs().all(|(key, value)| match key {
-        "enable" => ["0", "1"].contains(&value),
-        "burst" => number(value),
-        "rate" => value.split_once('/').is_some_and(|(count, unit)| number(count) && RATE_UNITS.contains(&unit)),
-        _ => false,
-    });
-    if !good || written.is_empty() {
+    let parsed = PropertyString::parse(written);
+    let good = parsed.pairs().next().is_some()
+        && parsed.pairs().all(|(key, value)| match key {
+            "enable" => ["0", "1"].contains(&value),
+            "burst" => number(value),
+            "rate" => value.split_once('/').is_some_and(|(count, unit)| number(count) && RATE_UNITS.contains(&unit)),
+            _ => false,
+        });
+    if !good {
         let message = format!("`{}` is no limit of the log", shown(written));
         let help = "write it like `enable=1,rate=1/second,burst=5`";
         report.error(codes::INVALID_VALUE, node.place, &message, "", help);

@@ -1,8 +1,6 @@
 //! One guest with everything, and every request the crate can build.
 
-use rl_model::firewall::{AliasText, DatacenterChoice, FirewallAction, RuleText};
 use rl_model::*;
-use rl_pve::api::firewall::RulesOf;
 use rl_pve::api::lxc::{self, CloneTo, ConfigPatch, ConfigView, Destroy, DiskKey, Migrate};
 use rl_pve::api::storage::Content;
 use rl_pve::api::tasks::{TaskQuery, TaskSource};
@@ -301,7 +299,6 @@ fn firewalls() -> Vec<Built> {
         built(firewall::datacenter_rules()),
         built(firewall::node_rules(&node)),
     ];
-    all.extend(firewall_writes());
     for kind in [GuestKind::Container, GuestKind::Vm] {
         all.extend([
             built(firewall::guest_options(kind, &node, vmid)),
@@ -309,53 +306,6 @@ fn firewalls() -> Vec<Built> {
             built(firewall::guest_ip_sets(kind, &node, vmid)),
             built(firewall::guest_ip_set(kind, &node, vmid, &set)),
             built(firewall::guest_aliases(kind, &node, vmid)),
-        ]);
-    }
-    all
-}
-
-fn firewall_writes() -> Vec<Built> {
-    let (node, vmid, set, group, alias) = (node(), vmid(), p("trusted"), p("web"), p("gate"));
-    let rule = RuleText {
-        kind: "in".into(),
-        action: "ACCEPT".into(),
-        enable: true,
-        source: Some("+dc/trusted".into()),
-        proto: Some("tcp".into()),
-        dport: Some("443".into()),
-        log: Some("info".into()),
-        comment: Some("why".into()),
-        ..RuleText::default()
-    };
-    let options = DatacenterChoice {
-        policy_in: Some(FirewallAction::Drop),
-        policy_out: Some(FirewallAction::Accept),
-        ebtables: Some(false),
-        log_ratelimit: Some("enable=1,rate=1/second,burst=5".into()),
-    };
-    let text = AliasText { cidr: "192.0.2.1".into(), comment: "why".into() };
-    let mut all = vec![
-        built(firewall::set_datacenter(Some(true), &options, DIGEST)),
-        built(firewall::create_group(&group, "why")),
-        built(firewall::comment_group(&group, "why", DIGEST)),
-        built(firewall::delete_group(&group)),
-        built(firewall::create_alias(&alias, &text)),
-        built(firewall::change_alias(&alias, &text, DIGEST)),
-        built(firewall::delete_alias(&alias, DIGEST)),
-        built(firewall::create_ip_set(&set, "why")),
-        built(firewall::comment_ip_set(&set, "why", DIGEST)),
-        built(firewall::add_to_ip_set(&set, "!192.0.2.0/24")),
-        built(firewall::turn_in_ip_set(&set, "!192.0.2.0/24", DIGEST)),
-        built(firewall::remove_from_ip_set(&set, "!192.0.2.0/24", DIGEST)),
-        built(firewall::delete_ip_set(&set)),
-        built(firewall::switch_guest_off(&node, vmid, DIGEST)),
-    ];
-    for list in [RulesOf::Guest(&node, vmid), RulesOf::Group(&group)] {
-        all.extend([
-            built(firewall::insert_rule(list, &rule)),
-            built(firewall::rewrite_rule(list, 1, &rule, DIGEST)),
-            built(firewall::move_rule(list, 1, 0, DIGEST)),
-            built(firewall::delete_rule(list, 1, DIGEST)),
         ]);
     }
     all
