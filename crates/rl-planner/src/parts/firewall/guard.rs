@@ -173,29 +173,27 @@ fn view(datacenter: &DatacenterFirewall, entrance: &Entrance, node: &[RuleText],
 
 /// Whether a part may change who reaches the nodes: everything but the sets of stacks, which no rule of a node names.
 pub(super) fn matters(part: &SiteFirewall) -> bool {
-    let of_site = !(part.sets.is_empty() && part.aliases.is_empty()) && !part.owner.starts_with("rl:stack/");
+    let of_site = !part.owner.starts_with("rl:stack/") && (!part.sets.is_empty() || !part.aliases.is_empty());
     of_site || !part.groups.is_empty() || part.enable == Some(true) || part.options.policy_in.is_some()
 }
 
 /// One sentence for each network that is cut off.
 pub(super) fn told(site: &SiteName, cuts: &[Cut]) -> Vec<String> {
-    let mut by_who: BTreeMap<(IpNet, bool), (BTreeSet<u16>, BTreeSet<&NodeName>)> = BTreeMap::new();
-    for cut in cuts {
-        let (ports, nodes) = by_who.entry((cut.who, cut.own)).or_default();
-        ports.insert(cut.port);
-        nodes.insert(&cut.node);
-    }
-    let list = |texts: Vec<String>| texts.join(", ");
-    let sentence = |((who, own), (ports, nodes)): ((IpNet, bool), (BTreeSet<u16>, BTreeSet<&NodeName>))| {
-        let who = match own {
+    let whos: BTreeSet<(IpNet, bool)> = cuts.iter().map(|cut| (cut.who, cut.own)).collect();
+    let sentence = |(who, own): (IpNet, bool)| {
+        let of_who = || cuts.iter().filter(move |cut| (cut.who, cut.own) == (who, own));
+        let ports: BTreeSet<u16> = of_who().map(|cut| cut.port).collect();
+        let nodes: BTreeSet<&NodeName> = of_who().map(|cut| &cut.node).collect();
+        let ports: Vec<String> = ports.iter().map(u16::to_string).collect();
+        let nodes: Vec<String> = nodes.iter().map(ToString::to_string).collect();
+        let whose = match own {
             true => format!("RapidLaunch itself ({})", who.addr()),
             false => format!("the management network {who}"),
         };
-        let (ports, nodes) =
-            (list(ports.iter().map(u16::to_string).collect()), list(nodes.iter().map(ToString::to_string).collect()));
+        let (ports, nodes) = (ports.join(", "), nodes.join(", "));
         format!(
-            "the firewall of site {site} would cut {who} off from port {ports} of {nodes}; nothing of it is changed"
+            "the firewall of site {site} would cut {whose} off from port {ports} of {nodes}; nothing of it is changed"
         )
     };
-    by_who.into_iter().map(sentence).collect()
+    whos.into_iter().map(sentence).collect()
 }
