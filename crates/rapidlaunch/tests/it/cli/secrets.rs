@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::process::Stdio;
 
+use pg_lab::{Options, PgServer};
 use rl_model::SealedValue;
 use rl_providers::secrets::IdentityFile;
 use serde_json::json;
@@ -115,5 +116,28 @@ fn values_are_for_the_installation_and_for_the_recovery_key_alone() {
     let path = outside.path().join("offline.key").display().to_string();
     let refused = world.run(&["secret", "recovery", "set", &recipient, "--identity", &path]).expect(2);
     assert!(refused.stderr.contains("--identity FILE"), "{refused:?}");
+    world.finish();
+}
+
+#[test]
+fn a_database_holds_no_value_and_a_process_leaves_no_image() {
+    let mut world = World::new();
+    let server = PgServer::start(&Options::default()).unwrap();
+    world.database = Some(server.url());
+    let identity = world.path("secrets.key").display().to_string();
+    world.hide(VALUE);
+    world.tell(&["secret", "set", "shop/db", "--identity", &identity], VALUE).expect(0);
+    world.run(&["secret", "set", "shop/db", "--generate", "40", "--identity", &identity]).expect(0);
+    let history = world.run(&["secret", "history", "shop/db", "--output", "json"]).expect(0).json();
+    assert_eq!(history["versions"].as_array().unwrap().len(), 2, "{history}");
+    let mut running = world.spawn(&["serve", "--identity", &identity, "--output", "json"]);
+    world.until("core dumps are off", || {
+        let limits = std::fs::read_to_string(format!("/proc/{}/limits", running.id())).unwrap();
+        limits.lines().any(|line| line.starts_with("Max core file size") && line.contains(" 0 "))
+    });
+    running.kill();
+    assert!(world.wait(running).killed());
+    server.psql("rapidlaunch", "checkpoint").unwrap();
+    world.no_hidden_value_in(&server.data());
     world.finish();
 }

@@ -9,10 +9,11 @@ use super::{Child, World};
 /// Folder of the files of simulated guests.
 const TREES: &str = "trees";
 
-/// Stands before `pct`. Where a test has put a file of that name beside it, it holds the reading of a configuration, the input
+/// Stands before `pct`. What it is called with and its environment are written down for the hunt for secrets. Where a test has put a file of that name beside it, it holds the reading of a configuration, the input
 /// of the script that writes a file after its first bytes, or that script's word that the whole file lies beside its name.
 const GATE: &str = r#"#!/bin/sh
 here=${0%/*}
+{ printf '%s\n' "$0" "$@"; env; } >> "$here/calls"
 hold() { : > "$here/held"; while [ -e "$here/hold-$1" ]; do sleep 0.05; done; }
 case "$*" in
 "config "*) [ ! -e "$here/hold-config" ] || hold config ;;
