@@ -124,7 +124,7 @@ fn private(path: &Path) -> std::io::Result<()> {
 
 /// Site and stack; JSON is YAML.
 fn declaration(ready: &Value, containers: usize, firewall: Option<&Value>) -> String {
-    let site = json!({
+    let mut site = json!({
         "kind": "site", "name": "bench",
         "proxmox": {
             "endpoints": ready["urls"], "token": { "file": "token" }, "tls": { "fingerprint": ready["fingerprint"] },
@@ -135,6 +135,9 @@ fn declaration(ready: &Value, containers: usize, firewall: Option<&Value>) -> St
         "storage": "local-zfs",
         "limits": { "creates_per_node": CREATES_PER_NODE },
     });
+    if firewall.is_some() {
+        site["firewall"] = json!({ "enable": true, "policy_in": "allow" });
+    }
     let half = containers.div_ceil(MAX_COUNT);
     let groups: serde_json::Map<String, Value> = (0..half)
         .map(|group| {
