@@ -15,19 +15,20 @@ const DEMO: [&str; 6] = ["demo", "--once", "--speed", "50", "--output", "json"];
 
 /// The demo has sites of its own; the world lends it a data directory and looks through what it said.
 #[track_caller]
-fn ends_well(world: &World) {
+fn ends_well(world: &World, killed_before: bool) {
     let result = world.run(&DEMO).expect(0).json();
     let told = (&result["ok"], &result["proof"]["ok"], &result["guests_made_twice"]);
     assert_eq!(told, (&json!(true), &json!(true), &json!(0)));
     assert!(result["guests"].as_u64() > Some(5), "{result:#}");
     let ids = result["operation_ids"].as_array().map_or(0, Vec::len);
-    assert!(ids > 0 && result["operations"] == ids, "{result:#}");
+    // A demo that was killed at its very end has left nothing to do.
+    assert!((ids > 0 || killed_before) && result["operations"] == ids, "{result:#}");
     world.finish();
 }
 
 #[test]
 fn once() {
-    ends_well(&World::new());
+    ends_well(&World::new(), false);
 }
 
 #[test]
@@ -40,5 +41,5 @@ fn killed_ten_times_and_started_again() {
         child.kill();
         world.wait(child);
     }
-    ends_well(&world);
+    ends_well(&world, true);
 }
