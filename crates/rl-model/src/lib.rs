@@ -3,6 +3,7 @@
 //! Pure data. Every id and quantity that crosses a function is a newtype with one door: its parser. Kinds of id do
 //! not convert into each other. Nothing here reads a clock, a file or a socket.
 
+mod access;
 pub mod config;
 pub mod dns;
 mod error;
@@ -23,6 +24,7 @@ mod secret;
 mod site;
 mod stamp;
 
+pub use access::{Access, AccessPath, Grant, GrantId, Grantee, GroupName, Right, Role, TokenId, UserName};
 pub use config::{ConfigFields, FieldKey};
 pub use error::ParseError;
 pub use names::{

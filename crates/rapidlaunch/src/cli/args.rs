@@ -106,7 +106,7 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Schedule(crate::cli::schedule::ScheduleCommand),
     /// Carry out what others start, until told to end
-    Serve(ServeArgs),
+    Serve(crate::cli::serve::ServeArgs),
     /// Check, copy and look into stores
     #[command(subcommand)]
     Store(crate::cli::store::StoreCommand),
@@ -116,6 +116,8 @@ pub(crate) enum Command {
     Sim(SimArgs),
     /// Print the JSON Schema of stack files
     Schema,
+    /// Print the OpenAPI document of the server
+    Openapi,
     /// Print a completion script
     Completion {
         /// The shell
@@ -214,18 +216,6 @@ pub(crate) struct ApplyArgs {
     /// Only start it; `rapidlaunch serve` carries it out
     #[arg(long)]
     pub(crate) detach: bool,
-}
-
-/// `serve`
-#[derive(Debug, Clone, Args)]
-pub(crate) struct ServeArgs {
-    /// Work for these sites only [default: all that the store knows]
-    #[arg(long, value_delimiter = ',', value_name = "SITE")]
-    pub(crate) sites: Vec<SiteName>,
-    /// How long other servers wait for a sign of life before they take over this one's work, such as 15s or 1m [default: 15s];
-    /// at least 2s
-    #[arg(long, value_parser = duration, value_name = "TIME")]
-    pub(crate) lease: Option<Duration>,
 }
 
 /// Reads a time such as `90s` or `2m`.

@@ -14,6 +14,7 @@ use crate::cli::inside;
 use crate::error::CommandError;
 use crate::out::Out;
 use crate::render::table::table;
+use crate::shape::operation::OperationShape;
 use crate::work::connect::{self, Sites};
 use crate::work::data::{Data, store_error};
 use crate::work::operate;
@@ -227,7 +228,7 @@ async fn act(global: &Global, guest: &GuestRef, verb: GuestVerb, out: &Out) -> R
     let id = operate::start_on_guest(&data, &record.site, &record.stack, summary.clone(), job).await?;
     let ending = operate::run(&data, &sites, id, out).await?;
     if out.json() {
-        out.print_json(&crate::render::operation::json(&data.operation(&id.to_string()).await?));
+        out.print_json(&OperationShape::of(&data.operation(&id.to_string()).await?));
     }
     match said(&ending, id, out) {
         Some(kind) => Err(CommandError::said(kind)),

@@ -12,11 +12,12 @@ pub(crate) mod firewall;
 pub(crate) mod guest;
 pub(crate) mod inside;
 mod op;
+pub(crate) mod openapi;
 mod plan;
 pub(crate) mod schedule;
 pub(crate) mod schema;
 pub(crate) mod secret;
-mod serve;
+pub(crate) mod serve;
 mod sim;
 mod site;
 mod stack;
@@ -53,6 +54,7 @@ pub(crate) async fn run(cli: Cli, out: &Out) -> Result<(), CommandError> {
         Command::Bench(args) => bench::run(&args, out).await,
         Command::Validate(args) => validate::run(&args, out),
         Command::Schema => schema::run(out),
+        Command::Openapi => openapi::run(out),
         Command::Completion { shell } => completion::run(shell, out),
     }
 }

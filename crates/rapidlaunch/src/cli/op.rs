@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use clap::{Args, Subcommand};
-use rl_engine::{JobRecord, JournalError, OperationQuery, OperationRecord, OperationState, PAGE_MAX, StepRecord};
+use rl_engine::{JournalError, OperationQuery, OperationRecord, OperationState, PAGE_MAX};
 use rl_model::StackName;
 
 use crate::cli::apply::said;
@@ -13,6 +13,7 @@ use crate::error::{CommandError, ErrorKind};
 use crate::out::Out;
 use crate::render;
 use crate::render::style::Style;
+use crate::shape::operation::{JobShape, OperationShape, OperationWhole};
 use crate::work::data::Data;
 use crate::work::operate;
 use crate::work::runner::{self, journal_error};
@@ -66,7 +67,7 @@ async fn list(global: &Global, subject: Option<String>, unfinished: bool, out: &
     let query = OperationQuery { subject, states, before: None, limit: PAGE_MAX };
     let operations = data.journal().operations(query).await.map_err(journal_error)?;
     if out.json() {
-        let rows: Vec<serde_json::Value> = operations.iter().map(render::operation::json).collect();
+        let rows: Vec<OperationShape> = operations.iter().map(OperationShape::of).collect();
         out.print_json(&serde_json::json!({ "operations": rows }));
     } else {
         out.print(&render::operation::list(&operations, runner::now()));
@@ -74,33 +75,13 @@ async fn list(global: &Global, subject: Option<String>, unfinished: bool, out: &
     Ok(())
 }
 
-/// An operation with its jobs and their steps.
-type Whole = (OperationRecord, Vec<(JobRecord, Vec<StepRecord>)>);
-
-async fn whole(data: &Data, op: &OpRef) -> Result<Whole, CommandError> {
-    let record = data.operation(&op.id).await?;
-    let journal = data.journal();
-    let mut jobs = Vec::new();
-    loop {
-        let page = journal.jobs(record.info.id, jobs.len() as u32, PAGE_MAX).await.map_err(journal_error)?;
-        if page.is_empty() {
-            return Ok((record, jobs));
-        }
-        for job in page {
-            let steps = journal.steps(job.spec.id).await.map_err(journal_error)?;
-            jobs.push((job, steps));
-        }
-    }
-}
-
 async fn show(global: &Global, op: &OpRef, out: &Out) -> Result<(), CommandError> {
     let data = Data::look(global).await?;
-    let (record, jobs) = whole(&data, op).await?;
+    let record = data.operation(&op.id).await?;
+    let jobs = runner::jobs_with_steps(&*data.journal(), record.info.id).await?;
     if out.json() {
-        let jobs: Vec<serde_json::Value> =
-            jobs.iter().map(|(job, steps)| render::operation::job_json(job, steps)).collect();
-        let mut value = render::operation::json(&record);
-        value["jobs"] = serde_json::json!(jobs);
+        let jobs = jobs.iter().map(|(job, steps)| JobShape::of(job, steps)).collect();
+        let value = OperationWhole { operation: OperationShape::of(&record), jobs };
         out.print_json(&value);
     } else {
         out.print(&render::operation::show(&record, &jobs, Style::new(out.colour)));
@@ -123,7 +104,7 @@ async fn go_on(data: &Data, record: &OperationRecord, out: &Out) -> Result<(), C
     let ending = operate::resume(data, &BTreeMap::new(), id, out).await?;
     if out.json() {
         let record = data.operation(&id.to_string()).await?;
-        out.print_json(&render::operation::json(&record));
+        out.print_json(&OperationShape::of(&record));
     }
     match said(&ending, id, out) {
         Some(kind) => Err(CommandError::said(kind)),
@@ -150,7 +131,7 @@ async fn cancel(global: &Global, op: &OpRef, out: &Out) -> Result<(), CommandErr
     }
     let ending = operate::cancel_and_wait(&data, &BTreeMap::new(), id, out).await?;
     if out.json() {
-        out.print_json(&render::operation::json(&data.operation(&id.to_string()).await?));
+        out.print_json(&OperationShape::of(&data.operation(&id.to_string()).await?));
     }
     match ending {
         operate::Ending::Cancelled | operate::Ending::Done => {

@@ -4,17 +4,34 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use clap::Args;
 use rl_engine::EngineConfig;
+use rl_model::SiteName;
 use rl_ops::call_limit;
 use rl_pve::{CallClass, Pace};
 use tokio_util::sync::CancellationToken;
 
-use crate::cli::args::{Global, ServeArgs};
+use crate::api::ListenArgs;
+use crate::cli::args::{Global, duration};
 use crate::error::CommandError;
 use crate::out::Out;
 use crate::work::connect;
 use crate::work::data::Data;
 use crate::work::serve::{self, Server};
+
+/// `serve`
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ServeArgs {
+    /// Work for these sites only [default: all that the store knows]
+    #[arg(long, value_delimiter = ',', value_name = "SITE")]
+    pub(crate) sites: Vec<SiteName>,
+    /// How long other servers wait for a sign of life before they take over this one's work, such as 15s or 1m [default: 15s];
+    /// at least 2s
+    #[arg(long, value_parser = duration, value_name = "TIME")]
+    pub(crate) lease: Option<Duration>,
+    #[command(flatten)]
+    pub(crate) api: ListenArgs,
+}
 
 /// Heartbeats that fit into a lease: one may be late, and the next, and still nobody takes the work.
 const BEATS_PER_LEASE: u32 = 6;
@@ -33,7 +50,7 @@ pub(crate) async fn run(global: &Global, args: &ServeArgs, out: &Out) -> Result<
         }
     });
     let only: BTreeSet<_> = args.sites.iter().cloned().collect();
-    let server = Server { data: Arc::new(data), only, pace, config, out: *out };
+    let server = Server { data: Arc::new(data), only, pace, config, api: args.api.clone(), out: *out };
     serve::run(server, shutdown).await
 }
 

@@ -38,45 +38,6 @@ fn ago(now: UnixMs, then: UnixMs) -> String {
     }
 }
 
-/// An operation for machines.
-pub(crate) fn json(record: &OperationRecord) -> serde_json::Value {
-    let counts: serde_json::Map<String, serde_json::Value> = JobState::ALL
-        .iter()
-        .filter(|state| record.status.counts.of(**state) > 0)
-        .map(|state| (state.as_str().to_owned(), record.status.counts.of(*state).into()))
-        .collect();
-    serde_json::json!({
-        "id": record.info.id.to_string(),
-        "kind": record.info.kind,
-        "stack": record.info.subject,
-        "summary": record.info.summary,
-        "actor": record.info.actor,
-        "state": record.status.state.as_str(),
-        "jobs_by_state": counts,
-        "created_at_ms": record.info.created_at.0,
-        "finished_at_ms": record.status.finished_at.map(|at| at.0),
-        "cancelled_by": record.status.cancel.as_ref().map(|cancel| &cancel.by),
-    })
-}
-
-/// A job for machines.
-pub(crate) fn job_json(job: &JobRecord, steps: &[StepRecord]) -> serde_json::Value {
-    let steps: Vec<serde_json::Value> = steps
-        .iter()
-        .map(|step| {
-            serde_json::json!({
-                "name": step.name, "direction": step.direction, "state": step.state, "upid": step.ext_ref,
-                "attempts": step.attempt, "at_ms": step.at.0,
-            })
-        })
-        .collect();
-    serde_json::json!({
-        "id": job.spec.id.to_string(), "name": job.spec.key, "state": job.status.state.as_str(), "reason": job.status.reason,
-        "hint": job.status.hint, "failures": job.status.failures, "interrupted": job.status.crashes, "steps": steps,
-        "started_at_ms": job.status.started_at.map(|at| at.0), "finished_at_ms": job.status.finished_at.map(|at| at.0),
-    })
-}
-
 /// An operation with its jobs and steps, as a tree.
 pub(crate) fn show(record: &OperationRecord, jobs: &[(JobRecord, Vec<StepRecord>)], style: Style) -> String {
     let mut out = String::new();

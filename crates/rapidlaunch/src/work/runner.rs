@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rl_engine::{
-    Engine, EngineConfig, Event, EventQuery, Journal, OperationId, OperationRecord, OperationState, PAGE_MAX,
-    ProgressBoard, SystemClock, UnixMs,
+    Engine, EngineConfig, Event, EventQuery, JobRecord, Journal, OperationId, OperationRecord, OperationState,
+    PAGE_MAX, ProgressBoard, StepRecord, SystemClock, UnixMs,
 };
 use rl_ops::Ctx;
 use tokio_util::sync::CancellationToken;
@@ -223,4 +223,22 @@ pub(crate) fn now() -> UnixMs {
 /// The error of a journal that cannot be read or written.
 pub(crate) fn journal_error(error: rl_engine::JournalError) -> CommandError {
     CommandError::failed("the store failed").because(error)
+}
+
+/// The jobs of an operation with their steps.
+pub(crate) async fn jobs_with_steps(
+    journal: &dyn Journal,
+    id: OperationId,
+) -> Result<Vec<(JobRecord, Vec<StepRecord>)>, CommandError> {
+    let mut jobs = Vec::new();
+    loop {
+        let page = journal.jobs(id, jobs.len() as u32, PAGE_MAX).await.map_err(journal_error)?;
+        if page.is_empty() {
+            return Ok(jobs);
+        }
+        for job in page {
+            let steps = journal.steps(job.spec.id).await.map_err(journal_error)?;
+            jobs.push((job, steps));
+        }
+    }
 }

@@ -15,6 +15,7 @@ use rl_ops::{Ctx, ZoneShelf};
 use rl_pve::Pace;
 use tokio_util::sync::CancellationToken;
 
+use crate::api::{self, ListenArgs};
 use crate::env;
 use crate::error::CommandError;
 use crate::out::Out;
@@ -45,13 +46,15 @@ pub(crate) struct Server {
     pub(crate) pace: Pace,
     /// The engine's settings.
     pub(crate) config: EngineConfig,
+    /// What the API is served with.
+    pub(crate) api: ListenArgs,
     /// Says what happens.
     pub(crate) out: Out,
 }
 
 /// Runs until `shutdown` or until the store fails for good.
 pub(crate) async fn run(server: Server, shutdown: CancellationToken) -> Result<(), CommandError> {
-    let Server { data, only, pace, mut config, out } = server;
+    let Server { data, only, pace, mut config, api, out } = server;
     config.sites = only.iter().map(ToString::to_string).collect();
     let lines = Lines::new(out);
     let sites = Arc::new(LiveSites::new(Arc::clone(&data), only, pace, out));
@@ -69,10 +72,21 @@ pub(crate) async fn run(server: Server, shutdown: CancellationToken) -> Result<(
     if let Some(answering) = data.answering() {
         out.say(&format!("DNS questions are answered on {}", answering.address()));
     }
+    let api = match api.listen {
+        Some(address) => Some(api::start(&api, address, Arc::clone(&data), shutdown.clone()).await?),
+        None => None,
+    };
+    if let Some(api) = &api {
+        out.say(&format!("the API is served on https://{}", api.address));
+    }
     lines.ready(&sites.names());
     let chores = tokio::spawn(chores(Arc::clone(&data), sites, lines, LiveZones { shelf, out }));
-    let ended = engine.run(shutdown).await;
+    let ended = engine.run(shutdown.clone()).await;
+    shutdown.cancel();
     chores.abort();
+    if let Some(api) = api {
+        api.ended().await;
+    }
     // The last operations may have ended a moment ago. Where the store fails now, the next to open it does this.
     let _ = books::catch_up(&data).await;
     lines.stopped(&stats);

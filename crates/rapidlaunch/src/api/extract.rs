@@ -1,0 +1,185 @@
+//! What requests are read with: every mistake in them becomes a problem that names the place.
+
+use axum::body::{Body, Bytes};
+use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::de::DeserializeOwned;
+
+use super::problem::{Code, Problem};
+
+/// Largest body of a request: stack files of a plan have a limit of their own that is below it.
+pub(crate) const BODY_BYTES_MAX: usize = 4 << 20;
+/// Most things of one page.
+pub(crate) const LIMIT_MAX: usize = 200;
+/// Things of a page where none was asked for.
+pub(crate) const LIMIT_DEFAULT: usize = 50;
+
+/// A JSON body.
+pub(crate) struct Json<T>(pub(crate) T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        if !is_json(request.headers()) {
+            return Err(Problem::new(Code::MEDIA_TYPE, "the body is not declared as JSON")
+                .hint("send `Content-Type: application/json`"));
+        }
+        read(&body(request.into_body()).await?).map(Json)
+    }
+}
+
+/// A JSON body, or none at all: then what it stands for by default.
+pub(crate) struct Given<T>(pub(crate) T);
+
+impl<S: Send + Sync, T: DeserializeOwned + Default> FromRequest<S> for Given<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        let declared = is_json(request.headers());
+        let bytes = body(request.into_body()).await?;
+        match (bytes.is_empty(), declared) {
+            (true, _) => Ok(Self(T::default())),
+            (false, true) => read(&bytes).map(Self),
+            (false, false) => Err(Problem::new(Code::MEDIA_TYPE, "the body is not declared as JSON")
+                .hint("send `Content-Type: application/json`")),
+        }
+    }
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    kind.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/json")
+}
+
+/// Reads a whole body, up to the limit.
+pub(crate) async fn body(body: Body) -> Result<Bytes, Problem> {
+    axum::body::to_bytes(body, BODY_BYTES_MAX).await.map_err(|error| {
+        let mut cause: Option<&dyn std::error::Error> = Some(&error);
+        while let Some(error) = cause {
+            if error.is::<http_body_util::LengthLimitError>() {
+                return Problem::new(Code::TOO_LARGE, format!("the body has more than {BODY_BYTES_MAX} bytes"));
+            }
+            cause = error.source();
+        }
+        Problem::new(Code::MALFORMED, "the body could not be read to its end")
+    })
+}
+
+fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    let mut reader = serde_json::Deserializer::from_slice(bytes);
+    let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
+        let at = error.path().to_string();
+        let place = if at == "." { "the body".to_owned() } else { format!("`{at}` of the body") };
+        Problem::new(Code::MALFORMED, format!("{place} is not as it must be: {}", error.inner()))
+    })?;
+    reader.end().map_err(|error| Problem::new(Code::MALFORMED, format!("the body goes on after its end: {error}")))?;
+    Ok(value)
+}
+
+/// The query of a request.
+pub(crate) struct Params<T>(pub(crate) T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Params<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let query = Query::<T>::from_request_parts(parts, state).await;
+        query.map(|Query(value)| Self(value)).map_err(|error| {
+            Problem::new(Code::MALFORMED, format!("the query is not as it must be: {}", error.body_text()))
+        })
+    }
+}
+
+/// The variable parts of a path.
+pub(crate) struct At<T>(pub(crate) T);
+
+impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for At<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let path = Path::<T>::from_request_parts(parts, state).await;
+        path.map(|Path(value)| Self(value)).map_err(|error| {
+            // What cannot be a name names nothing.
+            Problem::new(Code::NOT_FOUND, format!("the path names nothing: {}", error.body_text()))
+        })
+    }
+}
+
+/// Which page of a list.
+#[derive(Debug, Default, serde::Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct PageQuery {
+    /// Most things of the page, from 1 to 200; 50 when left out.
+    #[param(minimum = 1, maximum = 200)]
+    pub(crate) limit: Option<usize>,
+    /// `next` of the page before.
+    pub(crate) cursor: Option<String>,
+}
+
+impl PageQuery {
+    /// The limit, checked.
+    pub(crate) fn limit(&self) -> Result<usize, Problem> {
+        match self.limit.unwrap_or(LIMIT_DEFAULT) {
+            limit @ 1..=LIMIT_MAX => Ok(limit),
+            _ => Err(Problem::new(Code::MALFORMED, format!("`limit` must be from 1 to {LIMIT_MAX}"))),
+        }
+    }
+
+    /// The page of things that are all at hand, sorted by their unique keys: the cursor is the last key of the page before.
+    pub(crate) fn cut<T>(&self, all: Vec<T>, key: impl Fn(&T) -> String) -> Result<Page<T>, Problem> {
+        let limit = self.limit()?;
+        let after = self.cursor.as_deref();
+        let mut items: Vec<T> =
+            all.into_iter().filter(|item| after.is_none_or(|after| key(item).as_str() > after)).collect();
+        let more = items.len() > limit;
+        items.truncate(limit);
+        let next = items.last().filter(|_| more).map(&key);
+        Ok(Page { items, next })
+    }
+}
+
+/// A page of a list.
+#[derive(Debug, serde::Serialize, utoipa::ToSchema)]
+pub(crate) struct Page<T> {
+    /// The things.
+    pub(crate) items: Vec<T>,
+    /// The cursor of the next page; null on the last.
+    pub(crate) next: Option<String>,
+}
+
+impl<T: serde::Serialize> IntoResponse for Page<T> {
+    fn into_response(self) -> Response {
+        axum::Json(self).into_response()
+    }
+}
+
+/// Long work was accepted.
+#[derive(Debug, serde::Serialize, utoipa::ToSchema)]
+pub(crate) struct Accepted {
+    /// The operation that does it.
+    pub(crate) operation: String,
+}
+
+impl IntoResponse for Accepted {
+    fn into_response(self) -> Response {
+        let location = [(header::LOCATION, format!("/v1/operations/{}", self.operation))];
+        (StatusCode::ACCEPTED, location, axum::Json(self)).into_response()
+    }
+}
+
+/// Parses a name in a path or body, with the field's name in the problem.
+pub(crate) fn parsed<T>(field: &str, text: &str) -> Result<T, Problem>
+where
+    T: std::str::FromStr,
+    T::Err: std::fmt::Display,
+{
+    text.parse().map_err(|error: T::Err| Problem::new(Code::INPUT, format!("`{field}`: {error}")))
+}
+
+/// Parses a name in a path: what cannot be a name names nothing.
+pub(crate) fn named<T: std::str::FromStr>(what: &str, text: &str) -> Result<T, Problem> {
+    text.parse().map_err(|_| Problem::not_found(what, text))
+}

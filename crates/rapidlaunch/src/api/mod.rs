@@ -1,0 +1,116 @@
+//! The HTTP API of `serve --listen`: HTTPS, JSON under `/v1`, and the document that describes it.
+//!
+//! A route reads its request with `extract`, knows who asks from `caller`, and answers a value or a `problem`. What it does is
+//! what commands do: it calls the same functions in `work`.
+
+mod caller;
+mod extract;
+mod listen;
+mod local;
+mod openapi;
+mod problem;
+mod routes;
+mod tls;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::Args;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::env;
+use crate::error::CommandError;
+use crate::work::data::Data;
+
+/// Folder of the API in the data directory.
+const FOLDER: &str = "api";
+
+/// What a server listens with.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ListenArgs {
+    /// Serve the API and the page here over HTTPS, as 0.0.0.0:8443
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) listen: Option<SocketAddr>,
+    /// Certificate chain of the API, as PEM [default: one of an authority of its own, in DATA/api]
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    pub(crate) tls_cert: Option<PathBuf>,
+    /// Private key of the certificate, as PEM
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    pub(crate) tls_key: Option<PathBuf>,
+    /// Name or address that people reach the server by; may be given several times
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Vec<String>,
+}
+
+/// What every route has at hand.
+pub(crate) struct ApiState {
+    /// The store.
+    pub(crate) data: Arc<Data>,
+    /// The way in for this machine.
+    local: local::Local,
+    /// The description of the routes.
+    document: Arc<str>,
+}
+
+/// See [`ApiState`].
+pub(crate) type Api = Arc<ApiState>;
+
+/// A server of the API, listening while this lives.
+pub(crate) struct Listening {
+    /// Where.
+    pub(crate) address: SocketAddr,
+    serving: tokio::task::JoinHandle<()>,
+}
+
+impl Listening {
+    /// Waits until all requests have ended, after the end was asked for.
+    pub(crate) async fn ended(self) {
+        let _ = self.serving.await;
+    }
+}
+
+/// Listens as the command was told to.
+pub(crate) async fn start(
+    args: &ListenArgs,
+    address: SocketAddr,
+    data: Arc<Data>,
+    shutdown: CancellationToken,
+) -> Result<Listening, CommandError> {
+    let listener = TcpListener::bind(address).await.map_err(|error| {
+        CommandError::failed(format!("the API cannot be served on {address}"))
+            .because(error)
+            .hinted("name another address with --listen")
+    })?;
+    let address =
+        listener.local_addr().map_err(|error| CommandError::failed("the listener has no address").because(error))?;
+    let dir = folder(&data)?;
+    let source = match (&args.tls_cert, &args.tls_key) {
+        (Some(certificate), Some(key)) => tls::Source::Given { certificate: certificate.clone(), key: key.clone() },
+        _ => tls::Source::Own { dir: dir.clone(), names: tls::names(address, &args.name) },
+    };
+    let tls = tls::Tls::open(source)
+        .map_err(|error| CommandError::input("the API has no usable certificate").because(error))?;
+    let local = local::Local::open(&dir, address, tls.authority()).map_err(|error| {
+        CommandError::failed(format!("the folder {} of the API cannot be used", dir.display())).because(error)
+    })?;
+    let (router, document) = routes::router();
+    let state = Arc::new(ApiState { data, local, document: document.into() });
+    let serving = tokio::spawn(listen::serve(listener, Arc::new(tls), router.with_state(state), shutdown));
+    Ok(Listening { address, serving })
+}
+
+/// The folder of the API. A database has none of its own: there it is the user's.
+pub(crate) fn folder(data: &Data) -> Result<PathBuf, CommandError> {
+    let base = data.dir.clone().or_else(env::state_dir);
+    base.map(|dir| dir.join(FOLDER)).ok_or_else(|| {
+        CommandError::input("the files of the API have no place")
+            .hinted("set HOME or XDG_STATE_HOME, so that there is a folder for them")
+    })
+}
+
+/// The document as text.
+pub(crate) fn document() -> String {
+    routes::router().1
+}

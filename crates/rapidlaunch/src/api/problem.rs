@@ -1,0 +1,207 @@
+//! Problems: what is answered instead of what was asked for (RFC 9457), each with a stable code that has a page.
+
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use rl_engine::JournalError;
+use rl_store::StoreError;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::error::{CommandError, ErrorKind};
+
+/// What went wrong, for machines. The texts behind are pages in `docs/errors`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Code {
+    /// The code, such as `RL0503`.
+    pub(crate) code: &'static str,
+    /// The HTTP status.
+    pub(crate) status: StatusCode,
+    /// A few words that are the same each time.
+    pub(crate) title: &'static str,
+}
+
+/// Makes the codes with a list of them all.
+macro_rules! codes {
+    ($($name:ident = $code:literal, $status:ident, $title:literal;)*) => {
+        impl Code {
+            $(#[doc = $title] pub(crate) const $name: Code = Code { code: $code, status: StatusCode::$status, title: $title };)*
+            /// Every code of the API.
+            #[cfg_attr(not(test), allow(dead_code))]
+            pub(crate) const ALL: &'static [Code] = &[$(Code::$name),*];
+        }
+    };
+}
+
+codes! {
+    UNAUTHENTICATED = "RL0501", UNAUTHORIZED, "Not signed in";
+    FORBIDDEN = "RL0502", FORBIDDEN, "Not allowed";
+    NOT_FOUND = "RL0503", NOT_FOUND, "Not found";
+    METHOD = "RL0504", METHOD_NOT_ALLOWED, "Method not allowed";
+    MALFORMED = "RL0505", BAD_REQUEST, "Malformed request";
+    INPUT = "RL0506", UNPROCESSABLE_ENTITY, "Input refused";
+    CONFLICT = "RL0507", CONFLICT, "Conflict with the present state";
+    ETAG = "RL0508", PRECONDITION_FAILED, "It was changed meanwhile";
+    ETAG_MISSING = "RL0509", PRECONDITION_REQUIRED, "If-Match is missing";
+    TOO_LARGE = "RL0510", PAYLOAD_TOO_LARGE, "Body too large";
+    TOO_MANY = "RL0511", TOO_MANY_REQUESTS, "Too many requests";
+    KEY_REUSED = "RL0512", UNPROCESSABLE_ENTITY, "Idempotency-Key used for another request";
+    MEDIA_TYPE = "RL0513", UNSUPPORTED_MEDIA_TYPE, "Wrong content type";
+    BLOCKED = "RL0514", CONFLICT, "A person must act";
+    FAILED = "RL0515", INTERNAL_SERVER_ERROR, "The server failed";
+    UNAVAILABLE = "RL0516", SERVICE_UNAVAILABLE, "Not available now";
+    PLAN_INVALID = "RL0518", CONFLICT, "The plan is no longer valid";
+    UPSTREAM = "RL0519", BAD_GATEWAY, "A site or provider cannot be read";
+    TIMEOUT = "RL0524", GATEWAY_TIMEOUT, "It took too long";
+    SERVER_FILE = "RL0525", UNPROCESSABLE_ENTITY, "Files of the server may not be named";
+}
+
+/// A problem on its way out.
+#[derive(Debug)]
+pub(crate) struct Problem {
+    code: Code,
+    detail: String,
+    hints: Vec<String>,
+    details: Option<Box<serde_json::Value>>,
+    retry_after: Option<u64>,
+}
+
+/// A problem as it is answered (RFC 9457).
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ProblemBody {
+    /// Where the page of the code is.
+    #[serde(rename = "type")]
+    kind: String,
+    /// A few words that are the same each time.
+    title: &'static str,
+    /// The HTTP status.
+    status: u16,
+    /// The stable code.
+    code: &'static str,
+    /// What happened, where, and why.
+    detail: String,
+    /// What to do next.
+    hints: Vec<String>,
+    /// More for machines: `diagnostics` of files, the blocked plan.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    details: Option<Box<serde_json::Value>>,
+}
+
+impl Problem {
+    /// A problem with what happened and where.
+    pub(crate) fn new(code: Code, detail: impl Into<String>) -> Self {
+        Self { code, detail: detail.into(), hints: Vec::new(), details: None, retry_after: None }
+    }
+
+    /// Adds what to do next.
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hints.push(hint.into());
+        self
+    }
+
+    /// Adds data for machines.
+    pub(crate) fn details(mut self, details: serde_json::Value) -> Self {
+        self.details = Some(Box::new(details));
+        self
+    }
+
+    /// Says after how many seconds to try again.
+    #[cfg_attr(not(test), allow(dead_code))]
+    pub(crate) fn retry_after(mut self, seconds: u64) -> Self {
+        self.retry_after = Some(seconds);
+        self
+    }
+
+    /// Its code.
+    #[cfg_attr(not(test), allow(dead_code))]
+    pub(crate) fn code(&self) -> Code {
+        self.code
+    }
+
+    /// There is no such thing, or none that the caller may see.
+    pub(crate) fn not_found(what: &str, name: impl std::fmt::Display) -> Self {
+        Self::new(Code::NOT_FOUND, format!("there is no {what} `{name}`, or you may not see it"))
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        if self.code.status.is_server_error() {
+            tracing::warn!(code = self.code.code, detail = self.detail, "a request could not be answered");
+        }
+        let body = ProblemBody {
+            kind: format!("/errors/{}", self.code.code),
+            title: self.code.title,
+            status: self.code.status.as_u16(),
+            code: self.code.code,
+            detail: self.detail,
+            hints: self.hints,
+            details: self.details,
+        };
+        let mut response = (self.code.status, axum::Json(body)).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if let Some(seconds) = self.retry_after {
+            headers.insert(header::RETRY_AFTER, seconds.into());
+        }
+        if self.code == Code::UNAUTHENTICATED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"rapidlaunch\""));
+        }
+        response
+    }
+}
+
+impl From<CommandError> for Problem {
+    fn from(error: CommandError) -> Self {
+        let code = match error.kind {
+            ErrorKind::Input => Code::INPUT,
+            ErrorKind::Blocked => Code::BLOCKED,
+            ErrorKind::Interrupted => Code::UNAVAILABLE,
+            ErrorKind::Failed | ErrorKind::Differences | ErrorKind::Inside(_) => failed(&error),
+        };
+        let mut detail = error.message.clone();
+        let mut cause: Option<&dyn std::error::Error> = error.source.as_deref().map(|e| e as &dyn std::error::Error);
+        while let Some(error) = cause {
+            detail.push_str(": ");
+            detail.push_str(&error.to_string());
+            cause = error.source();
+        }
+        Self { code, detail, hints: error.hints, details: error.details, retry_after: None }
+    }
+}
+
+/// Whose failure it was: the store's, or that of what lies behind.
+fn failed(error: &CommandError) -> Code {
+    match error.source.as_deref() {
+        Some(source) if source.is::<StoreError>() || source.is::<JournalError>() => Code::FAILED,
+        Some(source) if source.is::<serde_json::Error>() => Code::FAILED,
+        _ => Code::UPSTREAM,
+    }
+}
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Conflict(conflict) => Self::new(Code::CONFLICT, conflict.to_string()),
+            StoreError::Journal(error) => error.into(),
+            other => crate::work::data::store_error(other).into(),
+        }
+    }
+}
+
+impl From<JournalError> for Problem {
+    fn from(error: JournalError) -> Self {
+        match error {
+            JournalError::NotFound { what, id } => Self::not_found(what, id),
+            JournalError::WrongState { .. } | JournalError::Busy { .. } => Self::new(Code::CONFLICT, error.to_string()),
+            JournalError::Invalid(ref why) => Self::new(Code::INPUT, format!("{error}: {why}")),
+            JournalError::Schedule { .. } => Self::new(Code::INPUT, error.to_string()),
+            JournalError::Full { retry_after, .. } => {
+                let seconds = retry_after.map_or(1, |wait| wait.as_secs().max(1));
+                Self::new(Code::UNAVAILABLE, error.to_string()).retry_after(seconds)
+            }
+            JournalError::Unavailable { .. } => Self::new(Code::UNAVAILABLE, error.to_string()).retry_after(1),
+            other => crate::work::runner::journal_error(other).into(),
+        }
+    }
+}

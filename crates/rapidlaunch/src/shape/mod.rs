@@ -1,0 +1,3 @@
+//! What machines are shown: the same shapes on the command line (`--output json`) and over the API.
+
+pub(crate) mod operation;
