@@ -69,6 +69,21 @@ fn parse(value: Option<&str>) -> Option<Armed> {
     Some(Armed { name: name.to_owned(), passes_left: AtomicU64::new(count) })
 }
 
+/// The variable that names a stall, such as `engine.beat`.
+pub const STALL_VARIABLE: &str = "RAPIDLAUNCH_STALL";
+
+/// Every place at which a test can let the engine get stuck.
+pub const STALLS: &[&str] = &["engine.beat"];
+
+/// Passes a place at which a test can let its caller wait for ever, as if it waited for itself.
+pub async fn stall(name: &'static str) {
+    static STALLED: OnceLock<Option<String>> = OnceLock::new();
+    debug_assert!(STALLS.contains(&name), "add it to the list");
+    if STALLED.get_or_init(|| std::env::var(STALL_VARIABLE).ok()).as_deref() == Some(name) {
+        std::future::pending::<()>().await;
+    }
+}
+
 /// Ends the process the way `kill -9` does: no destructor runs and nothing is flushed.
 fn die() -> ! {
     let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);

@@ -1,5 +1,6 @@
 //! The journal: what every store of operations can do, by intention.
 mod error;
+mod known;
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
@@ -11,11 +12,14 @@ use tokio::sync::watch;
 use crate::envelope::Envelope;
 use crate::id::{Ids, JobId, OperationId, OwnerId};
 use crate::record::{Direction, Event, JobRecord, OperationRecord, StepRecord, Unwind};
+use crate::sched::Queue;
 use crate::schedule::{Fired, ScheduleName, ScheduleRecord, ScheduleSpec};
 use crate::spec::OperationSpec;
 use crate::state::{JobState, OperationState};
 use crate::time::UnixMs;
 pub use error::JournalError;
+pub(crate) use known::NEEDS_TO_KNOW;
+pub use known::known_or_reason;
 
 /// Most rows of one page of any listing: a page is held in memory.
 pub const PAGE_MAX: usize = 1_000;
@@ -102,6 +106,8 @@ pub struct Claimed {
     pub job: JobRecord,
     /// What its steps left so far.
     pub steps: Vec<StepRecord>,
+    /// How long it had been ready.
+    pub waited: Duration,
 }
 
 /// The answer to a claim.
@@ -317,6 +323,11 @@ pub trait Journal: Send + Sync + 'static {
     /// [`JournalError::EventsGone`] when events it has not read were deleted.
     async fn events(&self, query: EventQuery) -> Result<Vec<Event>, JournalError>;
 
+    /// What the jobs of this store wait for, as this process knows it; nothing where a journal has no scheduler of its own.
+    async fn queue(&self, _now: UnixMs) -> Result<Queue, JournalError> {
+        Ok(Queue::default())
+    }
+
     /// The unfinished operations of a subject, oldest first.
     async fn unfinished(&self, subject: String) -> Result<Vec<OperationId>, JournalError>;
 
@@ -368,25 +379,6 @@ pub async fn settled(journal: &dyn Journal, id: OperationId) -> Result<Operation
         if signal.changed().await.is_err() {
             return Err(JournalError::Poisoned);
         }
-    }
-}
-
-/// How the reason of a job begins that waits for a release that knows its kind or version. Stored, and looked for: it tells such jobs
-/// from those that are parked for another reason.
-pub(crate) const NEEDS_TO_KNOW: &str = "needs at least a release that knows ";
-
-/// Whether `kind` in `version` is among the known ones, and if not, what would be needed.
-pub fn known_or_reason(known: &KnownKinds, kind: &str, version: u32) -> Result<(), String> {
-    match known.get(kind) {
-        Some(range) if range.contains(&version) => Ok(()),
-        Some(range) if version > *range.end() => {
-            Err(format!("{NEEDS_TO_KNOW}`{kind}` version {version}; this one knows up to {}", range.end()))
-        }
-        Some(range) => Err(format!(
-            "needs a release that still knows `{kind}` version {version}; this one starts at {}",
-            range.start()
-        )),
-        None => Err(format!("{NEEDS_TO_KNOW}`{kind}`; this one does not")),
     }
 }
 

@@ -21,6 +21,7 @@ mod id;
 mod journal;
 mod logic;
 mod memory;
+mod observer;
 mod progress;
 mod record;
 mod registry;
@@ -49,6 +50,7 @@ pub use journal::{
 };
 pub use logic::{roll_back as roll_back_in, submit as submit_in};
 pub use memory::MemoryJournal;
+pub use observer::{Observer, StepEnded, StepResult, Unwatched};
 pub use progress::{Progress, ProgressBoard};
 pub use record::{
     CancelRequest, Direction, Event, JobRecord, JobSlot, JobStatus, OperationInfo, OperationRecord, OperationStatus,
@@ -56,7 +58,7 @@ pub use record::{
 };
 pub use registry::{JobKind, PayloadError, Registry, Steps};
 pub use rows::{Backend, Hint, Lane, RowResult, Rows};
-pub use sched::Sched;
+pub use sched::{Queue, Sched};
 pub use schedule::{
     Fired, MissedPolicy, SCHEDULES_MAX, ScheduleName, ScheduleRecord, ScheduleSpec, ScheduleState, Timetable,
 };

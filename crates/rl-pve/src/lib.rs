@@ -14,8 +14,8 @@ mod watch;
 pub mod wire;
 
 pub use client::{
-    ApiToken, ByteStream, CallCount, CallLimits, ConnectError, Credentials, Dial, Dialled, NameResolver, Pace, Pve,
-    SiteConnection, TokenError,
+    ApiToken, ByteStream, CallCount, CallEnd, CallInfo, CallLimits, CallObserver, ConnectError, Credentials, Dial,
+    Dialled, NameResolver, Pace, Pve, SiteConnection, TokenError,
 };
 pub use error::{ErrorKind, PveError};
 pub use request::{CallClass, Method, Param, ParamValue, Request, Safety};

@@ -3,6 +3,7 @@ use std::sync::Arc;
 
 use rl_engine::{Journal, JournalError, Lane, Tx, UnixMs};
 
+use crate::commits::Commits;
 use crate::error::StoreError;
 use crate::pg::{Postgres, Target};
 use crate::place::Place;
@@ -138,9 +139,14 @@ impl Db {
     }
 
     pub(crate) fn commits(&self) -> u64 {
+        self.commit_times().map_or(0, Commits::count)
+    }
+
+    /// The commits, where there is a writer.
+    pub(crate) fn commit_times(&self) -> Option<&Commits> {
         match self {
-            Db::Sqlite(sqlite) => sqlite.commits(),
-            Db::Postgres(postgres) => postgres.commits(),
+            Db::Sqlite(sqlite) => sqlite.commit_times(),
+            Db::Postgres(postgres) => Some(postgres.commit_times()),
         }
     }
 }

@@ -13,6 +13,7 @@
 //!
 //! **Invariant:** an answer leaves only after the commit it belongs to is on disk; after a failed commit none leaves.
 mod check;
+mod commits;
 mod copy;
 mod db;
 mod domain;
@@ -28,6 +29,7 @@ mod store;
 mod view;
 
 pub use check::{CheckReport, Finding, Level, check};
+pub use commits::CommitHook;
 pub use copy::{Copied, CopyError, CopyReport, copy};
 pub use domain::{
     AgentRecord, AgentToken, DeliveryRecord, GENERATED_LEN_MAX, Generator, GuestRecord, GuestState, Joining, LeaseKind,

@@ -8,6 +8,7 @@ use rand::{Rng, SeedableRng};
 use rl_engine::{Clock, Journal, Lane, UnixMs};
 use rl_model::ControllerId;
 
+use crate::commits::CommitHook;
 use crate::db::Db;
 use crate::error::StoreError;
 use crate::mark;
@@ -95,6 +96,13 @@ impl Store {
     /// Commits since the store was opened: fewer than writes, as concurrent writes share one.
     pub fn commits(&self) -> u64 {
         self.db.commits()
+    }
+
+    /// Lets `hook` be told how long each commit took from now on. Only the first one is told.
+    pub fn on_commit(&self, hook: CommitHook) {
+        if let Some(commits) = self.db.commit_times() {
+            commits.tell(hook);
+        }
     }
 
     pub(crate) fn db(&self) -> &Db {

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use rl_model::dns::DnsServer;
-use rl_providers::dns::server::Authority;
+use rl_providers::dns::server::{Answers, Authority};
 use tokio::task::JoinHandle;
 
 use crate::error::CommandError;
@@ -15,6 +15,7 @@ use crate::work::zones::{StoreBook, StoreZones};
 /// A server that answers until it is dropped.
 pub(crate) struct Answering {
     address: SocketAddr,
+    answers: Arc<Answers>,
     task: JoinHandle<()>,
     /// Tells other commands of the data directory where it answers.
     _door: Option<DnsDoor>,
@@ -24,6 +25,11 @@ impl Answering {
     /// Where it answers.
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// How many questions it has answered.
+    pub(crate) fn answers(&self) -> &Arc<Answers> {
+        &self.answers
     }
 
     /// The same for those who ask it.
@@ -45,12 +51,12 @@ pub(crate) async fn start(data: Data, address: SocketAddr) -> Result<Answering, 
             .because(error)
             .hinted("another server may listen there; give --dns another address or port")
     })?;
-    let address = authority.address();
+    let (address, answers) = (authority.address(), authority.answers());
     let door = data.dir.as_ref().map(|dir| dns_door::open(dir, address)).transpose();
     let door = door.map_err(|error| {
         CommandError::failed("the address of the DNS server cannot be written into the data directory").because(error)
     })?;
     let book = Arc::new(StoreBook(data.store.clone()));
     let zones = Arc::new(StoreZones::new(Arc::new(data)));
-    Ok(Answering { address, task: tokio::spawn(authority.run(zones, book)), _door: door })
+    Ok(Answering { address, answers, task: tokio::spawn(authority.run(zones, book)), _door: door })
 }

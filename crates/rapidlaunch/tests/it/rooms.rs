@@ -23,12 +23,8 @@ const MAY_USE: [(&str, &[&str]); 11] = [
 /// Most lines of a source file.
 const FILE_LINES_MAX: usize = 400;
 /// Files above the cap, with the length they have. They may shrink, never grow, and leave the list when below the cap.
-const LONG_FILES: [(&str, usize); 4] = [
-    ("rl-engine/src/engine/run.rs", 402),
-    ("rl-store/src/pg/cache.rs", 405),
-    ("rl-store/src/pg/session.rs", 500),
-    ("rl-store/src/pg/table.rs", 404),
-];
+const LONG_FILES: [(&str, usize); 3] =
+    [("rl-store/src/pg/cache.rs", 405), ("rl-store/src/pg/session.rs", 500), ("rl-store/src/pg/table.rs", 404)];
 /// Most lines of a function; the same number stands in clippy.toml.
 const FUNCTION_LINES_MAX: usize = 70;
 /// Functions above the limit, with the length they have: tables. They may shrink, never grow.

@@ -8,12 +8,14 @@ use std::time::Duration;
 use futures::FutureExt;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
+use tracing::Instrument;
 
 use super::held::HeldJob;
 use super::{Engine, EngineConfig, EngineStats, backoff};
 use crate::cx::StepCx;
 use crate::envelope::Envelope;
 use crate::journal::{Finish, JournalError, Notice, StepKey};
+use crate::observer::{Observer, StepEnded, StepResult};
 use crate::record::{Direction, StepState, Unwind};
 use crate::registry::{Registry, Steps};
 use crate::spec::OnFailure;
@@ -25,6 +27,7 @@ pub(super) struct Driver {
     steps: Result<Steps, String>,
     config: Arc<EngineConfig>,
     stats: Arc<EngineStats>,
+    observer: Arc<dyn Observer>,
     jitter_seed: u64,
     /// When the job is given up, by the steady clock: the wall clock may jump while the job runs.
     gives_up: Option<Duration>,
@@ -50,6 +53,7 @@ impl Driver {
             steps,
             config: Arc::clone(&engine.config),
             stats: Arc::clone(&engine.stats),
+            observer: Arc::clone(&engine.observer),
             jitter_seed: engine.ids.random(),
         }
     }
@@ -125,7 +129,8 @@ impl Driver {
         if self.fate_is_unknown(step) {
             return self.let_go(unknown_fate(step, key)).await;
         }
-        let error = match self.within_deadline(step.ensure(&cx)).await {
+        let watched = self.watched(step, Direction::Do, self.within_deadline(step.ensure(&cx)));
+        let error = match watched.await {
             Ok(receipt) => {
                 let finish = last.then_some(Finish::Done);
                 Box::pin(self.outcome(key, receipt, finish)).await?;
@@ -229,7 +234,7 @@ impl Driver {
             OnFailure::Keep => step.leave(&cx),
             OnFailure::Undo => step.undo(&cx),
         };
-        let error = match guarded(back, &self.stats).await {
+        let error = match self.watched(step, Direction::Undo, guarded(back, &self.stats)).await {
             Ok(()) => {
                 let finish = last.then_some(Finish::Unwound);
                 self.outcome(key, undone(), finish).await?;
@@ -279,6 +284,21 @@ impl Driver {
                 Err(StepError::Fatal { reason: self.deadline_passed() })
             }
         }
+    }
+
+    /// Runs one attempt at a step in a span of its own, and tells the observer what came of it.
+    async fn watched<T>(
+        &self,
+        step: &Arc<dyn Step>,
+        direction: Direction,
+        run: impl Future<Output = Result<T, StepError>>,
+    ) -> Result<T, StepError> {
+        let (job, step) = (&self.job.spec, step.name());
+        let began = self.job.clock.steady();
+        let result = run.instrument(self.observer.step_span(job, step, direction)).await;
+        let took = self.job.clock.steady().saturating_sub(began);
+        self.observer.step_ended(&StepEnded { job, step, direction, result: StepResult::of(&result), took });
+        result
     }
 
     fn deadline_passed(&self) -> String {

@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::id::Ids;
 use crate::journal::{Journal, JournalError};
+use crate::observer::{Observer, Unwatched};
 use crate::progress::ProgressBoard;
 use crate::registry::Registry;
 use crate::time::Clock;
@@ -112,6 +113,9 @@ pub struct EngineStats {
     late_writes: AtomicU64,
     outages: AtomicU64,
     panics: AtomicU64,
+    running: AtomicU64,
+    beats: AtomicU64,
+    failed_tries: AtomicU64,
 }
 
 impl EngineStats {
@@ -135,6 +139,22 @@ impl EngineStats {
         self.outages.load(Ordering::Relaxed)
     }
 
+    /// Jobs that run here now.
+    pub fn running(&self) -> u64 {
+        self.running.load(Ordering::Relaxed)
+    }
+
+    /// Heartbeats that the journal has taken.
+    pub fn beats(&self) -> u64 {
+        self.beats.load(Ordering::Relaxed)
+    }
+
+    /// A number that grows as long as the engine's loop goes round: with every heartbeat that the journal took, and with every try
+    /// to reach it that failed. It stands still when the loop is stuck, or the journal neither takes nor refuses anything.
+    pub fn pulse(&self) -> u64 {
+        self.beats() + self.failed_tries.load(Ordering::Relaxed)
+    }
+
     /// Steps that panicked.
     pub fn panics(&self) -> u64 {
         self.panics.load(Ordering::Relaxed)
@@ -152,6 +172,7 @@ pub struct Engine {
     pub(crate) progress: ProgressBoard,
     pub(crate) stats: Arc<EngineStats>,
     pub(crate) registered: watch::Sender<bool>,
+    pub(crate) observer: Arc<dyn Observer>,
 }
 
 impl Engine {
@@ -177,7 +198,20 @@ impl Engine {
             progress: ProgressBoard::new(),
             stats: Arc::default(),
             registered: watch::Sender::new(false),
+            observer: Arc::new(Unwatched),
         }
+    }
+
+    /// The same engine, watched.
+    #[must_use]
+    pub fn watched_by(mut self, observer: Arc<dyn Observer>) -> Self {
+        self.observer = observer;
+        self
+    }
+
+    /// Whether the engine has taken up what earlier runs left.
+    pub fn is_registered(&self) -> bool {
+        *self.registered.borrow()
     }
 
     /// Where running jobs are.

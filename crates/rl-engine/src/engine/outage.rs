@@ -32,6 +32,7 @@ impl Outage {
             tracing::warn!(error, "the journal cannot be reached; no call is started once the lease is over");
         }
         self.failures = self.failures.saturating_add(1);
+        engine.stats.failed_tries.fetch_add(1, Ordering::Relaxed);
         let mut rng = StdRng::seed_from_u64(engine.ids.random());
         backoff::wait(REACH_FIRST, self.failures, REACH_FIRST, REACH_MAX, &mut rng)
     }

@@ -1,4 +1,6 @@
 //! The loop: claim when there is room, beat while jobs run, pass cancellations on, drain at the end.
+mod drain;
+
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
@@ -7,11 +9,13 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use super::held::HeldJob;
 use super::lease::Lease;
 use super::outage::Outage;
 use super::{Engine, EngineError, chores, job};
+use crate::failpoints;
 use crate::id::{JobId, OperationId, OwnerId};
 use crate::journal::{ClaimRequest, Claimed, Finish, Holder, JournalError, Notice, RegisterRequest, Signal};
 use crate::record::OperationInfo;
@@ -19,11 +23,6 @@ use crate::time::UnixMs;
 
 /// Longest sleep of the loop: a wall clock that jumped is noticed at the latest after this.
 const SLEEP_MAX: Duration = Duration::from_secs(60);
-/// How long the drain waits for jobs that have no call under way: they look at things, or wait for their turn.
-const DRAIN_QUIET: Duration = Duration::from_secs(1);
-/// How often the drain looks whether the rest only follows tasks.
-const DRAIN_LOOK: Duration = Duration::from_millis(20);
-
 /// Most notices about stalled steps at one heartbeat: they must not hold the next one up.
 const TOLD_MAX: usize = 64;
 
@@ -219,7 +218,8 @@ impl<'a> Run<'a> {
         if claimed.job.status.cancel {
             cancel.cancel();
         }
-        let Claimed { holder, job, steps } = claimed;
+        let Claimed { holder, job, steps, waited } = claimed;
+        self.engine.observer.job_claimed(&job.spec, waited);
         let clock = &self.engine.clock;
         let wait = job.status.not_before.map(|until| until.since(clock.now())).filter(|wait| !wait.is_zero());
         let calls_from = wait.map(|wait| clock.steady() + wait);
@@ -247,8 +247,10 @@ impl<'a> Run<'a> {
             held.remember(step);
         }
         let driver = job::Driver::new(self.engine, held);
+        let span = self.engine.observer.job_span(&driver.job().operation, &driver.job().spec);
         self.held.insert(holder.job, Arc::clone(driver.job()));
-        self.tasks.spawn(async move { (holder, driver.drive().await) });
+        self.engine.stats.running.store(self.held.len() as u64, Ordering::Relaxed);
+        self.tasks.spawn(async move { (holder, driver.drive().await) }.instrument(span));
         Ok(())
     }
 
@@ -299,6 +301,7 @@ impl<'a> Run<'a> {
                 if self.held.get(&holder.job).is_some_and(|job| job.holder == holder) {
                     self.engine.progress.clear(holder.job);
                     self.held.remove(&holder.job);
+                    self.engine.stats.running.store(self.held.len() as u64, Ordering::Relaxed);
                 }
                 match result {
                     Err(error) if error.is_lease_lost() => self.give_back(holder).await,
@@ -325,6 +328,7 @@ impl<'a> Run<'a> {
         let (now, steady) = (self.engine.clock.now(), self.engine.clock.steady());
         self.beat_at = steady + self.engine.config.heartbeat;
         let until = now + self.engine.config.lease_ttl;
+        failpoints::stall("engine.beat").await;
         let beat = match self.engine.journal.heartbeat(self.owner, until, now).await {
             Err(error) if error.is_unavailable() => {
                 self.is_out(&error);
@@ -332,6 +336,7 @@ impl<'a> Run<'a> {
             }
             beat => beat?,
         };
+        self.engine.stats.beats.fetch_add(1, Ordering::Relaxed);
         self.lease.acknowledge(steady);
         self.outage.end();
         for id in beat.cancelled {
@@ -361,37 +366,6 @@ impl<'a> Run<'a> {
             }
         });
         futures::future::join_all(told).await;
-    }
-
-    /// Calls under way are worth waiting for; at first also jobs that may be about to record something.
-    fn worth_waiting(&self, at_first: bool) -> bool {
-        self.held.values().any(|job| job.is_calling() || (at_first && !job.is_following()))
-    }
-
-    /// Lets calls under way end, gives everything else back.
-    async fn drain(mut self) -> Result<(), JournalError> {
-        let end = self.engine.clock.steady() + self.engine.config.drain;
-        let clock = Arc::clone(&self.engine.clock);
-        let quiet = clock.steady() + DRAIN_QUIET.min(self.engine.config.drain);
-        while clock.steady() < end && self.worth_waiting(clock.steady() < quiet) {
-            tokio::select! {
-                biased;
-                Some(ended) = self.tasks.join_next() => self.ended(ended).await?,
-                () = clock.sleep(DRAIN_LOOK) => {}
-            }
-        }
-        self.tasks.shutdown().await;
-        // Nothing of this run holds the journal any more when it has ended.
-        self.chores.shutdown().await;
-        for (id, job) in std::mem::take(&mut self.held) {
-            self.engine.progress.clear(id);
-            self.let_go(job.holder, Finish::Release).await?;
-        }
-        match self.engine.journal.unregister(self.owner, clock.now()).await {
-            // Nobody knows that this engine has ended, so its jobs are taken over when its lease has run out.
-            Err(error) if error.is_unavailable() => Ok(()),
-            ended => ended,
-        }
     }
 }
 

@@ -47,8 +47,8 @@ pub(super) fn claim(tx: &mut Tx<'_>, exclusive: bool, request: &ClaimRequest, at
             break;
         }
         tx.rows.prefetch(&picked.jobs)?;
-        for id in picked.jobs {
-            jobs.extend(claim_one(tx, id, request, others, now)?);
+        for (id, waited) in picked.jobs.into_iter().zip(picked.waits) {
+            jobs.extend(claim_one(tx, id, request, others, now)?.map(|claimed| Claimed { waited, ..claimed }));
         }
     }
     for claimed in &mut jobs {
@@ -136,7 +136,7 @@ fn claim_one(
     let new = start(tx, &record, request, calling, now)?;
     let holder = Holder { job: id, fence: new.fence, owner: request.owner };
     record.status = new;
-    Ok(Some(Claimed { holder, job: record, steps }))
+    Ok(Some(Claimed { holder, job: record, steps, waited: Duration::ZERO }))
 }
 
 fn unreadable(what: &str) -> String {

@@ -12,6 +12,7 @@ use crate::journal::{
 };
 use crate::record::{Event, JobRecord, OperationRecord, StepRecord, Unwind};
 use crate::rows::{Backend, Hint, Lane, RowResult};
+use crate::sched::Queue;
 use crate::schedule::{Fired, ScheduleName, ScheduleRecord, ScheduleSpec};
 use crate::spec::OperationSpec;
 use crate::time::UnixMs;
@@ -195,6 +196,10 @@ impl<B: Backend> Journal for B {
     async fn events(&self, mut query: EventQuery) -> Result<Vec<Event>, JournalError> {
         query.limit = query.limit.min(PAGE_MAX);
         self.read(move |rows| control::events(rows, &query)).await
+    }
+
+    async fn queue(&self, now: UnixMs) -> Result<Queue, JournalError> {
+        self.write(Lane::Progress, move |tx| Ok(tx.sched.queue(tx.at(now).now()))).await
     }
 
     async fn unfinished(&self, subject: String) -> Result<Vec<OperationId>, JournalError> {

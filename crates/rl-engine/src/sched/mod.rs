@@ -7,6 +7,7 @@ mod domain;
 mod fair;
 mod newer;
 mod pick;
+mod queue;
 mod site;
 #[cfg(test)]
 mod tests;
@@ -26,6 +27,7 @@ use domain::Domains;
 use fair::FairQueue;
 use newer::Newer;
 pub(crate) use pick::{Held, Pick};
+pub use queue::Queue;
 use site::Aside;
 
 /// See the module.

@@ -33,6 +33,8 @@ pub(crate) struct Held {
 #[derive(Debug, Default)]
 pub(crate) struct Picked {
     pub(crate) jobs: Vec<JobId>,
+    /// How long each of them had been ready.
+    pub(crate) waits: Vec<Duration>,
     pub(crate) held: Vec<Held>,
 }
 
@@ -69,8 +71,10 @@ impl Sched {
                 picked.held.push(Held { job, target });
             } else if holds || self.take_locks(&slot, pick.now) {
                 self.breakers.runs(&slot);
-                self.last_wait = Some((pick.now.since(since), pick.now));
+                let waited = pick.now.since(since);
+                self.last_wait = Some((waited, pick.now));
                 picked.jobs.push(job);
+                picked.waits.push(waited);
             }
         }
         picked

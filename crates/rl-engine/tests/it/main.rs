@@ -4,6 +4,7 @@
 mod chores;
 mod conformance;
 mod failpoints;
+mod observed;
 mod outage;
 mod proofs;
 mod run;

@@ -7,18 +7,20 @@ mod endpoints;
 mod figures;
 mod limits;
 mod local;
+mod observer;
 mod resolver;
 mod streams;
 mod tls;
 mod transport;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use reqwest::header::HeaderMap;
 use rl_model::{Endpoint, Upid};
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
+use tracing::Instrument;
 
 use crate::api;
 use crate::request::{Call, Request, Safety};
@@ -29,12 +31,14 @@ use auth::{Auth, Session, session_headers, token_headers};
 use endpoints::Endpoints;
 use figures::Figures;
 use limits::Limits;
+use observer::Unwatched;
 use streams::Streams;
 use transport::{Failure, Http, attempt, http_client};
 
 pub(crate) use answer::decode;
 pub use connection::{ApiToken, CallLimits, ConnectError, Credentials, Pace, SiteConnection, TokenError};
 pub use figures::CallCount;
+pub use observer::{CallEnd, CallInfo, CallObserver};
 pub use resolver::NameResolver;
 pub use streams::{ByteStream, Dial, Dialled};
 
@@ -63,6 +67,7 @@ struct Inner {
     /// Longest time to find out that no endpoint can be reached.
     connect_all: Duration,
     watch: TaskWatch,
+    observer: OnceLock<Arc<dyn CallObserver>>,
 }
 
 impl Pve {
@@ -98,8 +103,20 @@ impl Pve {
             pace: connection.pace,
             answer_limit: connection.limits.answer,
             watch: TaskWatch::new(connection.pace),
+            observer: OnceLock::new(),
         };
         Self { inner: Arc::new(inner) }
+    }
+
+    /// Lets somebody watch the calls of this client and all its clones. Only the first who is named does.
+    #[must_use]
+    pub fn watched_by(self, observer: Arc<dyn CallObserver>) -> Self {
+        let _ = self.inner.observer.set(observer);
+        self
+    }
+
+    fn observer(&self) -> &dyn CallObserver {
+        self.inner.observer.get().map_or(&Unwatched, |observer| &**observer)
     }
 
     /// Sends a request and hands back its answer.
@@ -212,7 +229,10 @@ impl Pve {
         for index in inner.endpoints.order() {
             let endpoint = inner.endpoints.get(index);
             let limit = call.class.limit().min(inner.answer_limit);
-            let outcome = attempt(&inner.http, endpoint, call, headers.clone(), limit).await;
+            let (about, observer, began) = (CallInfo::of(call), self.observer(), Instant::now());
+            let tried = attempt(&inner.http, endpoint, call, headers.clone(), limit);
+            let outcome = tried.instrument(observer.span(&about)).await;
+            observer.ended(&about, CallEnd::of(&outcome), began.elapsed());
             if !matches!(outcome, Err(Failure::NotSent(_))) {
                 inner.figures.count(call.method, call.template);
             }

@@ -71,6 +71,15 @@ const WRITE_LIMIT: Duration = Duration::from_secs(45);
 const CREATE_LIMIT: Duration = Duration::from_secs(75);
 
 impl CallClass {
+    /// One word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Write => "write",
+            Self::Create => "create",
+        }
+    }
+
     /// Longest time from sending to the end of the answer.
     pub fn limit(self) -> Duration {
         match self {

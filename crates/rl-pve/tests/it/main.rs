@@ -4,6 +4,7 @@
 
 mod contract;
 mod fake;
+mod observed;
 mod recordings;
 mod requests;
 mod rights;

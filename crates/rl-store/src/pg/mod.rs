@@ -31,6 +31,7 @@ use std::sync::Arc;
 use rl_engine::{Backend, Clock, Hint, JournalError, Lane, RowResult, Rows, Signal, Tx, UnixMs};
 use tokio::sync::watch;
 
+use crate::commits::Commits;
 use crate::error::StoreError;
 use crate::sql::Sql;
 pub(crate) use alone::{Looker, past_the_writer};
@@ -131,6 +132,10 @@ impl Postgres {
 
     /// Transactions that were committed since the store was opened: fewer than writes, as concurrent writes share one.
     pub fn commits(&self) -> u64 {
+        self.inner.writer.commits().count()
+    }
+
+    pub(crate) fn commit_times(&self) -> &Commits {
         self.inner.writer.commits()
     }
 

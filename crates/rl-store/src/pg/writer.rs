@@ -1,9 +1,9 @@
 //! The one writer of this server: a thread that joins what waits into one transaction, commits it, and only then answers.
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rand::Rng;
 use rl_engine::{Announce, Hint, JournalError, Lane, Tx};
@@ -15,6 +15,7 @@ use super::session::{End, Session, TimeSource};
 use super::txn::text;
 use super::url::Target;
 use super::watcher::Known;
+use crate::commits::Commits;
 use crate::error::StoreError;
 use crate::sql::Sql;
 
@@ -54,7 +55,7 @@ struct Shared {
     arrived: Condvar,
     progress: Semaphore,
     intake: Semaphore,
-    commits: AtomicU64,
+    commits: Commits,
     halted: AtomicBool,
     known: Arc<Known>,
 }
@@ -86,7 +87,7 @@ impl Writer {
             arrived: Condvar::new(),
             progress: Semaphore::new(QUEUE_MAX),
             intake: Semaphore::new(QUEUE_MAX),
-            commits: AtomicU64::new(0),
+            commits: Commits::default(),
             halted: AtomicBool::new(false),
             known,
         });
@@ -139,8 +140,8 @@ impl Writer {
         answer.await.unwrap_or_else(|_| Err(JournalError::Poisoned.into()))
     }
 
-    pub(super) fn commits(&self) -> u64 {
-        self.shared.commits.load(Ordering::Relaxed)
+    pub(super) fn commits(&self) -> &Commits {
+        &self.shared.commits
     }
 
     /// Stops the thread before its next transaction, or lets it go on: as a process that does not get to run.
@@ -238,7 +239,10 @@ impl Shared {
         self.tell_news(session);
         let pending: Vec<Pending> = batch.into_iter().map(|(work, _)| (work.run)(session)).collect();
         let announce = pending.iter().map(|pending| pending.announce).fold(Announce::default(), Announce::and);
-        let (outcome, reachable) = match session.commit(announce) {
+        let began = Instant::now();
+        let end = session.commit(announce);
+        self.commits.took(began);
+        let (outcome, reachable) = match end {
             End::Kept => (Ok(()), true),
             End::NotKept(error) => {
                 let reachable = !error.is_lost();
@@ -247,7 +251,7 @@ impl Shared {
             End::Unknown(next, why) => (self.resolve(session, &next, &why), true),
         };
         if outcome.is_ok() {
-            self.commits.fetch_add(1, Ordering::Relaxed);
+            self.commits.kept();
             self.known.committed(session.head(), announce);
         }
         for pending in pending {

@@ -19,6 +19,7 @@ use rusqlite::Connection;
 use rusqlite::config::DbConfig;
 use tokio::sync::watch;
 
+use crate::commits::Commits;
 use crate::error::{Doing, StoreError};
 use rows::SqlRows;
 
@@ -113,8 +114,9 @@ impl Sqlite {
         self.inner.readers.read(work).await
     }
 
-    pub(crate) fn commits(&self) -> u64 {
-        self.inner.writer.as_ref().map_or(0, writer::Writer::commits)
+    /// The commits, where there is a writer.
+    pub(crate) fn commit_times(&self) -> Option<&Commits> {
+        self.inner.writer.as_ref().map(writer::Writer::commits)
     }
 
     pub(crate) fn is_poisoned(&self) -> bool {

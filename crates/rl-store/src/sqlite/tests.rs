@@ -146,7 +146,7 @@ async fn readers_cannot_write() {
 async fn concurrent_writes_share_commits() {
     let dir = tempfile::tempdir().unwrap();
     let sqlite = open(&dir);
-    let before = sqlite.commits();
+    let before = sqlite.commit_times().unwrap().count();
     let writes: Vec<_> = (0..2_000)
         .map(|number| {
             let sqlite = sqlite.clone();
@@ -157,7 +157,7 @@ async fn concurrent_writes_share_commits() {
         write.await.unwrap();
     }
     assert_eq!(count(&sqlite).await, 2_000);
-    let commits = sqlite.commits() - before;
+    let commits = sqlite.commit_times().unwrap().count() - before;
     assert!(commits < 1_000, "2,000 concurrent writes took {commits} commits");
 }
 
@@ -191,9 +191,9 @@ async fn new_work_never_holds_up_running_work() {
     }
     let mut waited = Vec::new();
     while waited.len() < 21 {
-        let before = sqlite.commits();
+        let before = sqlite.commit_times().unwrap().count();
         put(&sqlite, Lane::Progress, &format!("running-{}", waited.len()), 50).await.unwrap();
-        waited.push(sqlite.commits() - before);
+        waited.push(sqlite.commit_times().unwrap().count() - before);
     }
     over.store(true, std::sync::atomic::Ordering::Relaxed);
     // Commits that end while this task waits for a processor count too, so a few may be more.

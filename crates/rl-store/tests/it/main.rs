@@ -3,6 +3,7 @@
 
 mod agents;
 mod check;
+mod commits;
 mod conformance;
 mod copy;
 mod crash;

@@ -264,3 +264,24 @@ fn a_probe_that_ends_without_a_word_hands_on() {
     assert_eq!(next.len(), 1);
     assert!(next[0] != probe[0] && jobs.contains(&next[0]));
 }
+
+/// Every job is counted once, by what it waits for, and the wait of the oldest is told.
+#[test]
+fn a_queue_is_counted_by_what_it_waits_for() {
+    let mut sched = Sched::default();
+    let lock = || vec![LockDomain::exclusive("guest")];
+    for (number, locks) in [(1, lock()), (2, lock()), (3, Vec::new()), (4, Vec::new())] {
+        sched.make_ready(slot(number, 0, locks), Some(NOW));
+    }
+    sched.set_timer(slot(5, 0, Vec::new()), NOW + Duration::from_secs(60));
+    let picked = pick(&mut sched, 2);
+    for job in &picked {
+        let slot = sched.slot(*job).unwrap().clone();
+        sched.set_running(slot, OWNER);
+    }
+    let queue = sched.queue(NOW + Duration::from_secs(7));
+    assert_eq!(queue.running, 2);
+    assert_eq!(queue.ready + queue.locked, 2, "{queue:?}");
+    assert_eq!((queue.backoff, queue.unreachable, queue.others), (1, 0, 0));
+    assert_eq!(queue.oldest_ready, Duration::from_secs(7));
+}

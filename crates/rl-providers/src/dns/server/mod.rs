@@ -4,6 +4,7 @@
 //! It never asks anybody else for a name, and refuses whatever it is no authority for.
 
 mod answer;
+mod answers;
 mod notify;
 mod refresh;
 mod signed;
@@ -23,6 +24,7 @@ use tokio::net::{TcpListener, UdpSocket};
 
 use super::builtin::{BookError, ZoneBook};
 use super::tsig::Key;
+pub use answers::Answers;
 pub use zone::ZoneView;
 
 /// A zone that the server answers for.
@@ -65,15 +67,18 @@ pub(crate) type Zones = BTreeMap<DnsName, Arc<ZoneView>>;
 
 /// The zones of a running server.
 #[derive(Default)]
-pub(crate) struct Shelf(RwLock<Arc<Zones>>);
+pub(crate) struct Shelf {
+    zones: RwLock<Arc<Zones>>,
+    answers: Arc<Answers>,
+}
 
 impl Shelf {
     pub(crate) fn zones(&self) -> Arc<Zones> {
-        Arc::clone(&self.0.read().unwrap_or_else(std::sync::PoisonError::into_inner))
+        Arc::clone(&self.zones.read().unwrap_or_else(std::sync::PoisonError::into_inner))
     }
 
     pub(crate) fn replace(&self, zones: Zones) {
-        *self.0.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Arc::new(zones);
+        *self.zones.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Arc::new(zones);
     }
 }
 
@@ -97,6 +102,11 @@ impl Authority {
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// How many questions it has answered; counts on while it runs.
+    pub fn answers(&self) -> Arc<Answers> {
+        Arc::clone(&self.shelf.answers)
     }
 
     /// Answers until the future is dropped.

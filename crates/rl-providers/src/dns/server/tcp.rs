@@ -62,6 +62,7 @@ async fn serve(mut stream: TcpStream, from: SocketAddr, shelf: &Shelf) -> std::i
             answer::Read::Silence => return Ok(()),
         };
         for message in messages {
+            shelf.answers.count(&message);
             send(&mut stream, &message).await?;
         }
     }

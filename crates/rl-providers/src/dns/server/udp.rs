@@ -28,6 +28,7 @@ pub(super) async fn run(socket: Arc<UdpSocket>, shelf: Arc<Shelf>) {
             }
         };
         let Some(answer) = answer::over_udp(&shelf.zones(), &packet[..length]) else { continue };
+        shelf.answers.count(&answer);
         // A full buffer means that whoever asks too much loses an answer, not that others wait.
         if let Err(error) = socket.try_send_to(&answer, from) {
             tracing::debug!(%error, %from, "a DNS answer could not be sent");

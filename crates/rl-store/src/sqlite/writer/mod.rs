@@ -5,7 +5,6 @@ mod session;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 
 use rl_engine::{JournalError, Lane, Signal, Tx};
@@ -14,6 +13,7 @@ use tokio::sync::{oneshot, watch};
 
 use super::dir::HeldDir;
 use super::{Commit, Pending};
+use crate::commits::Commits;
 use crate::error::StoreError;
 use queue::{Shared, Work};
 use session::Session;
@@ -109,8 +109,8 @@ impl Writer {
         self.shared.is_poisoned()
     }
 
-    pub(super) fn commits(&self) -> u64 {
-        self.shared.commits.load(Ordering::Relaxed)
+    pub(super) fn commits(&self) -> &Commits {
+        &self.shared.commits
     }
 
     pub(super) fn signals(&self) -> watch::Receiver<Signal> {

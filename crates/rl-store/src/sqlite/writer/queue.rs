@@ -1,6 +1,6 @@
 //! The two lanes in which writes wait.
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -8,6 +8,7 @@ use rl_engine::{Lane, Signal};
 use tokio::sync::{Semaphore, watch};
 
 use super::session::Session;
+use crate::commits::Commits;
 use crate::sqlite::Pending;
 
 /// Most writes that wait in one lane; whoever comes later waits in its own task.
@@ -34,7 +35,7 @@ pub(super) struct Shared {
     progress: Semaphore,
     intake: Semaphore,
     poisoned: AtomicBool,
-    pub(super) commits: AtomicU64,
+    pub(super) commits: Commits,
     pub(super) signal: watch::Sender<Signal>,
 }
 
@@ -68,7 +69,7 @@ impl Shared {
             progress: Semaphore::new(QUEUE_MAX),
             intake: Semaphore::new(QUEUE_MAX),
             poisoned: AtomicBool::new(false),
-            commits: AtomicU64::new(0),
+            commits: Commits::default(),
             signal: watch::Sender::new(Signal { events: last_event, ..Signal::default() }),
         }
     }

@@ -1,6 +1,5 @@
 //! The thread's loop: batches, commits, and what happens when the disk is full.
-use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rl_engine::{Announce, fail_point};
 
@@ -118,7 +117,9 @@ impl Shared {
             return Commit::TakenBack;
         }
         fail_point!("store.commit.before");
+        let began = Instant::now();
         let outcome = session.end();
+        self.commits.took(began);
         fail_point!("store.commit.after");
         outcome
     }
@@ -164,7 +165,7 @@ impl Shared {
         match outcome {
             Commit::Kept => {
                 session.cache.committed();
-                self.commits.fetch_add(1, Ordering::Relaxed);
+                self.commits.kept();
                 let announce = pending.iter().map(|pending| pending.announce).fold(Announce::default(), Announce::and);
                 self.signal.send_if_modified(|signal| announce.apply(signal));
             }
