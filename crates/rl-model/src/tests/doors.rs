@@ -79,6 +79,12 @@ rounds! {
     guest_path: GuestPath, "(/[a-z0-9_][a-z0-9._ -]{0,10}){1,4}";
     guest_id: GuestId, "[0-9a-hjkmnp-tv-z]{20}";
     controller_id: ControllerId, "[0-9a-hjkmnp-tv-z]{20}";
+    user_name: UserName, "[a-z0-9][a-z0-9._@+-]{0,40}";
+    group_name: GroupName, "[A-Za-z/]([A-Za-z0-9 /_-]{0,20}[a-z])?";
+    token_id: TokenId, "[0-9a-hjkmnp-tv-z]{12}";
+    grantee: Grantee, "(user|group):[a-z0-9][a-z0-9._@+-]{0,40}";
+    role: Role, "viewer|operator|deployer|approver|admin";
+    access_path: AccessPath, "/|/sites|/stacks|/(sites|stacks)/[a-z]([a-z0-9-]{0,40}[a-z0-9])?";
     secret_ref: SecretRef, "[a-z0-9][a-z0-9._-]{0,10}(/[a-z0-9][a-z0-9._-]{0,10}){0,3}";
     vmid: Vmid, "[1-9][0-9]{2,8}";
     vmid_range: VmidRange, "[1-4][0-9]{3}-[5-9][0-9]{3}";
