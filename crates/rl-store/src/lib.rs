@@ -10,6 +10,8 @@
 //!   [`Store::revision`], [`Store::record_applied`]. Guests: [`Store::guests`], [`Store::guest`], [`Store::record_guest`],
 //!   [`Store::release_guest`]. Secrets, encrypted: [`Store::put_secret_version`], [`Store::sealed_secret`],
 //!   [`Store::record_delivery`]. Leases: [`Store::leases`], [`Store::vmid_of`], [`Store::lease_another_vmid`].
+//! - Who may come in and do what: [`Store::add_user`], [`Store::add_grant`], [`Store::token_bearer`], [`Store::session_bearer`],
+//!   [`Store::set_up`], [`Store::begin_attempt`].
 //!
 //! **Invariant:** an answer leaves only after the commit it belongs to is on disk; after a failed commit none leaves.
 mod check;
@@ -32,9 +34,12 @@ pub use check::{CheckReport, Finding, Level, check};
 pub use commits::CommitHook;
 pub use copy::{Copied, CopyError, CopyReport, copy};
 pub use domain::{
-    AgentRecord, AgentToken, DeliveryRecord, GENERATED_LEN_MAX, Generator, GuestRecord, GuestState, Joining, LeaseKind,
-    NewVersion, Origin, RecipientRole, RevisionRecord, SecretRecord, SiteRecord, StackRecord, StackStart, StackState,
-    Started, VERSIONS_KEPT, VersionRecord,
+    AgentRecord, AgentToken, Attempt, AttemptKey, Changed, Credentials, DeliveryRecord, Digest, FAILURES_MAX,
+    GENERATED_LEN_MAX, Generator, GrantRecord, Granted, GuestRecord, GuestState, Holder, Joining, LeaseKind, Met,
+    NewGrant, NewSession, NewToken, NewUser, NewVersion, Origin, PasswordHash, RecipientRole, RevisionRecord,
+    SESSION_IDLE, SESSION_LIFE, SESSIONS_PER_USER_MAX, SecretRecord, SessionBearer, SessionRecord, SetUp, SiteRecord,
+    StackRecord, StackStart, StackState, Started, Subject, TOKENS_PER_USER_MAX, TokenAdded, TokenBearer, TokenRecord,
+    Totp, TotpState, USERS_MAX, UserRecord, VERSIONS_KEPT, VersionRecord,
 };
 pub use error::{Conflict, StoreError};
 pub use pg::{PgError, Postgres, Target, UrlError, plain_claim_complete};

@@ -1,4 +1,5 @@
 //! Looks whether a store is whole, without changing anything: what is stored can be read, and says nowhere two different things.
+mod access;
 mod dns;
 mod jobs;
 mod leases;
@@ -44,6 +45,7 @@ pub async fn check(place: &Place) -> Result<CheckReport, StoreError> {
         leases::check(db, &mut findings)?;
         secrets::check(db, &mut findings)?;
         dns::check(db, &mut findings)?;
+        access::check(db, &mut findings)?;
         Ok(findings.report(tables))
     })
     .await

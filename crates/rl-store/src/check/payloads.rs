@@ -2,14 +2,19 @@
 use std::error::Error;
 
 use rl_engine::{Direction, Envelope, JobCounts, JobSpec, JobState, LockDomain, OperationInfo, OperationState};
-use rl_model::{GuestPath, MacAddr, ResolvedGuest, ResolvedStack, SealedValue, SecretRef, SecretSource, Site, Vmid};
+use rl_model::{
+    AccessPath, Grant, Grantee, GroupName, GuestPath, MacAddr, ResolvedGuest, ResolvedStack, Role, SealedValue,
+    SecretRef, SecretSource, Site, UserName, Vmid,
+};
 use serde::de::DeserializeOwned;
 
 use super::report::{Findings, Level};
 use crate::copy::catalog::Table;
 use crate::copy::chunks;
 use crate::copy::sum::{Plain, is_text, plain};
-use crate::domain::{GUEST_PAYLOAD, Generator, GuestState, Origin, SITE_PAYLOAD, STACK_PAYLOAD, StackState};
+use crate::domain::{
+    Digest, GUEST_PAYLOAD, Generator, GuestState, Origin, PasswordHash, SITE_PAYLOAD, STACK_PAYLOAD, StackState,
+};
 use crate::error::StoreError;
 use crate::sql::{Cell, SqlRow};
 
@@ -76,6 +81,17 @@ fn unread(table: &Table, column: &str, cell: &Cell, row: &SqlRow) -> Option<Unre
         ("secret_version", "origin") => text.parse::<Origin>().map(drop).map_err(Into::into),
         ("secret_delivery", "source") => text.parse::<SecretSource>().map(drop).map_err(Into::into),
         ("secret_delivery", "path") => text.parse::<GuestPath>().map(drop).map_err(Into::into),
+        ("access_user", "name") => text.parse::<UserName>().map(drop).map_err(Into::into),
+        ("access_user", "password") => text.parse::<PasswordHash>().map(drop).map_err(Into::into),
+        ("access_user", "totp") => text.parse::<SealedValue>().map(drop).map_err(Into::into),
+        ("access_user", "groups") => json::<Vec<GroupName>>(text),
+        ("access_grant", "grantee") => text.parse::<Grantee>().map(drop).map_err(Into::into),
+        ("access_grant", "role") => text.parse::<Role>().map(drop).map_err(Into::into),
+        ("access_grant", "path") => text.parse::<AccessPath>().map(drop).map_err(Into::into),
+        ("access_token", "scopes") => json::<Vec<Grant>>(text),
+        ("access_token" | "access_session" | "access_recovery" | "access_setup", "digest") => {
+            text.parse::<Digest>().map(drop).map_err(Into::into)
+        }
         _ => Ok(()),
     };
     read.err().map(|why| (Level::Quarantined, why.to_string()))

@@ -1,4 +1,5 @@
 //! Sites, stacks, guests and what they hold, in the same database as the journal.
+mod access;
 mod agent;
 mod delivery;
 mod dns;
@@ -12,6 +13,12 @@ mod start;
 
 use std::fmt;
 
+pub use access::{
+    Attempt, AttemptKey, Changed, Credentials, Digest, FAILURES_MAX, GrantRecord, Granted, Holder, Met, NewGrant,
+    NewSession, NewToken, NewUser, PasswordHash, SESSION_IDLE, SESSION_LIFE, SESSIONS_PER_USER_MAX, SessionBearer,
+    SessionRecord, SetUp, Subject, TOKENS_PER_USER_MAX, TokenAdded, TokenBearer, TokenRecord, Totp, TotpState,
+    USERS_MAX, UserRecord,
+};
 pub use agent::{AgentRecord, AgentToken, Joining};
 pub use delivery::DeliveryRecord;
 pub(crate) use dns::read_set as read_record_set;

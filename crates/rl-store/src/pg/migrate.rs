@@ -13,6 +13,7 @@ const CHANGES: &[(u32, &str)] = &[
     (2, include_str!("../../migrations/pg/0002_secrets.sql")),
     (3, include_str!("../../migrations/pg/0003_agents.sql")),
     (4, include_str!("../../migrations/pg/0004_dns.sql")),
+    (5, include_str!("../../migrations/pg/0005_access.sql")),
 ];
 /// Most tries: two servers that start at once get in each other's way at most once a change.
 const TRIES_MAX: u32 = 20;

@@ -11,6 +11,7 @@ const CHANGES: &[(u32, &str)] = &[
     (3, include_str!("../../migrations/0003_secrets.sql")),
     (4, include_str!("../../migrations/0004_agents.sql")),
     (5, include_str!("../../migrations/0005_dns.sql")),
+    (6, include_str!("../../migrations/0006_access.sql")),
 ];
 
 /// Brings the schema up to date, all of it in one transaction.

@@ -1,6 +1,7 @@
 //! Tests of the store from outside.
 #![allow(clippy::unwrap_used)]
 
+mod access;
 mod agents;
 mod check;
 mod commits;
