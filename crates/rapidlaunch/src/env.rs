@@ -54,6 +54,16 @@ pub(crate) fn named(name: &str) -> Option<String> {
     text(name)
 }
 
+/// Where traces are sent, by the name that OpenTelemetry gives it.
+pub(crate) fn otlp_endpoint() -> Option<String> {
+    text("OTEL_EXPORTER_OTLP_ENDPOINT")
+}
+
+/// Requests a second that one token or session may send, where another number is wanted.
+pub(crate) fn rate() -> Option<u32> {
+    text("RAPIDLAUNCH_RATE").and_then(|rate| rate.parse().ok()).filter(|rate| *rate > 0)
+}
+
 /// How many times faster than real nodes the sites work, where they are simulated.
 pub(crate) fn pace() -> Option<f64> {
     text("RAPIDLAUNCH_PACE").and_then(|factor| factor.parse().ok())

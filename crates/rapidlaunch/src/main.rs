@@ -12,6 +12,7 @@ mod memory;
 mod out;
 mod render;
 mod shape;
+mod telemetry;
 mod work;
 
 use std::process::ExitCode;
@@ -21,6 +22,7 @@ use clap::Parser;
 use crate::cli::args::{Cli, Command};
 use crate::error::{CommandError, ErrorKind};
 use crate::out::Out;
+use crate::telemetry::logs::{self, Logging};
 
 fn main() -> ExitCode {
     memory::limit_arenas();
@@ -46,7 +48,10 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: Cli, out: &Out) -> Result<(), CommandError> {
-    init_log(cli.global.verbose, out);
+    // A server begins to log with its runtime, which sends its traces.
+    if !matches!(cli.command, Command::Serve(_)) {
+        logs::init(Logging::verbose(cli.global.verbose, out), None, out);
+    }
     // Commands that wait for nothing need no runtime.
     match &cli.command {
         Command::Schema => return cli::schema::run(out),
@@ -79,25 +84,4 @@ fn finish(error: &CommandError, out: &Out) -> ExitCode {
         out.say(&text);
     }
     error.kind.into()
-}
-
-/// Logs go to stderr and are off unless asked for. They never hold a secret: those have types that cannot be printed.
-fn init_log(verbose: u8, out: &Out) {
-    let default = match verbose {
-        0 => "off",
-        1 => "rapidlaunch=info,rl_ops=info,rl_engine=info,rl_pve=info,rl_store=info,rl_agent=info",
-        2 => "rapidlaunch=debug,rl_ops=debug,rl_engine=debug,rl_pve=debug,rl_store=debug,rl_agent=debug,pve_sim=info",
-        _ => "debug",
-    };
-    let filter = env::log_filter().unwrap_or_else(|| default.to_owned());
-    let Ok(filter) = tracing_subscriber::EnvFilter::try_new(&filter) else {
-        return out.say(&format!("RAPIDLAUNCH_LOG is not understood and ignored: {filter}"));
-    };
-    let subscriber =
-        tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(out.colour_err).with_env_filter(filter);
-    if out.json() {
-        let _ = subscriber.json().try_init();
-    } else {
-        let _ = subscriber.try_init();
-    }
 }

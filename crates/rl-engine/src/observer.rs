@@ -46,6 +46,8 @@ pub struct StepEnded<'a> {
     pub result: StepResult,
     /// How long it took, by the engine's steady clock.
     pub took: Duration,
+    /// Its span, which ends after this.
+    pub span: &'a Span,
 }
 
 /// How an attempt at a step ended.

@@ -2,4 +2,4 @@
 
 pub mod dns;
 pub mod secrets;
-mod web;
+pub mod web;

@@ -2,7 +2,47 @@
 
 use std::sync::Arc;
 
+use std::time::Duration;
+
 use rustls::{ClientConfig, RootCertStore};
+
+use crate::dns::resolve::Resolver;
+
+/// Longest time a connection may take.
+const CONNECT_LIMIT: Duration = Duration::from_secs(5);
+/// Longest time one call may take: PowerDNS writes a zone of a hundred thousand records within seconds.
+const CALL_LIMIT: Duration = Duration::from_secs(30);
+
+/// Why there is no client.
+#[derive(Debug, thiserror::Error)]
+pub enum WebError {
+    /// TLS cannot be set up.
+    #[error("TLS cannot be set up")]
+    Tls(#[from] rustls::Error),
+    /// The client cannot be made.
+    #[error("the HTTP client cannot be made")]
+    Client(#[from] reqwest::Error),
+}
+
+/// A client for public servers: names are looked up without the C library, no proxy, no redirect, nothing repeated.
+pub fn client() -> Result<reqwest::Client, WebError> {
+    client_trusting(public_roots())
+}
+
+/// The same for servers that these roots vouch for.
+pub(crate) fn client_trusting(roots: RootCertStore) -> Result<reqwest::Client, WebError> {
+    let client = reqwest::Client::builder()
+        .tls_backend_preconfigured(tls(roots)?)
+        .dns_resolver(Arc::new(Resolver))
+        .user_agent(concat!("rapidlaunch/", env!("CARGO_PKG_VERSION")))
+        .no_proxy()
+        .referer(false)
+        .redirect(reqwest::redirect::Policy::none())
+        .retry(reqwest::retry::never())
+        .connect_timeout(CONNECT_LIMIT)
+        .timeout(CALL_LIMIT);
+    Ok(client.build()?)
+}
 
 /// The system's roots; those of Mozilla where a system has none.
 pub(crate) fn public_roots() -> RootCertStore {

@@ -1,6 +1,8 @@
 //! What requests are read with: every mistake in them becomes a problem that names the place.
 
-use axum::body::{Body, Bytes};
+use std::time::Duration;
+
+use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
@@ -9,8 +11,14 @@ use serde::de::DeserializeOwned;
 
 use super::problem::{Code, Problem};
 
-/// Largest body of a request: stack files of a plan have a limit of their own that is below it.
-pub(crate) const BODY_BYTES_MAX: usize = 4 << 20;
+/// Largest body of a request: no value that is set, and no list that is sent, is as long.
+pub(crate) const BODY_BYTES_MAX: usize = 1 << 20;
+/// Largest body of a request that brings files.
+pub(crate) const FILES_BYTES_MAX: usize = 4 << 20;
+/// Where files are brought.
+const FILES: [&str; 3] = ["/v1/plans", "/v1/validate", "/v1/sites"];
+/// How long a body may take to come.
+const BODY_LIMIT: Duration = Duration::from_secs(30);
 /// Most things of one page.
 pub(crate) const LIMIT_MAX: usize = 200;
 /// Things of a page where none was asked for.
@@ -27,7 +35,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
             return Err(Problem::new(Code::MEDIA_TYPE, "the body is not declared as JSON")
                 .hint("send `Content-Type: application/json`"));
         }
-        read(&body(request.into_body()).await?).map(Json)
+        read(&body(request).await?).map(Json)
     }
 }
 
@@ -39,7 +47,7 @@ impl<S: Send + Sync, T: DeserializeOwned + Default> FromRequest<S> for Given<T> 
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
         let declared = is_json(request.headers());
-        let bytes = body(request.into_body()).await?;
+        let bytes = body(request).await?;
         match (bytes.is_empty(), declared) {
             (true, _) => Ok(Self(T::default())),
             (false, true) => read(&bytes).map(Self),
@@ -54,13 +62,19 @@ fn is_json(headers: &HeaderMap) -> bool {
     kind.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/json")
 }
 
-/// Reads a whole body, up to the limit.
-pub(crate) async fn body(body: Body) -> Result<Bytes, Problem> {
-    axum::body::to_bytes(body, BODY_BYTES_MAX).await.map_err(|error| {
+/// Reads a whole body, up to the limit of its path.
+pub(crate) async fn body(request: Request) -> Result<Bytes, Problem> {
+    let path = request.uri().path();
+    let max = if FILES.iter().any(|files| path.starts_with(files)) { FILES_BYTES_MAX } else { BODY_BYTES_MAX };
+    let read = axum::body::to_bytes(request.into_body(), max);
+    let Ok(read) = tokio::time::timeout(BODY_LIMIT, read).await else {
+        return Err(Problem::new(Code::SLOW, format!("the body did not come within {} s", BODY_LIMIT.as_secs())));
+    };
+    read.map_err(|error| {
         let mut cause: Option<&dyn std::error::Error> = Some(&error);
         while let Some(error) = cause {
             if error.is::<http_body_util::LengthLimitError>() {
-                return Problem::new(Code::TOO_LARGE, format!("the body has more than {BODY_BYTES_MAX} bytes"));
+                return Problem::new(Code::TOO_LARGE, format!("the body has more than {max} bytes"));
             }
             cause = error.source();
         }

@@ -11,21 +11,19 @@ use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
 use super::caller::Remote;
+use super::limits::{self, Limits};
 use super::tls::{self, Tls};
 
-/// Most connections at once: each costs some tens of kilobytes, and followers keep theirs.
-const CONNECTIONS_MAX: usize = 16_384;
 /// How long a handshake may take.
 const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
 /// How long the head of a request may take to come: a client that sends it byte by byte is let go.
-const HEAD_LIMIT: Duration = Duration::from_secs(15);
+const HEAD_LIMIT: Duration = Duration::from_secs(10);
 /// Most bytes of a request's head.
 const HEAD_BYTES_MAX: usize = 32 << 10;
 /// Most fields of a request's head.
@@ -40,9 +38,14 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 const DRAIN: Duration = Duration::from_secs(5);
 
 /// Serves until `shutdown`.
-pub(super) async fn serve(listener: TcpListener, tls: Arc<Tls>, router: Router, shutdown: CancellationToken) {
+pub(super) async fn serve(
+    listener: TcpListener,
+    tls: Arc<Tls>,
+    router: Router,
+    limits: Arc<Limits>,
+    shutdown: CancellationToken,
+) {
     let connections = TaskTracker::new();
-    let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let mut look = tokio::time::interval(tls::LOOK);
     loop {
         let accepted = tokio::select! {
@@ -62,7 +65,7 @@ pub(super) async fn serve(listener: TcpListener, tls: Arc<Tls>, router: Router, 
             }
         };
         // Beyond the limit a connection is closed at once: the caller sees it, and nobody else does.
-        let Ok(place) = Arc::clone(&room).try_acquire_owned() else { continue };
+        let Some(place) = limits.connect(remote.ip().to_canonical()) else { continue };
         let (acceptor, router, shutdown) = (TlsAcceptor::from(tls.config()), router.clone(), shutdown.clone());
         connections.spawn(async move {
             if let Err(error) = connection(stream, remote, acceptor, router, shutdown).await {
@@ -84,7 +87,11 @@ async fn connection(
 ) -> Result<(), String> {
     let _ = stream.set_nodelay(true);
     let handshake = tokio::time::timeout(HANDSHAKE_LIMIT, acceptor.accept(stream)).await;
-    let stream = handshake.map_err(|_| "the handshake took too long")?.map_err(|error| error.to_string())?;
+    let stream = handshake.map_err(|_| "it took too long".to_owned()).and_then(|done| done.map_err(|e| e.to_string()));
+    let stream = stream.map_err(|error| {
+        limits::refused("handshake");
+        format!("the handshake failed: {error}")
+    })?;
     let service = hyper::service::service_fn(move |request: Request<Incoming>| {
         let (mut parts, body) = request.into_parts();
         parts.extensions.insert(Remote(remote.ip().to_canonical()));

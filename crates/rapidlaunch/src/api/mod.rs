@@ -5,8 +5,10 @@
 
 mod caller;
 mod extract;
+mod limits;
 mod listen;
 mod local;
+mod observe;
 mod openapi;
 mod problem;
 mod routes;
@@ -22,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::env;
 use crate::error::CommandError;
+use crate::telemetry::Telemetry;
 use crate::work::data::Data;
 
 /// Folder of the API in the data directory.
@@ -48,6 +51,10 @@ pub(crate) struct ListenArgs {
 pub(crate) struct ApiState {
     /// The store.
     pub(crate) data: Arc<Data>,
+    /// Tells about the server.
+    pub(crate) telemetry: Arc<Telemetry>,
+    /// What one caller may take.
+    limits: Arc<limits::Limits>,
     /// The way in for this machine.
     local: local::Local,
     /// The description of the routes.
@@ -76,6 +83,7 @@ pub(crate) async fn start(
     args: &ListenArgs,
     address: SocketAddr,
     data: Arc<Data>,
+    telemetry: Arc<Telemetry>,
     shutdown: CancellationToken,
 ) -> Result<Listening, CommandError> {
     let listener = TcpListener::bind(address).await.map_err(|error| {
@@ -96,8 +104,10 @@ pub(crate) async fn start(
         CommandError::failed(format!("the folder {} of the API cannot be used", dir.display())).because(error)
     })?;
     let (router, document) = routes::router();
-    let state = Arc::new(ApiState { data, local, document: document.into() });
-    let serving = tokio::spawn(listen::serve(listener, Arc::new(tls), router.with_state(state), shutdown));
+    let limits = limits::Limits::new(Arc::clone(&telemetry.connections));
+    let state = ApiState { data, telemetry, limits: Arc::clone(&limits), local, document: document.into() };
+    let router = routes::guarded(router, Arc::new(state));
+    let serving = tokio::spawn(listen::serve(listener, Arc::new(tls), router, limits, shutdown));
     Ok(Listening { address, serving })
 }
 

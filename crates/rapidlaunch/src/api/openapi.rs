@@ -25,7 +25,7 @@ pub(super) fn base() -> Document {
 }
 
 /// Statuses that every route may answer with a problem.
-const ANYWHERE: [u16; 14] = [400, 401, 403, 404, 405, 408, 413, 415, 422, 429, 431, 500, 503, 504];
+const ANYWHERE: [u16; 15] = [400, 401, 403, 404, 405, 408, 413, 414, 415, 422, 429, 431, 500, 503, 504];
 
 /// Adds what holds for every route: problems, and how callers say who they are.
 pub(super) fn finish(mut document: Document) -> Document {

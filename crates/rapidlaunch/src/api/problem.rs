@@ -7,6 +7,7 @@ use rl_store::StoreError;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::observe;
 use crate::error::{CommandError, ErrorKind};
 
 /// What went wrong, for machines. The texts behind are pages in `docs/errors`.
@@ -51,6 +52,8 @@ codes! {
     UNAVAILABLE = "RL0516", SERVICE_UNAVAILABLE, "Not available now";
     PLAN_INVALID = "RL0518", CONFLICT, "The plan is no longer valid";
     UPSTREAM = "RL0519", BAD_GATEWAY, "A site or provider cannot be read";
+    TARGET = "RL0540", URI_TOO_LONG, "Address too long";
+    SLOW = "RL0524", REQUEST_TIMEOUT, "The request took too long to come";
     TIMEOUT = "RL0524", GATEWAY_TIMEOUT, "It took too long";
     SERVER_FILE = "RL0525", UNPROCESSABLE_ENTITY, "Files of the server may not be named";
 }
@@ -81,6 +84,9 @@ pub(crate) struct ProblemBody {
     detail: String,
     /// What to do next.
     hints: Vec<String>,
+    /// The id of the request, as logs have it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request: Option<String>,
     /// More for machines: `diagnostics` of files, the blocked plan.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
@@ -136,6 +142,7 @@ impl IntoResponse for Problem {
             code: self.code.code,
             detail: self.detail,
             hints: self.hints,
+            request: observe::id(),
             details: self.details,
         };
         let mut response = (self.code.status, axum::Json(body)).into_response();

@@ -64,37 +64,11 @@ impl<'a> RapidLaunch<'a> {
         let status = loop {
             tokio::select! {
                 status = child.wait() => break status.map_err(failed)?,
-                () = tokio::time::sleep(LOOK) => rss_bytes = rss_bytes.max(peak_memory(pid)),
+                () = tokio::time::sleep(LOOK) => rss_bytes = rss_bytes.max(crate::memory::peak(pid)),
             }
         };
         let took = began.elapsed();
         let stderr = said.await.unwrap_or_default();
         Ok(Measured { took, rss_bytes, success: status.success(), stderr })
     }
-}
-
-/// Peak resident memory of a process (`VmHWM`, proc(5)), 0 when it is gone.
-pub(super) fn peak_memory(pid: u32) -> u64 {
-    status(pid, "VmHWM:")
-}
-
-fn status(pid: u32, name: &str) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix(name));
-    let kib: u64 = line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or(0);
-    kib * 1024
-}
-
-/// Resident memory of a process (`VmRSS`, proc(5)) in bytes, 0 when it is gone.
-pub(super) fn memory(pid: u32) -> u64 {
-    status(pid, "VmRSS:")
-}
-
-/// Processor time a process has used (`utime` and `stime`, proc(5)); nothing when it is gone.
-pub(super) fn processor(pid: u32) -> Duration {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    let after_name = stat.rsplit_once(") ").map_or("", |(_, rest)| rest);
-    let ticks: u64 = after_name.split_whitespace().skip(11).take(2).filter_map(|ticks| ticks.parse::<u64>().ok()).sum();
-    // The kernel counts in hundredths of a second for programs on every machine Linux runs on (USER_HZ).
-    Duration::from_millis(ticks * 10)
 }

@@ -26,7 +26,6 @@ use tokio::process::Command;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::child::peak_memory;
 use super::store::{failed, open};
 use crate::error::CommandError;
 use crate::out::Out;
@@ -173,7 +172,7 @@ async fn work(dir: &Path, out: &Out) -> Result<(), CommandError> {
         if done != ids.len() {
             return Err(CommandError::failed(format!("{done} of {} operations ended well", ids.len())));
         }
-        Ok(Measured { took_s, rss_bytes: peak_memory(std::process::id()) })
+        Ok(Measured { took_s, rss_bytes: crate::memory::peak(std::process::id()) })
     };
     let (ran, measured) = tokio::join!(engine.run(shutdown.clone()), measure);
     ran.map_err(failed)?;

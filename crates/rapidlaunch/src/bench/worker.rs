@@ -16,9 +16,9 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio_util::sync::CancellationToken;
 
-use super::child::{memory, processor};
 use super::store::{failed, open};
 use crate::error::CommandError;
+use crate::memory::{processor, resident};
 use crate::out::Out;
 
 /// Names the data directory in the environment of a worker.
@@ -35,7 +35,7 @@ const IDLE: Duration = Duration::from_secs(8);
 /// Memory with so many jobs in flight (bytes), and the time from a start after `kill -9` until all are in flight again.
 pub(super) async fn in_flight(dir: &Path, jobs: usize) -> Result<(u64, Duration), CommandError> {
     let (mut first, _) = start(dir, jobs).await?;
-    let rss = memory(first.id().unwrap_or_default());
+    let rss = resident(first.id().unwrap_or_default());
     first.kill().await.map_err(failed)?;
     let (mut second, took) = start(dir, jobs).await?;
     second.kill().await.map_err(failed)?;
@@ -51,7 +51,7 @@ pub(super) async fn idle(dir: &Path) -> Result<(u64, f64), CommandError> {
     let (before, began) = (processor(pid), Instant::now());
     tokio::time::sleep(IDLE).await;
     let share = (processor(pid) - before).as_secs_f64() / began.elapsed().as_secs_f64() * 100.0;
-    let rss = memory(pid);
+    let rss = resident(pid);
     child.kill().await.map_err(failed)?;
     Ok((rss, share))
 }

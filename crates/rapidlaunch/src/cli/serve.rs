@@ -15,6 +15,7 @@ use crate::api::ListenArgs;
 use crate::cli::args::{Global, duration};
 use crate::error::CommandError;
 use crate::out::Out;
+use crate::telemetry::{Telemetry, TelemetryArgs};
 use crate::work::connect;
 use crate::work::data::Data;
 use crate::work::serve::{self, Server};
@@ -31,6 +32,8 @@ pub(crate) struct ServeArgs {
     pub(crate) lease: Option<Duration>,
     #[command(flatten)]
     pub(crate) api: ListenArgs,
+    #[command(flatten)]
+    pub(crate) telemetry: TelemetryArgs,
 }
 
 /// Heartbeats that fit into a lease: one may be late, and the next, and still nobody takes the work.
@@ -38,6 +41,7 @@ const BEATS_PER_LEASE: u32 = 6;
 
 /// Carries out what the store holds until it is told to end.
 pub(crate) async fn run(global: &Global, args: &ServeArgs, out: &Out) -> Result<(), CommandError> {
+    let telemetry = Telemetry::start(&args.telemetry, global.verbose, out)?;
     let pace = connect::pace();
     let config = config(args.lease, pace)?;
     let data = Data::open(global).await?;
@@ -50,8 +54,11 @@ pub(crate) async fn run(global: &Global, args: &ServeArgs, out: &Out) -> Result<
         }
     });
     let only: BTreeSet<_> = args.sites.iter().cloned().collect();
-    let server = Server { data: Arc::new(data), only, pace, config, api: args.api.clone(), out: *out };
-    serve::run(server, shutdown).await
+    let api = args.api.clone();
+    let server = Server { data: Arc::new(data), only, pace, config, api, telemetry: Arc::clone(&telemetry), out: *out };
+    let ended = serve::run(server, shutdown).await;
+    telemetry.end().await;
+    ended
 }
 
 /// Shortest lease: heartbeats every third of a second still reach a database far away.

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::env;
 use crate::error::CommandError;
 use crate::out::Out;
+use crate::telemetry::traces;
 use crate::work::connect::{self, Sites};
 use crate::work::data::{Data, store_error};
 use crate::work::desk;
@@ -138,8 +139,9 @@ fn spec(
     payload: &OperationPayload,
     jobs: Vec<JobSpec>,
 ) -> Result<OperationSpec, CommandError> {
-    let payload = Envelope::of("operation", 1, payload)
+    let mut payload = Envelope::of("operation", 1, payload)
         .map_err(|error| CommandError::failed("the operation cannot be written down").because(error))?;
+    traces::stamp(&mut payload);
     Ok(OperationSpec {
         id,
         kind: kind.to_owned(),

@@ -1,6 +1,7 @@
 //! The program as a whole: the binary as a process of its own against a simulated site.
 #![allow(clippy::unwrap_used, clippy::print_stderr)]
 
+mod abuse;
 mod agents;
 mod agents_trouble;
 mod cli;
@@ -20,3 +21,4 @@ mod secrets;
 mod secrets_trouble;
 mod store;
 mod strangers;
+mod telemetry;

@@ -1,15 +1,13 @@
 //! One job: its steps forward, or backward once it has turned.
-use std::any::Any;
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use futures::FutureExt;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use tracing::Instrument;
 
+use super::guard::guarded;
 use super::held::HeldJob;
 use super::{Engine, EngineConfig, EngineStats, backoff};
 use crate::cx::StepCx;
@@ -295,9 +293,17 @@ impl Driver {
     ) -> Result<T, StepError> {
         let (job, step) = (&self.job.spec, step.name());
         let began = self.job.clock.steady();
-        let result = run.instrument(self.observer.step_span(job, step, direction)).await;
+        let span = self.observer.step_span(job, step, direction);
+        let result = run.instrument(span.clone()).await;
         let took = self.job.clock.steady().saturating_sub(began);
-        self.observer.step_ended(&StepEnded { job, step, direction, result: StepResult::of(&result), took });
+        self.observer.step_ended(&StepEnded {
+            job,
+            step,
+            direction,
+            result: StepResult::of(&result),
+            took,
+            span: &span,
+        });
         result
     }
 
@@ -375,20 +381,4 @@ fn unknown_fate(step: &Arc<dyn Step>, key: StepKey) -> Finish {
         ),
         unknown: Some(key),
     }
-}
-
-/// A panic is an error of this attempt, not the end of the process.
-async fn guarded<T>(run: impl Future<Output = Result<T, StepError>>, stats: &EngineStats) -> Result<T, StepError> {
-    match AssertUnwindSafe(run).catch_unwind().await {
-        Ok(result) => result,
-        Err(panic) => {
-            stats.panics.fetch_add(1, Ordering::Relaxed);
-            Err(StepError::retry(Duration::ZERO, format!("it panicked: {}", panic_text(&*panic))))
-        }
-    }
-}
-
-fn panic_text(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "without a message".to_owned())
 }

@@ -1,6 +1,7 @@
 //! The engine: claims jobs, runs their steps, records what came of them.
 mod backoff;
 mod chores;
+mod guard;
 pub(crate) mod held;
 mod job;
 mod lease;

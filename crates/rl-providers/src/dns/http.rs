@@ -1,19 +1,11 @@
 //! Calls to the HTTP APIs of providers.
 
-use std::sync::Arc;
-use std::time::Duration;
-
 use reqwest::{Method, RequestBuilder};
 use serde_json::Value;
 
 use super::error::DnsError;
-use super::resolve::Resolver;
-use crate::web::{chain, public_roots, tls};
+use crate::web::{chain, client};
 
-/// Longest time a connection may take.
-const CONNECT_LIMIT: Duration = Duration::from_secs(5);
-/// Longest time one call may take: PowerDNS writes a zone of a hundred thousand records within seconds.
-const CALL_LIMIT: Duration = Duration::from_secs(30);
 /// Largest answer: a PowerDNS zone at the limit of sets that are read.
 const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Most of a refusal's text that is shown.
@@ -34,18 +26,7 @@ pub(crate) struct HttpRefusal {
 impl Api {
     /// A client; nothing is contacted yet.
     pub(crate) fn new(base: &str) -> Result<Self, DnsError> {
-        let client = reqwest::Client::builder()
-            .tls_backend_preconfigured(tls(public_roots()).map_err(|error| DnsError::odd(base, error))?)
-            .dns_resolver(Arc::new(Resolver))
-            .user_agent(concat!("rapidlaunch/", env!("CARGO_PKG_VERSION")))
-            .no_proxy()
-            .referer(false)
-            .redirect(reqwest::redirect::Policy::none())
-            .retry(reqwest::retry::never())
-            .connect_timeout(CONNECT_LIMIT)
-            .timeout(CALL_LIMIT)
-            .build()
-            .map_err(|error| DnsError::odd(base, error))?;
+        let client = client().map_err(|error| DnsError::odd(base, error))?;
         Ok(Self { client, base: base.trim_end_matches('/').to_owned() })
     }
 

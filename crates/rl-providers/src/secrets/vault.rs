@@ -6,7 +6,6 @@ mod answer;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -22,14 +21,9 @@ use zeroize::Zeroizing;
 
 use super::provider::place_of;
 use super::{SecretError, SecretProvider};
-use crate::dns::resolve::Resolver;
-use crate::web::{chain, public_roots, tls};
+use crate::web::{chain, client_trusting, public_roots};
 use answer::{Data, Envelope, Errors, Login, Metadata};
 
-/// Longest time a connection may take.
-const CONNECT_LIMIT: Duration = Duration::from_secs(5);
-/// Longest time a call may take: Vault reads one row.
-const CALL_LIMIT: Duration = Duration::from_secs(20);
 /// Largest answer: Vault's own limit of a request is 32 MiB, a value of ours has 64 KiB.
 const ANSWER_BYTES_MAX: usize = 1 << 20;
 /// Most of a refusal's text that is shown.
@@ -101,19 +95,7 @@ impl Vault {
             return Err(wrong("secrets go over https alone, or over http to this machine".to_owned()));
         }
         let roots = roots(settings.ca.as_deref()).map_err(wrong)?;
-        let tls = tls(roots).map_err(|error| wrong(error.to_string()))?;
-        let client = reqwest::Client::builder()
-            .tls_backend_preconfigured(tls)
-            .dns_resolver(Arc::new(Resolver))
-            .user_agent(concat!("rapidlaunch/", env!("CARGO_PKG_VERSION")))
-            .no_proxy()
-            .referer(false)
-            .redirect(reqwest::redirect::Policy::none())
-            .retry(reqwest::retry::never())
-            .connect_timeout(CONNECT_LIMIT)
-            .timeout(CALL_LIMIT)
-            .build()
-            .map_err(|error| wrong(error.to_string()))?;
+        let client = client_trusting(roots).map_err(|error| wrong(error.to_string()))?;
         Ok(Self { client, settings, session: Mutex::new(None) })
     }
 

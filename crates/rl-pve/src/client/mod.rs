@@ -231,12 +231,15 @@ impl Pve {
             let limit = call.class.limit().min(inner.answer_limit);
             let (about, observer, began) = (CallInfo::of(call), self.observer(), Instant::now());
             let tried = attempt(&inner.http, endpoint, call, headers.clone(), limit);
-            let outcome = tried.instrument(observer.span(&about)).await;
-            observer.ended(&about, CallEnd::of(&outcome), began.elapsed());
+            let span = observer.span(&about);
+            let outcome = tried.instrument(span.clone()).await;
+            observer.ended(&about, CallEnd::of(&outcome), began.elapsed(), &span);
             if !matches!(outcome, Err(Failure::NotSent(_))) {
                 inner.figures.count(call.method, call.template);
             }
-            tracing::debug!(method = %call.method, path = %call.path, %endpoint, ok = outcome.is_ok(), "call");
+            span.in_scope(|| {
+                tracing::debug!(method = %call.method, path = %call.path, %endpoint, ok = outcome.is_ok(), "call");
+            });
             match outcome {
                 Err(Failure::NotSent(error)) if *error.kind() == ErrorKind::Unreachable => {
                     inner.endpoints.mark_failed(index);

@@ -16,8 +16,8 @@ pub trait CallObserver: Send + Sync + 'static {
         Span::none()
     }
 
-    /// One try has ended after this long.
-    fn ended(&self, _call: &CallInfo<'_>, _end: CallEnd, _took: Duration) {}
+    /// One try has ended after this long; its span ends after this.
+    fn ended(&self, _call: &CallInfo<'_>, _end: CallEnd, _took: Duration, _span: &Span) {}
 }
 
 /// What may be told of a call: neither its parameters nor who makes it.

@@ -13,7 +13,7 @@ use crate::samples::{node, upid, vmid};
 struct Notes(Mutex<Vec<String>>);
 
 impl CallObserver for Notes {
-    fn ended(&self, call: &CallInfo<'_>, end: CallEnd, _took: Duration) {
+    fn ended(&self, call: &CallInfo<'_>, end: CallEnd, _took: Duration, _span: &tracing::Span) {
         let node = call.node.map_or("-", |node| node.as_str());
         let note = format!("{} {} {node} {} {end:?}", call.method, call.template, call.class.as_str());
         self.0.lock().unwrap().push(note);

@@ -19,6 +19,7 @@ use crate::api::{self, ListenArgs};
 use crate::env;
 use crate::error::CommandError;
 use crate::out::Out;
+use crate::telemetry::{EngineWatch, Parts, Telemetry, notify};
 use crate::work::books;
 use crate::work::data::Data;
 use crate::work::desk;
@@ -27,7 +28,7 @@ use crate::work::runner;
 use crate::work::zones;
 
 use lines::Lines;
-use sites::LiveSites;
+pub(crate) use sites::LiveSites;
 
 /// How often sites are read anew, and wishes to cancel are looked for.
 const LOOK: Duration = Duration::from_millis(500);
@@ -48,24 +49,29 @@ pub(crate) struct Server {
     pub(crate) config: EngineConfig,
     /// What the API is served with.
     pub(crate) api: ListenArgs,
+    /// Tells about it.
+    pub(crate) telemetry: Arc<Telemetry>,
     /// Says what happens.
     pub(crate) out: Out,
 }
 
 /// Runs until `shutdown` or until the store fails for good.
 pub(crate) async fn run(server: Server, shutdown: CancellationToken) -> Result<(), CommandError> {
-    let Server { data, only, pace, mut config, api, out } = server;
+    let Server { data, only, pace, mut config, api, telemetry, out } = server;
     config.sites = only.iter().map(ToString::to_string).collect();
     let lines = Lines::new(out);
-    let sites = Arc::new(LiveSites::new(Arc::clone(&data), only, pace, out));
+    let sites = Arc::new(LiveSites::new(Arc::clone(&data), only, pace, Arc::clone(telemetry.calls()), out));
     sites.refresh().await?;
     let ctx = Ctx::with_source(Arc::clone(&sites) as Arc<_>, Arc::new(StoreRegistry(data.store.clone())));
     let way = data.way().await?;
-    let shelf = ZoneShelf::of(zones::connect_all(&data, &out).await?);
+    let shelf = ZoneShelf::of(telemetry.watch_zones(zones::connect_all(&data, &out).await?));
     let ctx = ctx.with_courier(way.courier()).with_secrets(Some(desk::desk(&data))).with_zones(Arc::clone(&shelf));
     let clock = Arc::new(SystemClock::new());
     let engine = Engine::new(data.journal(), rl_ops::registry(), Arc::new(ctx), clock, config);
+    let engine = Arc::new(engine.watched_by(EngineWatch::new()));
     let stats = engine.stats();
+    let parts = Parts { data: Arc::clone(&data), engine: Arc::clone(&engine), sites: Arc::clone(&sites) };
+    let upkeep = telemetry.look_at(parts);
     if let Some(address) = way.address() {
         out.say(&format!("agents may connect to {address}"));
     }
@@ -73,17 +79,24 @@ pub(crate) async fn run(server: Server, shutdown: CancellationToken) -> Result<(
         out.say(&format!("DNS questions are answered on {}", answering.address()));
     }
     let api = match api.listen {
-        Some(address) => Some(api::start(&api, address, Arc::clone(&data), shutdown.clone()).await?),
+        Some(address) => {
+            let (data, telemetry) = (Arc::clone(&data), Arc::clone(&telemetry));
+            Some(api::start(&api, address, data, telemetry, shutdown.clone()).await?)
+        }
         None => None,
     };
     if let Some(api) = &api {
         out.say(&format!("the API is served on https://{}", api.address));
     }
     lines.ready(&sites.names());
-    let chores = tokio::spawn(chores(Arc::clone(&data), sites, lines, LiveZones { shelf, out }));
+    let notified = notify::start(Arc::clone(&engine), format!("{} sites", sites.names().len()), shutdown.clone());
+    let zones = LiveZones { shelf, telemetry: Arc::clone(&telemetry), out };
+    let chores = tokio::spawn(chores(Arc::clone(&data), sites, lines, zones));
     let ended = engine.run(shutdown.clone()).await;
     shutdown.cancel();
+    let _ = notified.await;
     chores.abort();
+    upkeep.abort();
     if let Some(api) = api {
         api.ended().await;
     }
@@ -100,6 +113,7 @@ pub(crate) async fn run(server: Server, shutdown: CancellationToken) -> Result<(
 /// The zones that jobs write to while the server runs.
 struct LiveZones {
     shelf: Arc<ZoneShelf>,
+    telemetry: Arc<Telemetry>,
     out: Out,
 }
 
@@ -108,7 +122,7 @@ impl LiveZones {
     async fn refresh(&self, data: &Data, last: &mut Option<BTreeMap<Fqdn, Zone>>) -> Result<(), CommandError> {
         let now = zones::declared(&data.sites().await?)?;
         if last.as_ref() != Some(&now) {
-            self.shelf.replace(zones::connect_all(data, &self.out).await?);
+            self.shelf.replace(self.telemetry.watch_zones(zones::connect_all(data, &self.out).await?));
             *last = Some(now);
         }
         Ok(())
@@ -132,11 +146,11 @@ async fn chores(data: Arc<Data>, sites: Arc<LiveSites>, lines: Lines, zones: Liv
             tokio::time::sleep(LOOK).await;
         }
     };
-    tokio::join!(look, follow(&data, lines));
+    tokio::join!(look, follow(&data, lines, &zones.telemetry));
 }
 
 /// Reads events as they come: says the ones a person wants to hear of, and books what finished operations have made of stacks.
-async fn follow(data: &Data, lines: Lines) {
+async fn follow(data: &Data, lines: Lines, telemetry: &Telemetry) {
     let journal = data.journal();
     let mut signal = journal.subscribe();
     let mut after = signal.borrow_and_update().events;
@@ -149,8 +163,10 @@ async fn follow(data: &Data, lines: Lines) {
             }
             for event in new_events(&*journal, &mut after).await? {
                 lines.event(&event);
-                if books::ends_operation(&event) {
-                    books::book(data, event.operation).await?;
+                if books::ends_operation(&event)
+                    && let Some(record) = books::book(data, event.operation).await?
+                {
+                    telemetry.operation_ended(&record.info.kind, record.status.state.as_str());
                 }
             }
             Ok::<(), CommandError>(())

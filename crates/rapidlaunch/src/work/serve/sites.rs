@@ -11,6 +11,7 @@ use rl_pve::Pace;
 
 use crate::error::CommandError;
 use crate::out::Out;
+use crate::telemetry::CallLabels;
 use crate::work::connect;
 use crate::work::data::Data;
 
@@ -18,10 +19,11 @@ use crate::work::data::Data;
 const NOT_READ_YET: Duration = Duration::from_secs(1);
 
 /// See the module.
-pub(super) struct LiveSites {
+pub(crate) struct LiveSites {
     data: Arc<Data>,
     only: BTreeSet<SiteName>,
     pace: Pace,
+    calls: Arc<CallLabels>,
     out: Out,
     known: RwLock<BTreeMap<SiteName, Known>>,
 }
@@ -36,13 +38,19 @@ enum Known {
 }
 
 impl LiveSites {
-    pub(super) fn new(data: Arc<Data>, only: BTreeSet<SiteName>, pace: Pace, out: Out) -> Self {
-        Self { data, only, pace, out, known: RwLock::default() }
+    pub(super) fn new(data: Arc<Data>, only: BTreeSet<SiteName>, pace: Pace, calls: Arc<CallLabels>, out: Out) -> Self {
+        Self { data, only, pace, calls, out, known: RwLock::default() }
     }
 
     /// The names of all sites that this server works for.
-    pub(super) fn names(&self) -> Vec<SiteName> {
+    pub(crate) fn names(&self) -> Vec<SiteName> {
         self.known.read().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect()
+    }
+
+    /// The same, with whether this server can call them.
+    pub(crate) fn states(&self) -> Vec<(SiteName, bool)> {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        known.iter().map(|(name, site)| (name.clone(), matches!(site, Known::Connected(_)))).collect()
     }
 
     /// Reads the store's sites; connects those that are new, have changed, or could not be connected before.
@@ -64,7 +72,10 @@ impl LiveSites {
 
     async fn connect(&self, site: &Site) -> Known {
         match connect::connect_one(&self.data, site, self.pace, &self.out).await {
-            Ok(api) => Known::Connected(api),
+            Ok(api) => {
+                let _ = api.pve().clone().watched_by(self.calls.watch(&site.name));
+                Known::Connected(api)
+            }
             Err(error) => Known::Unusable(error.message),
         }
     }

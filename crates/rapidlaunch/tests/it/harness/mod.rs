@@ -1,6 +1,7 @@
 //! A simulated site, a data directory and the binary, with the checks that every test makes on its way out.
 
 mod agents;
+mod api;
 mod checks;
 mod files;
 mod hunt;
@@ -16,6 +17,7 @@ use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
 pub(crate) use agents::{Held, free_address};
+pub(crate) use api::Served;
 pub(crate) use checks::Allow;
 pub(crate) use files::{Farm, farm, site};
 pub(crate) use process::{Child, Run};

@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used)]
 //! Against a server that checks every request and speaks TLS with a certificate of its own.
 use std::collections::BTreeMap;
-use std::sync::Mutex as StdMutex;
+use std::sync::{Arc, Mutex as StdMutex};
 
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
