@@ -13,6 +13,7 @@ mod dns;
 #[allow(dead_code, clippy::print_stdout, reason = "written for the providers' own tests")]
 mod dns_lab;
 mod faults;
+mod fuzzed;
 mod harness;
 mod office;
 mod providers;
