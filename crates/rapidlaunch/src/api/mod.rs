@@ -14,6 +14,8 @@ mod problem;
 mod routes;
 mod tls;
 
+pub(crate) use local::{Door, find as find_door};
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;

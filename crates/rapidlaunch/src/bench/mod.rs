@@ -1,6 +1,7 @@
 //! Figures, measured: one JSON line each. The program under measurement is a process of its own, started as a user would; the
 //! simulated site runs in this process.
 
+mod api;
 mod child;
 mod delivery;
 mod dns;
@@ -82,7 +83,10 @@ pub(crate) async fn run(args: &BenchArgs, out: &Out) -> Result<(), CommandError>
     if wanted(&["ops_2000_s", "ops_2000_rss_mb"]) {
         ops_2000(out).await?;
     }
-    if wanted(&["rss_10000_inflight_mb", "recovery_10000_inflight_s", "idle_rss_mb", "idle_cpu_percent"]) {
+    if wanted(&["serve_ready_ms", "idle_rss_mb", "http_get_operation_per_s_64"]) {
+        served(out).await?;
+    }
+    if wanted(&["rss_10000_inflight_mb", "recovery_10000_inflight_s", "engine_idle_rss_mb", "idle_cpu_percent"]) {
         processes(out).await?;
     }
     Ok(())
@@ -124,8 +128,21 @@ async fn processes(out: &Out) -> Result<(), CommandError> {
     figure(out, "rss_10000_inflight_mb", rss as f64 / 1e6, "MB", "<= 64");
     figure(out, "recovery_10000_inflight_s", recovered.as_secs_f64(), "s", "<= 5");
     let (rss, share) = worker::idle(&world.data().join("idle")).await?;
-    figure(out, "idle_rss_mb", rss as f64 / 1e6, "MB", "<= 20");
+    figure(out, "engine_idle_rss_mb", rss as f64 / 1e6, "MB", "<= 20");
     figure(out, "idle_cpu_percent", share, "%", "~ 0");
+    Ok(())
+}
+
+/// A server with its API.
+async fn served(out: &Out) -> Result<(), CommandError> {
+    let world = World::start(1, FILL_SPEED, 10).await?;
+    let run = RapidLaunch::new(&world, FILL_SPEED);
+    let applied = run.run(&["apply", "--yes", "--output", "json", "--file", world.stack()]).await?;
+    succeeded(&applied, "apply of 10 containers")?;
+    let (ready, rss) = api::ready(&world.data()).await?;
+    figure(out, "serve_ready_ms", ready, "ms", "< 100");
+    figure(out, "idle_rss_mb", rss as f64 / 1e6, "MB", "< 30");
+    figure(out, "http_get_operation_per_s_64", api::reads(&world.data()).await?, "1/s", "see docs/performance.md");
     Ok(())
 }
 

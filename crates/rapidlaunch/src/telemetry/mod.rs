@@ -11,6 +11,7 @@ pub(crate) mod logs;
 pub(crate) mod names;
 pub(crate) mod notify;
 mod process;
+mod stacks;
 #[cfg(test)]
 mod tests;
 pub(crate) mod traces;

@@ -4,11 +4,12 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use rl_engine::{Direction, Envelope, JobId, JobSpec, Observer, StepEnded, StepResult};
+use rl_engine::{Direction, Envelope, JobId, JobSpec, Observer, StepEnded, StepResult, UnixMs};
 use rl_pve::{CallClass, CallEnd, CallInfo, Method};
 use tracing::Span;
 
 use super::bounded::OTHER;
+use super::stacks::Look;
 use super::{CallLabels, EngineWatch, Telemetry, names, recorder};
 
 /// Names that a storm brings: more than are told apart of any.
@@ -44,10 +45,18 @@ fn a_storm_of_odd_names_makes_a_bounded_number_of_series() {
                 CallInfo { method: Method::Get, template: "/version", class: CallClass::Read, node: Some(&node) };
             calls.watch(&site).ended(&call, CallEnd::Status(200), took, &span);
             telemetry.operation_ended(&odd, "done");
+            let look = Some(Look { at: UnixMs(1), faults: 0 });
+            telemetry.stack_looked_at(&odd, look, look);
         }
     });
     let text = handle.render();
-    for (name, most) in [(names::STEPS, 201), (names::CALLS, 602), (names::OPERATIONS_ENDED, 501)] {
+    for (name, most) in [
+        (names::STEPS, 201),
+        (names::CALLS, 602),
+        (names::OPERATIONS_ENDED, 501),
+        (names::PROOF_OK, 501),
+        (names::DRIFT, 501),
+    ] {
         let count = series(&text, name);
         assert!(count > 50 && count <= most, "{name} has {count} series");
         assert!(text.lines().any(|line| line.starts_with(name) && line.contains(OTHER)), "{name}");
