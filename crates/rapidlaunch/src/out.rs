@@ -18,6 +18,8 @@ pub(crate) struct Out {
     pub(crate) interactive: bool,
     /// Whether stderr can show live progress.
     pub(crate) live: bool,
+    /// Whether nobody reads along: what would be said is logged.
+    pub(crate) silent: bool,
 }
 
 impl Out {
@@ -35,7 +37,14 @@ impl Out {
             colour_err: decide(stderr),
             interactive: std::io::stdin().is_terminal() && stderr,
             live: stderr,
+            silent: false,
         }
+    }
+
+    /// The output of work that is done for somebody who is not at this terminal.
+    pub(crate) fn silent() -> Self {
+        let format = OutputFormat::Json;
+        Self { format, colour: false, colour_err: false, interactive: false, live: false, silent: true }
     }
 
     /// Whether results are JSON.
@@ -66,6 +75,9 @@ impl Out {
 
     /// Says something that is no result, on stderr.
     pub(crate) fn say(&self, text: &str) {
+        if self.silent {
+            return tracing::info!("{}", text.trim_end());
+        }
         let mut stderr = std::io::stderr().lock();
         let _ = writeln!(stderr, "{}", text.trim_end_matches('\n'));
     }

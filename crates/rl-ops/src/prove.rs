@@ -35,8 +35,11 @@ pub async fn prove(sites: &BTreeMap<SiteName, Arc<SiteApi>>, resolved: &Resolved
     fail_point!("ops.proof.before");
     let lists = lists(sites, resolved).await;
     let firewalls = firewall::sites(sites, resolved).await;
-    let mut items: Vec<ProofItem> = futures::stream::iter(resolved.guests.values())
-        .map(|guest| {
+    let guests: Vec<&ResolvedGuest> = resolved.guests.values().collect();
+    // By place, not by reference: then whoever awaits this may move between threads.
+    let mut items: Vec<ProofItem> = futures::stream::iter(0..guests.len())
+        .map(|place| {
+            let guest = guests[place];
             let (site, stamp) = (SiteReads { sites, lists: &lists, firewalls: &firewalls }, resolved.stamp(guest));
             async move { prove_guest(&site, resolved, guest, &stamp).await }
         })

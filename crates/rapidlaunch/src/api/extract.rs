@@ -197,3 +197,14 @@ where
 pub(crate) fn named<T: std::str::FromStr>(what: &str, text: &str) -> Result<T, Problem> {
     text.parse().map_err(|_| Problem::not_found(what, text))
 }
+
+/// A secret value in a body: it goes in, and is neither shown nor logged.
+pub(crate) struct Secret(pub(crate) rl_model::SecretValue);
+
+impl<'de> serde::Deserialize<'de> for Secret {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        // A value of another kind must not come back in the error either.
+        let text = String::deserialize(deserializer).map_err(|_| serde::de::Error::custom("it must be a text"))?;
+        Ok(Self(rl_model::SecretValue::new(text)))
+    }
+}

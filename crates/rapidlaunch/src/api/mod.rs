@@ -5,9 +5,12 @@
 
 mod caller;
 mod extract;
+mod files;
+mod hub;
 mod limits;
 mod listen;
 mod local;
+mod looks;
 mod observe;
 mod openapi;
 mod problem;
@@ -57,6 +60,10 @@ pub(crate) struct ApiState {
     pub(crate) telemetry: Arc<Telemetry>,
     /// What one caller may take.
     limits: Arc<limits::Limits>,
+    /// What happens, for followers.
+    pub(crate) hub: Arc<hub::Hub>,
+    /// What sites show.
+    pub(crate) looks: looks::Looks,
     /// The way in for this machine.
     local: local::Local,
     /// The description of the routes.
@@ -106,8 +113,19 @@ pub(crate) async fn start(
         CommandError::failed(format!("the folder {} of the API cannot be used", dir.display())).because(error)
     })?;
     let (router, document) = routes::router();
+    let hub = hub::Hub::start(data.journal(), shutdown.clone());
+    let counted = Arc::clone(&hub);
+    telemetry.count_followers(move || counted.followers());
     let limits = limits::Limits::new(Arc::clone(&telemetry.connections));
-    let state = ApiState { data, telemetry, limits: Arc::clone(&limits), local, document: document.into() };
+    let state = ApiState {
+        data,
+        hub,
+        looks: looks::Looks::default(),
+        telemetry,
+        limits: Arc::clone(&limits),
+        local,
+        document: document.into(),
+    };
     let router = routes::guarded(router, Arc::new(state));
     let serving = tokio::spawn(listen::serve(listener, Arc::new(tls), router, limits, shutdown));
     Ok(Listening { address, serving })

@@ -124,6 +124,11 @@ impl Problem {
         self.code
     }
 
+    /// The findings about files, where it has some.
+    pub(crate) fn diagnostics(&self) -> Option<serde_json::Value> {
+        self.details.as_ref()?.get("diagnostics").cloned()
+    }
+
     /// There is no such thing, or none that the caller may see.
     pub(crate) fn not_found(what: &str, name: impl std::fmt::Display) -> Self {
         Self::new(Code::NOT_FOUND, format!("there is no {what} `{name}`, or you may not see it"))

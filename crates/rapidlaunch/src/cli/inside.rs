@@ -19,6 +19,7 @@ use crate::error::{CommandError, ErrorKind};
 use crate::out::Out;
 use crate::work::agents;
 use crate::work::data::Data;
+use crate::work::guests;
 use crate::work::operate;
 
 /// Wait for an agent before it is said that it is waited for.
@@ -252,7 +253,7 @@ struct Inside<'a> {
 impl<'a> Inside<'a> {
     async fn of(data: &'a Data, guest: &GuestRef, wait: Duration, out: &'a Out) -> Result<Self, CommandError> {
         let record = guest::find(data, guest).await?;
-        let target = guest::target(data, &record)?;
+        let target = guests::target(data, &record)?;
         let way = agents::way(data).await?;
         let courier = way.courier().ok_or_else(|| {
             CommandError::failed("no process of this installation serves agents now")
@@ -317,7 +318,7 @@ impl<'a> Inside<'a> {
 
     /// The node the guest lies on now, as its site says.
     async fn where_it_is(&self) -> Result<Post, CommandError> {
-        let sites = guest::connect_sites(self.data, [self.target.site.clone()], self.out).await?;
+        let sites = guests::connect_sites(self.data, [self.target.site.clone()], self.out).await?;
         let unseen = |error: rl_ops::ObserveError| CommandError::failed("the site cannot be read").because(error);
         let observed = observe(&sites, &Scope::default(), operate::now_ms()).await.map_err(unseen)?;
         let guest = observed.sites.get(&self.target.site).and_then(|site| site.guests.get(&self.target.vmid));

@@ -16,7 +16,7 @@ use crate::error::CommandError;
 use crate::out::Out;
 use crate::render::table::table;
 use crate::work::data::Data;
-use crate::work::{operate, runner};
+use crate::work::{guests, operate, runner};
 
 /// `schedule …`
 #[derive(Debug, Subcommand)]
@@ -113,7 +113,7 @@ async fn set(data: &Data, args: &SetArgs, out: &Out) -> Result<(), CommandError>
         Act::Restart => GuestVerb::Restart,
     };
     let ids = Ids::from_os(Arc::new(SystemClock::new()));
-    let job = compile_guest(guest::target(data, &record)?, verb, &ids)
+    let job = compile_guest(guests::target(data, &record)?, verb, &ids)
         .map_err(|error| CommandError::failed("the job cannot be written down").because(error))?;
     let operation = operate::on_guest(&ids, &record.site, &record.stack, format!("{} ({})", job.key, args.name), job)?;
     let missed = match args.missed {

@@ -7,6 +7,7 @@ use crate::cli::args::Global;
 use crate::error::CommandError;
 use crate::out::Out;
 use crate::render::table::table;
+use crate::shape::stack::StackShape;
 use crate::work::data::{Data, store_error};
 use crate::work::planning;
 
@@ -43,15 +44,7 @@ pub(crate) async fn run(global: &Global, command: &StackCommand, out: &Out) -> R
 async fn list(data: &Data, out: &Out) -> Result<(), CommandError> {
     let stacks = data.store.stacks().await.map_err(store_error)?;
     if out.json() {
-        let rows: Vec<serde_json::Value> = stacks
-            .iter()
-            .map(|stack| {
-                serde_json::json!({
-                    "name": stack.name, "revision": stack.revision, "state": stack.state.as_str(),
-                    "applied_revision": stack.applied_revision, "guests": stack.applied.as_ref().map_or(0, |applied| applied.guests.len()),
-                })
-            })
-            .collect();
+        let rows: Vec<StackShape> = stacks.iter().map(StackShape::of).collect();
         out.print_json(&serde_json::json!({ "stacks": rows }));
         return Ok(());
     }

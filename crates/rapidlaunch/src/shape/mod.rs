@@ -1,3 +1,5 @@
 //! What machines are shown: the same shapes on the command line (`--output json`) and over the API.
 
+pub(crate) mod guest;
 pub(crate) mod operation;
+pub(crate) mod stack;

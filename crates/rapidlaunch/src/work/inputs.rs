@@ -48,6 +48,11 @@ pub(crate) fn render_warnings(inputs: &Inputs, colour: bool) -> String {
 pub(crate) fn read_quietly(paths: &[PathBuf], known: &Known, out: &Out) -> Result<Inputs, CommandError> {
     let raw: Vec<(String, Vec<u8>)> =
         paths.iter().map(|path| Ok((shown(path), bytes(path)?))).collect::<Result<_, CommandError>>()?;
+    parsed(&raw, known, out)
+}
+
+/// Checks files that somebody sent, by name and content.
+pub(crate) fn parsed(raw: &[(String, Vec<u8>)], known: &Known, out: &Out) -> Result<Inputs, CommandError> {
     let borrowed: Vec<(&str, &[u8])> = raw.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice())).collect();
     let parsed = parse_bytes(&borrowed, known);
     let text = |bytes: &[u8]| String::from_utf8_lossy(&bytes[..bytes.len().min(FILE_BYTES_MAX)]).into_owned();

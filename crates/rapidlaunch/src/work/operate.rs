@@ -113,9 +113,11 @@ pub(crate) async fn start_on_guest(
     stack: &StackName,
     summary: String,
     job: JobSpec,
+    actor: &str,
 ) -> Result<OperationId, CommandError> {
     let ids = Ids::from_os(Arc::new(SystemClock::new()));
-    let spec = on_guest(&ids, site, stack, summary, job)?;
+    let mut spec = on_guest(&ids, site, stack, summary, job)?;
+    actor.clone_into(&mut spec.actor);
     Ok(data.store.start_operation(spec, None).await.map_err(store_error)?.operation)
 }
 

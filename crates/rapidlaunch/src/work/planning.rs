@@ -68,6 +68,11 @@ pub(crate) async fn subject(data: &Data, stack: &StackRef, out: &Out) -> Result<
         return Err(CommandError::input("no stack was named")
             .hinted("give files with -f FILE, or the name of a stack applied before (`rapidlaunch stack ls`)"));
     };
+    of_stored(data, name).await
+}
+
+/// A stack that was applied before, as its files declared it.
+pub(crate) async fn of_stored(data: &Data, name: &StackName) -> Result<Subject, CommandError> {
     let stored = stored(data, name).await?;
     let sites = data.sites().await?.into_iter().map(|site| (site.name.clone(), site)).collect();
     let mut manifest = Manifest { sites, ..Manifest::default() };
@@ -77,12 +82,21 @@ pub(crate) async fn subject(data: &Data, stack: &StackRef, out: &Out) -> Result<
 
 async fn from_files(data: &Data, stack: &StackRef, out: &Out) -> Result<Subject, CommandError> {
     let inputs = inputs::read(&stack.files, &data.known().await?, out)?;
+    of_inputs(data, inputs, stack.stack.as_ref()).await
+}
+
+/// The stacks that files declare, or the one of them that is named.
+pub(crate) async fn of_inputs(
+    data: &Data,
+    inputs: inputs::Inputs,
+    only: Option<&StackName>,
+) -> Result<Subject, CommandError> {
     let mut manifest = inputs.manifest;
     for site in data.sites().await? {
         manifest.sites.entry(site.name.clone()).or_insert(site);
     }
     manifest.sites = manifest.sites.into_iter().map(|(name, site)| (name, absolute(site))).collect();
-    let stacks: Vec<StackName> = match &stack.stack {
+    let stacks: Vec<StackName> = match only {
         Some(name) if manifest.stacks.contains_key(name) => vec![name.clone()],
         Some(name) => return Err(CommandError::input(format!("the files declare no stack `{name}`"))),
         None => manifest.stacks.keys().cloned().collect(),

@@ -2,9 +2,9 @@
 
 use rl_engine::{ScheduleRecord, ScheduleSpec};
 
-use crate::cli::guest::target;
 use crate::error::CommandError;
 use crate::work::data::{Data, store_error};
+use crate::work::guests::target;
 use crate::work::runner;
 
 /// Lets the schedules of a stack name its guests as they are now: a guest that was changed or made anew is another one to the

@@ -1,8 +1,12 @@
 //! The routes, one file a family of resources.
 
+mod events;
+mod guests;
 mod health;
 mod meta;
 mod operations;
+mod sites;
+mod stacks;
 
 use axum::Router;
 use axum::http::{HeaderName, HeaderValue, header};
@@ -22,7 +26,11 @@ pub(super) fn router() -> (Router<Api>, String) {
     let routes = OpenApiRouter::with_openapi(openapi::base())
         .merge(meta::routes())
         .merge(health::routes())
-        .merge(operations::routes());
+        .merge(operations::routes())
+        .merge(events::routes())
+        .merge(guests::routes())
+        .merge(sites::routes())
+        .merge(stacks::routes());
     let (router, document) = routes.split_for_parts();
     let document = openapi::finish(document);
     let text = document.to_pretty_json().unwrap_or_default();

@@ -56,9 +56,12 @@ pub async fn prove_others(
     others.sort_by_key(|other| !ours.contains(&(&other.site, &other.node)));
     let beyond = others.split_off(others.len().min(OTHERS_MAX));
     let run = format!("proof-{}", proof.at_ms);
-    let looked: Vec<(String, Found)> = futures::stream::iter(&others)
-        .map(|other| async {
-            (format!("{}/{}", other.stamp.stack, other.stamp.name), look(courier, other, &run).await)
+    let (others, run) = (&others, &run);
+    // By place, not by reference: then whoever awaits this may move between threads.
+    let looked: Vec<(String, Found)> = futures::stream::iter(0..others.len())
+        .map(|at| async move {
+            let other = &others[at];
+            (format!("{}/{}", other.stamp.stack, other.stamp.name), look(courier, other, run).await)
         })
         .buffered(READS_AT_ONCE)
         .collect()

@@ -45,15 +45,17 @@ pub async fn prove_secrets(
     let reading = Reading { courier, provider, known, run: format!("proof-{}", proof.at_ms) };
     let places: BTreeMap<GuestName, (Option<NodeName>, Option<Vmid>)> =
         proof.items.iter().map(|item| (item.guest.clone(), (item.node.clone(), item.vmid))).collect();
-    let mut found: BTreeMap<GuestName, Vec<ProofCheck>> =
-        futures::stream::iter(resolved.guests.values().filter(|guest| guest.running))
-            .map(|guest| {
-                let (reading, place) = (&reading, places.get(&guest.name).cloned().unwrap_or_default());
-                async move { (guest.name.clone(), reading.guest(resolved, guest, place).await) }
-            })
-            .buffer_unordered(READS_AT_ONCE)
-            .collect()
-            .await;
+    let guests: Vec<&ResolvedGuest> = resolved.guests.values().filter(|guest| guest.running).collect();
+    // By place, not by reference: then whoever awaits this may move between threads.
+    let mut found: BTreeMap<GuestName, Vec<ProofCheck>> = futures::stream::iter(0..guests.len())
+        .map(|at| {
+            let guest = guests[at];
+            let (reading, place) = (&reading, places.get(&guest.name).cloned().unwrap_or_default());
+            async move { (guest.name.clone(), reading.guest(resolved, guest, place).await) }
+        })
+        .buffer_unordered(READS_AT_ONCE)
+        .collect()
+        .await;
     for item in &mut proof.items {
         item.checks.extend(found.remove(&item.guest).unwrap_or_default());
     }
@@ -147,9 +149,10 @@ pub async fn mark_lost(
     now_ms: u64,
 ) {
     let Ok(folder) = FOLDER.parse::<GuestPath>() else { return };
-    let asked = guests.iter().filter(|(stamp, _)| known.delivered.contains_key(&stamp.guest));
+    let asked: Vec<usize> = (0..guests.len()).filter(|at| known.delivered.contains_key(&guests[*at].0.guest)).collect();
     let found: Vec<(GuestId, Vec<String>)> = futures::stream::iter(asked)
-        .map(|(stamp, guest)| {
+        .map(|at| {
+            let (stamp, guest) = &guests[at];
             let (post, target) = aim(stamp.clone(), guest, None, None);
             let job = format!("look-{now_ms}-{}", stamp.guest);
             let work = Work::List { folder: folder.clone() };

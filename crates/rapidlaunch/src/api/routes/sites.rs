@@ -1,0 +1,193 @@
+//! Sites: how they are declared, whether they answer, and what files say of them.
+
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use rl_model::{AccessPath, Right, SecretRef, Site, SiteName};
+use rl_planner::diagnostic::Diagnostic;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::api::Api;
+use crate::api::caller::Caller;
+use crate::api::extract::{At, Json, Page, PageQuery, Params, Secret, named};
+use crate::api::files::{self, FileText};
+use crate::api::problem::{Code, Problem};
+use crate::out::Out;
+use crate::work::{secrets, site_check};
+
+/// The routes of this file.
+pub(super) fn routes() -> OpenApiRouter<Api> {
+    OpenApiRouter::new()
+        .routes(routes!(list, declare))
+        .routes(routes!(show))
+        .routes(routes!(check))
+        .routes(routes!(validate))
+}
+
+/// A site.
+#[derive(Debug, Serialize, ToSchema)]
+struct SiteShape {
+    /// Its name.
+    name: String,
+    /// Where it stands.
+    datacenter: Option<String>,
+    /// Its API addresses.
+    endpoints: Vec<String>,
+    /// The whole declaration, with defaults filled in. Holds no secret: tokens are references.
+    #[schema(value_type = Object)]
+    declared: Site,
+}
+
+impl SiteShape {
+    fn of(site: Site) -> Self {
+        Self {
+            name: site.name.to_string(),
+            datacenter: site.datacenter.as_ref().map(ToString::to_string),
+            endpoints: site.endpoints.iter().map(ToString::to_string).collect(),
+            declared: site,
+        }
+    }
+}
+
+fn path(name: &SiteName) -> [AccessPath; 1] {
+    [AccessPath::Site(name.clone())]
+}
+
+/// Sites by name.
+#[utoipa::path(get, path = "/v1/sites", tag = "sites", params(PageQuery),
+    responses((status = 200, description = "A page of sites", body = Page<SiteShape>)))]
+async fn list(
+    State(api): State<Api>,
+    caller: Caller,
+    Params(page): Params<PageQuery>,
+) -> Result<Page<SiteShape>, Problem> {
+    page.limit()?;
+    let mut sites = api.data.sites().await?;
+    sites.retain(|site| caller.may(Right::Read, &path(&site.name)));
+    page.cut(sites.into_iter().map(SiteShape::of).collect(), |site| site.name.clone())
+}
+
+async fn find(api: &Api, caller: &Caller, name: &str) -> Result<Site, Problem> {
+    let name: SiteName = named("site", name)?;
+    caller.need(Right::Read, &path(&name), "site", name.as_str())?;
+    api.data.site(&name).await?.ok_or_else(|| Problem::not_found("site", &name))
+}
+
+/// A site.
+#[utoipa::path(get, path = "/v1/sites/{site}", tag = "sites", params(("site" = String, Path)),
+    responses((status = 200, description = "The site", body = SiteShape)))]
+async fn show(State(api): State<Api>, caller: Caller, At(name): At<String>) -> Result<axum::Json<SiteShape>, Problem> {
+    Ok(axum::Json(SiteShape::of(find(&api, &caller, &name).await?)))
+}
+
+/// A site to be declared.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct Declaration {
+    /// The file: one document of `kind: site`.
+    text: String,
+    /// Its API token, `user@realm!id=secret`; stored as the secret `sites/NAME`, which the file names with
+    /// `token: { secret: sites/NAME }`.
+    #[schema(write_only, value_type = Option<String>)]
+    token: Option<Secret>,
+}
+
+/// Declares a site, in place of an earlier one of its name.
+#[utoipa::path(post, path = "/v1/sites", tag = "sites", request_body = Declaration,
+    responses((status = 201, description = "Declared", body = SiteShape)))]
+async fn declare(State(api): State<Api>, caller: Caller, Json(body): Json<Declaration>) -> Result<Response, Problem> {
+    let file = FileText { name: "site.yaml".to_owned(), text: body.text };
+    let inputs = files::parse(&api, &caller, vec![file]).await?;
+    let mut sites = inputs.manifest.sites.into_values();
+    let (Some(site), None, true) = (sites.next(), sites.next(), inputs.manifest.stacks.is_empty()) else {
+        return Err(Problem::new(Code::INPUT, "`text` must hold one document of `kind: site`, and no other"));
+    };
+    files::may_declare(&api, &caller, &site).await?;
+    if let Some(Secret(token)) = body.token {
+        let name: SecretRef = format!("sites/{}", site.name)
+            .parse()
+            .map_err(|error| Problem::new(Code::INPUT, format!("the token has no place: {error}")))?;
+        rl_pve::ApiToken::parse(&token).map_err(|error| {
+            Problem::new(Code::INPUT, format!("`token`: {error}")).hint("write user@realm!id=secret")
+        })?;
+        secrets::put(&api.data, &name, &token, None).await?;
+    }
+    api.data.store.put_site(site.clone()).await?;
+    let place = [(header::LOCATION, format!("/v1/sites/{}", site.name))];
+    Ok((StatusCode::CREATED, place, axum::Json(SiteShape::of(site))).into_response())
+}
+
+/// Whether a site can be worked with.
+#[derive(Debug, Serialize, ToSchema)]
+struct Checked {
+    /// Whether every point holds.
+    ok: bool,
+    /// The points.
+    items: Vec<Point>,
+}
+
+/// One point of a check.
+#[derive(Debug, Serialize, ToSchema)]
+struct Point {
+    /// What was looked at.
+    name: String,
+    /// Whether it holds.
+    ok: bool,
+    /// What was found.
+    found: String,
+    /// What to do.
+    hint: Option<String>,
+}
+
+/// Checks reachability, TLS, versions and privileges.
+#[utoipa::path(post, path = "/v1/sites/{site}/check", tag = "sites", params(("site" = String, Path)),
+    responses((status = 200, description = "What was found", body = Checked)))]
+async fn check(State(api): State<Api>, caller: Caller, At(name): At<String>) -> Result<axum::Json<Checked>, Problem> {
+    let site = find(&api, &caller, &name).await?;
+    let check = site_check::check(&api.data, &site, &[], &Out::silent()).await?;
+    let point = |item: rl_ops::CheckItem| Point { name: item.name, ok: item.ok, found: item.found, hint: item.hint };
+    Ok(axum::Json(Checked { ok: check.ok(), items: check.items.into_iter().map(point).collect() }))
+}
+
+/// Files to be checked.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct Files {
+    /// The files.
+    files: Vec<FileText>,
+}
+
+/// What files were found to be.
+#[derive(Debug, Serialize, ToSchema)]
+struct Validated {
+    /// Whether they have no mistake.
+    ok: bool,
+    /// Mistakes and warnings, with file, line and column.
+    #[schema(value_type = Vec<Object>)]
+    diagnostics: serde_json::Value,
+}
+
+/// Checks stack and site files without contacting anything.
+#[utoipa::path(post, path = "/v1/validate", tag = "stacks", request_body = Files,
+    responses((status = 200, description = "What was found", body = Validated)))]
+async fn validate(
+    State(api): State<Api>,
+    caller: Caller,
+    Json(body): Json<Files>,
+) -> Result<axum::Json<Validated>, Problem> {
+    caller.need_somewhere(Right::Read)?;
+    match files::parse(&api, &caller, body.files).await {
+        Ok(inputs) => {
+            let warnings: Vec<Diagnostic> = inputs.warnings;
+            let diagnostics = serde_json::to_value(warnings).unwrap_or_default();
+            Ok(axum::Json(Validated { ok: true, diagnostics }))
+        }
+        Err(problem) => match problem.diagnostics() {
+            Some(diagnostics) => Ok(axum::Json(Validated { ok: false, diagnostics })),
+            None => Err(problem),
+        },
+    }
+}

@@ -1,0 +1,110 @@
+//! Guests of the store, as the sites show them now.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use rl_model::{GuestStatus, ObservedGuest, ObservedSite, SiteName, StackName, Stamp};
+use rl_ops::{Scope, Target, look_closer, observe};
+use rl_store::GuestRecord;
+
+use crate::error::CommandError;
+use crate::out::Out;
+use crate::shape::guest::{GuestShape, GuestWhole};
+use crate::work::connect::{self, Sites};
+use crate::work::data::{Data, store_error};
+use crate::work::operate;
+
+/// Clients of stored sites. A site that is not known is left out.
+pub(crate) async fn connect_sites(
+    data: &Data,
+    names: impl IntoIterator<Item = SiteName>,
+    out: &Out,
+) -> Result<Sites, CommandError> {
+    let mut sites = Vec::new();
+    for name in names {
+        sites.extend(data.site(&name).await?);
+    }
+    connect::connect(data, &sites, connect::pace(), out).await
+}
+
+/// The guests of a stack, or all.
+pub(crate) async fn listed(data: &Data, stack: Option<&StackName>, out: &Out) -> Result<Vec<GuestShape>, CommandError> {
+    let records = match stack {
+        Some(stack) => data.store.guests(stack).await.map_err(store_error)?,
+        None => data.store.all_guests().await.map_err(store_error)?,
+    };
+    let names: std::collections::BTreeSet<SiteName> = records.iter().map(|record| record.site.clone()).collect();
+    let sites = connect_sites(data, names, out).await?;
+    let mut seen = BTreeMap::new();
+    for (name, api) in &sites {
+        let one = BTreeMap::from([(name.clone(), Arc::clone(api))]);
+        match observe(&one, &Scope::default(), operate::now_ms()).await {
+            Ok(observed) => seen.extend(observed.sites),
+            Err(error) => out.say(
+                &CommandError::failed(format!("site {name} cannot be read; its guests are shown as unknown"))
+                    .because(error)
+                    .text(out.colour_err),
+            ),
+        }
+    }
+    Ok(records.iter().map(|record| as_seen(record, seen.get(&record.site))).collect())
+}
+
+/// A guest as its site shows it; a site that could not be read shows nothing.
+pub(crate) fn as_seen(record: &GuestRecord, site: Option<&ObservedSite>) -> GuestShape {
+    let ours = |now: &&ObservedGuest| now.has_stamp_tag(&Stamp::tag_of(&record.id));
+    let now = site.and_then(|site| site.guests.get(&record.vmid)).filter(ours);
+    let unread = site.is_none_or(|site| site.guests_unread().is_some());
+    let state = match now {
+        Some(now) => status(now.status),
+        None if unread => "unknown",
+        None => "gone",
+    };
+    let node = now.map_or_else(|| record.node.to_string(), |now| now.node.to_string());
+    GuestShape::of(record, state, node, addresses(record))
+}
+
+/// The word for a guest's state.
+pub(crate) fn status(status: GuestStatus) -> &'static str {
+    match status {
+        GuestStatus::Running => "running",
+        GuestStatus::Stopped => "stopped",
+        GuestStatus::Unknown => "unknown",
+    }
+}
+
+fn addresses(record: &GuestRecord) -> Vec<String> {
+    let nics = record.applied.iter().flat_map(|guest| &guest.nics);
+    nics.flat_map(|nic| [nic.ipv4.leased(), nic.ipv6.leased()]).flatten().map(|address| address.to_string()).collect()
+}
+
+/// A guest with its configuration as it is now and as it was applied.
+pub(crate) async fn whole(data: &Data, record: &GuestRecord, out: &Out) -> Result<GuestWhole, CommandError> {
+    let sites = connect_sites(data, [record.site.clone()], out).await?;
+    let unseen = |error: rl_ops::ObserveError| CommandError::failed("the site cannot be read").because(error);
+    let mut observed = observe(&sites, &Scope::default(), operate::now_ms()).await.map_err(unseen)?;
+    let mut scope = Scope::default();
+    scope.configs.entry(record.site.clone()).or_default().insert(record.vmid);
+    look_closer(&sites, &scope, &mut observed).await;
+    let now = observed.sites.get(&record.site).and_then(|site| site.guests.get(&record.vmid));
+    let node = now.map_or_else(|| record.node.to_string(), |now| now.node.to_string());
+    let guest = GuestShape::of(record, now.map_or("gone", |now| status(now.status)), node, addresses(record));
+    Ok(GuestWhole { guest, applied: record.applied.clone(), observed: now.cloned() })
+}
+
+/// Who a guest is, for whoever acts on it.
+pub(crate) fn target(data: &Data, record: &GuestRecord) -> Result<Target, CommandError> {
+    let guest = record.applied.as_ref().ok_or_else(|| {
+        CommandError::input(format!("{} was never made", record.name)).hinted("apply its stack first")
+    })?;
+    let stamp = Stamp {
+        guest: record.id.clone(),
+        stack: record.stack.clone(),
+        name: record.name.clone(),
+        controller: data.store.controller(),
+    };
+    let mut target = Target::applied(stamp, guest);
+    target.vmid = record.vmid;
+    target.node = record.node.clone();
+    Ok(target)
+}
