@@ -1,5 +1,5 @@
 //! What one caller may take of the server, so that the others are answered: connections, requests, bytes. Each limit stands in
-//! `docs/api.md`.
+//! `docs/limits.md`.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hash, RandomState};
