@@ -4,11 +4,12 @@ SHELL := /bin/bash
 CARGO_TARGET_DIR ?= $(CURDIR)/target
 export CARGO_TARGET_DIR
 
-.PHONY: help demo test lint bench dist soak faults setup
+.PHONY: help demo test lint ui bench dist soak faults setup
 help:
 	@echo "make demo    launch containers on two simulated sites, with live progress and a proof"
 	@echo "make test    all tests"
 	@echo "make lint    formatting, clippy with warnings as errors, licences and banned dependencies"
+	@echo "make ui      the web page, from ui/ into ui/dist, which is committed"
 	@echo "make bench   one JSON line per figure"
 	@echo "make dist    the static binary and the Debian package, in target/dist-out"
 	@echo "make faults  the fault suite on real processes in its full sizes, as a table (ROWS='07 12' picks rows)"
@@ -29,6 +30,11 @@ lint:
 	cargo fmt --all -- --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	cargo deny --offline check bans licenses sources
+	scripts/ui-check
+
+ui:
+	@scripts/setup lint
+	scripts/ui-build --emptyOutDir
 
 bench:
 	@scripts/setup build

@@ -13,6 +13,7 @@ mod local;
 mod looks;
 mod observe;
 mod openapi;
+mod page;
 mod problem;
 mod routes;
 mod tls;

@@ -19,6 +19,7 @@ use super::Api;
 use super::limits;
 use super::observe;
 use super::openapi;
+use super::page;
 use super::problem::{Code, Problem};
 
 /// Every route, with the document that describes them.
@@ -34,7 +35,7 @@ pub(super) fn router() -> (Router<Api>, String) {
     let (router, document) = routes.split_for_parts();
     let document = openapi::finish(document);
     let text = document.to_pretty_json().unwrap_or_default();
-    (router.fallback(no_route).method_not_allowed_fallback(no_method), text)
+    (router.merge(page::routes()).fallback(no_route).method_not_allowed_fallback(no_method), text)
 }
 
 /// The routes with what holds for all of them: every answer has an id and is measured, also one that a limit refuses.
