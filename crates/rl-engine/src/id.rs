@@ -1,12 +1,9 @@
 //! Ids of operations, jobs and owners: newtypes over a ULID, so that they sort by the time they were made.
 use std::fmt;
-use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
-use serde::{Deserialize, Serialize};
-use ulid::Ulid;
 
 use crate::time::Clock;
 
@@ -18,17 +15,32 @@ pub struct IdError {
     text: String,
 }
 
+impl IdError {
+    #[doc(hidden)]
+    pub fn new(kind: &'static str, text: &str) -> Self {
+        Self { kind, text: text.chars().take(64).collect() }
+    }
+}
+
+/// Makes a newtype over a ULID.
+#[macro_export]
 macro_rules! id_type {
     ($(#[$doc:meta])* $name:ident, $kind:literal) => {
         $(#[$doc])*
-        #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
         #[serde(try_from = "String", into = "String")]
-        pub struct $name(Ulid);
+        pub struct $name($crate::Ulid);
 
         impl $name {
             /// Builds an id from the time it is made at (Unix milliseconds) and 80 random bits.
             pub const fn from_parts(unix_ms: u64, random: u128) -> Self {
-                Self(Ulid::from_parts(unix_ms, random))
+                Self($crate::Ulid::from_parts(unix_ms, random))
+            }
+
+            /// A new id.
+            pub fn made(ids: &$crate::Ids) -> Self {
+                let (unix_ms, random) = ids.parts();
+                Self::from_parts(unix_ms, random)
             }
 
             /// The time the id was made at, in Unix milliseconds.
@@ -37,30 +49,28 @@ macro_rules! id_type {
             }
         }
 
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                fmt::Display::fmt(&self.0, f)
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                std::fmt::Display::fmt(&self.0, f)
             }
         }
 
-        impl fmt::Debug for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        impl std::fmt::Debug for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 write!(f, "{} ({})", self.0, $kind)
             }
         }
 
-        impl FromStr for $name {
-            type Err = IdError;
-            fn from_str(text: &str) -> Result<Self, IdError> {
-                Ulid::from_string(text)
-                    .map(Self)
-                    .map_err(|_| IdError { kind: $kind, text: text.chars().take(64).collect() })
+        impl std::str::FromStr for $name {
+            type Err = $crate::IdError;
+            fn from_str(text: &str) -> Result<Self, $crate::IdError> {
+                $crate::Ulid::from_string(text).map(Self).map_err(|_| $crate::IdError::new($kind, text))
             }
         }
 
         impl TryFrom<String> for $name {
-            type Error = IdError;
-            fn try_from(text: String) -> Result<Self, IdError> {
+            type Error = $crate::IdError;
+            fn try_from(text: String) -> Result<Self, $crate::IdError> {
                 text.parse()
             }
         }
@@ -109,20 +119,17 @@ impl Ids {
 
     /// A new operation id.
     pub fn operation(&self) -> OperationId {
-        let (ms, random) = self.parts();
-        OperationId::from_parts(ms, random)
+        OperationId::made(self)
     }
 
     /// A new job id.
     pub fn job(&self) -> JobId {
-        let (ms, random) = self.parts();
-        JobId::from_parts(ms, random)
+        JobId::made(self)
     }
 
     /// A new owner id.
     pub fn owner(&self) -> OwnerId {
-        let (ms, random) = self.parts();
-        OwnerId::from_parts(ms, random)
+        OwnerId::made(self)
     }
 
     /// A random number from the same source.
@@ -130,7 +137,8 @@ impl Ids {
         self.rng.lock().unwrap_or_else(PoisonError::into_inner).random()
     }
 
-    fn parts(&self) -> (u64, u128) {
+    /// What a new id of any kind is made from: the time in Unix milliseconds and random bits.
+    pub fn parts(&self) -> (u64, u128) {
         let random = self.rng.lock().unwrap_or_else(PoisonError::into_inner).random::<u128>();
         (self.clock.now().0, random)
     }

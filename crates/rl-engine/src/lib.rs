@@ -71,3 +71,5 @@ pub use state::{JobCounts, JobState, OperationState};
 pub use step::{OpClass, Reach, Receipt, Step, StepError};
 pub use time::{Clock, SystemClock, UnixMs};
 pub use tx::{Announce, Moment, Tx};
+#[doc(hidden)]
+pub use ulid::Ulid;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use rl_engine::{JournalError, OperationId};
 use rl_model::{GuestId, SecretRef, SiteName, StackName, VmidRange};
 
-use crate::domain::LeaseKind;
+use crate::domain::{Counted, LeaseKind, Owner, PlanRefusal, StoredPlanId};
 
 /// Why the store did not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -186,6 +186,44 @@ pub enum Conflict {
         latest: u64,
         /// The version that was to be stored.
         tried: u64,
+    },
+    /// An answer is kept under the key: the request was carried out before, or is so by another at this moment.
+    #[error("{principal} has made a request with the key `{key}` before; the answer to that is given again")]
+    Answered {
+        /// Whose key it is.
+        principal: String,
+        /// The key.
+        key: String,
+    },
+    /// The owner of the stack may not have that much.
+    #[error("{owner} may have {limit} {what}, and would have {wanted}; take something away, or have the quota raised")]
+    Quota {
+        /// The owner.
+        owner: Owner,
+        /// What there would be too much of.
+        what: Counted,
+        /// What the owner may have.
+        limit: u64,
+        /// What the owner would have.
+        wanted: u64,
+    },
+    /// A plan is not approved, applied or let go.
+    #[error("plan {id} {why}")]
+    Plan {
+        /// The plan.
+        id: StoredPlanId,
+        /// Why.
+        why: PlanRefusal,
+    },
+    /// Somebody else has changed it meanwhile.
+    #[error("{what} is at version {found}, and the change was made for version {seen}; read it again")]
+    Version {
+        /// What is changed.
+        what: &'static str,
+        /// The version that was seen.
+        seen: u64,
+        /// The version stored.
+        found: u64,
     },
 }
 

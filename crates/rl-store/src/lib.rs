@@ -12,6 +12,9 @@
 //!   [`Store::record_delivery`]. Leases: [`Store::leases`], [`Store::vmid_of`], [`Store::lease_another_vmid`].
 //! - Who may come in and do what: [`Store::add_user`], [`Store::add_grant`], [`Store::token_bearer`], [`Store::session_bearer`],
 //!   [`Store::set_up`], [`Store::begin_attempt`].
+//! - [`Store::audit`] writes into the audit by itself; a [`Deed`] is written in the transaction of the change it belongs to, with
+//!   the answer that a repeated request is given. Plans: [`Store::put_plan`], [`Store::approve_plan`]. Rules and quotas:
+//!   [`Store::put_stack_policy`], [`Store::put_quota`]. Looks at stacks: [`Store::put_proof`], [`Store::put_drift`].
 //!
 //! **Invariant:** an answer leaves only after the commit it belongs to is on disk; after a failed commit none leaves.
 mod check;
@@ -34,12 +37,15 @@ pub use check::{CheckReport, Finding, Level, check};
 pub use commits::CommitHook;
 pub use copy::{Copied, CopyError, CopyReport, copy};
 pub use domain::{
-    AgentRecord, AgentToken, Attempt, AttemptKey, Changed, Credentials, DeliveryRecord, Digest, FAILURES_MAX,
-    GENERATED_LEN_MAX, Generator, GrantRecord, Granted, GuestRecord, GuestState, Holder, Joining, LeaseKind, Met,
-    NewGrant, NewSession, NewToken, NewUser, NewVersion, Origin, PasswordHash, RecipientRole, RevisionRecord,
-    SESSION_IDLE, SESSION_LIFE, SESSIONS_PER_USER_MAX, SecretRecord, SessionBearer, SessionRecord, SetUp, SiteRecord,
-    StackRecord, StackStart, StackState, Started, Subject, TOKENS_PER_USER_MAX, TokenAdded, TokenBearer, TokenRecord,
-    Totp, TotpState, USERS_MAX, UserRecord, VERSIONS_KEPT, VersionRecord,
+    ANSWER_KEPT, AgentRecord, AgentToken, Attempt, AttemptKey, AuditBreak, AuditFault, AuditHash, AuditHashError,
+    AuditPage, AuditQuery, AuditRecord, AuditVerdict, Changed, Counted, Credentials, Deed, DeliveryRecord, Digest,
+    FAILURES_MAX, GENERATED_LEN_MAX, Generator, GrantRecord, Granted, GuestRecord, GuestState, Holder, Joining,
+    KeptAnswer, LastLook, LeaseKind, Limits, LooksAt, Met, NewAudit, NewGrant, NewPlan, NewSession, NewToken, NewUser,
+    NewVersion, Origin, Owner, OwnerError, PLAN_KEPT, PLANS_PER_STACK_MAX, PasswordHash, PlanQuery, PlanRecord,
+    PlanRefusal, PlanState, QuotaRecord, RecipientRole, RevisionRecord, SESSION_IDLE, SESSION_LIFE,
+    SESSIONS_PER_USER_MAX, SecretRecord, SessionBearer, SessionRecord, SetUp, SiteRecord, StackPolicy, StackRecord,
+    StackStart, StackState, Started, StoredPlanId, Subject, TOKENS_PER_USER_MAX, TokenAdded, TokenBearer, TokenRecord,
+    Totp, TotpState, USERS_MAX, Use, UserRecord, VERSIONS_KEPT, VersionRecord, Via,
 };
 pub use error::{Conflict, StoreError};
 pub use pg::{PgError, Postgres, Target, UrlError, plain_claim_complete};

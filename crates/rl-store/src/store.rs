@@ -7,6 +7,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use rl_engine::{Clock, Journal, Lane, UnixMs};
 use rl_model::ControllerId;
+use tokio::sync::watch;
 
 use crate::commits::CommitHook;
 use crate::db::Db;
@@ -27,6 +28,8 @@ pub struct Store {
     clock: Arc<dyn Clock>,
     controller: ControllerId,
     quarantine: Duration,
+    /// Number of the newest audit entry that this process knows of.
+    audited: Arc<watch::Sender<u64>>,
 }
 
 impl Store {
@@ -54,7 +57,7 @@ impl Store {
     async fn of(db: Db, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
         let made = ControllerId::from_bits(StdRng::from_os_rng().random());
         let controller = db.write_with(Lane::Intake, move |_, db| controller(db, &made)).await?;
-        Ok(Self { db, clock, controller, quarantine: QUARANTINE })
+        Ok(Self { db, clock, controller, quarantine: QUARANTINE, audited: Arc::default() })
     }
 
     /// Opens the store of a directory that another process holds, for reading alone: every write is refused, and followers are
@@ -63,7 +66,7 @@ impl Store {
         let db = Db::Sqlite(Sqlite::look(dir)?);
         let made = ControllerId::from_bits(0);
         let controller = db.read_with(move |db| read_controller(db, &made)).await?;
-        Ok(Self { db, clock, controller, quarantine: QUARANTINE })
+        Ok(Self { db, clock, controller, quarantine: QUARANTINE, audited: Arc::default() })
     }
 
     /// Whether the store was opened by [`Store::look`].
@@ -111,6 +114,10 @@ impl Store {
 
     pub(crate) fn now(&self) -> UnixMs {
         self.clock.now()
+    }
+
+    pub(crate) fn audit_signal(&self) -> &watch::Sender<u64> {
+        &self.audited
     }
 
     pub(crate) fn quarantine(&self) -> Duration {

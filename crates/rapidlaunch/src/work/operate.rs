@@ -103,7 +103,7 @@ pub(crate) async fn start(data: &Data, planned: &Planned, kind: &str) -> Result<
     let summary = format!("{kind} {} (plan {})", planned.plan.stack, planned.plan.id);
     let spec = spec(ids.operation(), kind, planned.plan.stack.as_str(), summary, &payload, jobs)?;
     let start = StackStart::of(&planned.plan, planned.manifest.clone());
-    Ok(data.store.start_operation(spec, Some(start)).await.map_err(store_error)?.operation)
+    Ok(data.store.start_operation(spec, Some(start), None).await.map_err(store_error)?.operation)
 }
 
 /// An operation on one guest, started.
@@ -118,7 +118,7 @@ pub(crate) async fn start_on_guest(
     let ids = Ids::from_os(Arc::new(SystemClock::new()));
     let mut spec = on_guest(&ids, site, stack, summary, job)?;
     actor.clone_into(&mut spec.actor);
-    Ok(data.store.start_operation(spec, None).await.map_err(store_error)?.operation)
+    Ok(data.store.start_operation(spec, None, None).await.map_err(store_error)?.operation)
 }
 
 /// An operation on one guest, to be started.

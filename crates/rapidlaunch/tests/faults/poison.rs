@@ -74,10 +74,10 @@ async fn poison(world: &World) -> (String, String, String) {
     let mut started = Vec::new();
     for kind in ["panics", "from-the-future", "mark"] {
         let spec = operation(&ids, kind, None, vec![job(kind, json!({ "mark": "garbled", "guest": 0 }))]);
-        started.push(store.start_operation(spec, None).await.unwrap().operation.to_string());
+        started.push(store.start_operation(spec, None, None).await.unwrap().operation.to_string());
     }
     let large = operation(&ids, "large", None, vec![job("mark", json!("x".repeat(1 << 20)))]);
-    let refused = store.start_operation(large, None).await.unwrap_err();
+    let refused = store.start_operation(large, None, None).await.unwrap_err();
     let cause = std::error::Error::source(&refused).map(ToString::to_string).unwrap_or_default();
     let text = format!("{refused}: {cause}");
     assert!(text.contains("1048576"), "the limit must be told: {text}");

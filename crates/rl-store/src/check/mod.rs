@@ -4,6 +4,7 @@ mod dns;
 mod jobs;
 mod leases;
 mod payloads;
+mod records;
 mod report;
 mod secrets;
 
@@ -46,6 +47,7 @@ pub async fn check(place: &Place) -> Result<CheckReport, StoreError> {
         secrets::check(db, &mut findings)?;
         dns::check(db, &mut findings)?;
         access::check(db, &mut findings)?;
+        records::check(db, &mut findings)?;
         Ok(findings.report(tables))
     })
     .await

@@ -3,8 +3,8 @@ use std::error::Error;
 
 use rl_engine::{Direction, Envelope, JobCounts, JobSpec, JobState, LockDomain, OperationInfo, OperationState};
 use rl_model::{
-    AccessPath, Grant, Grantee, GroupName, GuestPath, MacAddr, ResolvedGuest, ResolvedStack, Role, SealedValue,
-    SecretRef, SecretSource, Site, UserName, Vmid,
+    AccessPath, Drift, Grant, Grantee, GroupName, GuestPath, MacAddr, Proof, ResolvedGuest, ResolvedStack, Role,
+    SealedValue, SecretRef, SecretSource, Site, UserName, Vmid,
 };
 use serde::de::DeserializeOwned;
 
@@ -13,7 +13,8 @@ use crate::copy::catalog::Table;
 use crate::copy::chunks;
 use crate::copy::sum::{Plain, is_text, plain};
 use crate::domain::{
-    Digest, GUEST_PAYLOAD, Generator, GuestState, Origin, PasswordHash, SITE_PAYLOAD, STACK_PAYLOAD, StackState,
+    DRIFT_PAYLOAD, Digest, GUEST_PAYLOAD, Generator, GuestState, Origin, Owner, PROOF_PAYLOAD, PasswordHash, PlanState,
+    SITE_PAYLOAD, STACK_PAYLOAD, StackState, StoredPlanId, Via,
 };
 use crate::error::StoreError;
 use crate::sql::{Cell, SqlRow};
@@ -92,6 +93,16 @@ fn unread(table: &Table, column: &str, cell: &Cell, row: &SqlRow) -> Option<Unre
         ("access_token" | "access_session" | "access_recovery" | "access_setup", "digest") => {
             text.parse::<Digest>().map(drop).map_err(Into::into)
         }
+        ("audit", "before" | "after") => json::<serde_json::Value>(text),
+        ("audit", "via") => text.parse::<Via>().map(drop).map_err(Into::into),
+        ("plan", "id") => text.parse::<StoredPlanId>().map(drop).map_err(Into::into),
+        ("plan", "state") => text.parse::<PlanState>().map(drop).map_err(Into::into),
+        ("plan", "document") => json::<Envelope>(text),
+        ("quota" | "stack_policy", "owner") => text.parse::<Owner>().map(drop).map_err(Into::into),
+        ("stack_check", "document") => return looked(table, row, text),
+        ("webhook", "secret") => text.parse::<SealedValue>().map(drop).map_err(Into::into),
+        ("webhook", "kinds" | "stacks") => json::<Vec<String>>(text),
+        ("webhook_delivery", "body") => json::<serde_json::Value>(text),
         _ => Ok(()),
     };
     read.err().map(|why| (Level::Quarantined, why.to_string()))
@@ -123,10 +134,22 @@ fn sealed<T: DeserializeOwned>((kind, version): (&'static str, u32), text: &str)
     }
 }
 
+/// The column `kind` of a row.
+fn kind_of<'a>(table: &Table, row: &'a SqlRow) -> Result<Option<&'a str>, Wrong> {
+    let place = table.columns.iter().position(|column| column.name == "kind");
+    Ok(place.map(|place| row.text(place)).transpose()?)
+}
+
+fn looked(table: &Table, row: &SqlRow, text: &str) -> Option<Unread> {
+    match kind_of(table, row) {
+        Ok(Some(kind)) if kind == PROOF_PAYLOAD.0 => sealed::<Proof>(PROOF_PAYLOAD, text),
+        Ok(Some(kind)) if kind == DRIFT_PAYLOAD.0 => sealed::<Vec<Drift>>(DRIFT_PAYLOAD, text),
+        _ => Some((Level::Quarantined, "its kind is not known to this release".to_owned())),
+    }
+}
+
 fn lease(table: &Table, row: &SqlRow, value: &str) -> Result<(), Wrong> {
-    let kind =
-        table.columns.iter().position(|column| column.name == "kind").map(|place| row.text(place)).transpose()?;
-    match kind {
+    match kind_of(table, row)? {
         Some("vmid") => value.parse::<Vmid>().map(drop).map_err(Into::into),
         Some("mac") => value.parse::<MacAddr>().map(drop).map_err(Into::into),
         Some("address") => value.parse::<std::net::IpAddr>().map(drop).map_err(Into::into),

@@ -1,15 +1,22 @@
 //! Sites, stacks, guests and what they hold, in the same database as the journal.
 mod access;
 mod agent;
+mod audit;
+mod deed;
 mod delivery;
 mod dns;
 mod guest;
 mod lease;
+mod plan;
+mod policy;
+mod proof;
+mod quota;
 mod rows;
 mod secret;
 mod site;
 mod stack;
 mod start;
+mod tidy;
 
 use std::fmt;
 
@@ -20,10 +27,20 @@ pub use access::{
     USERS_MAX, UserRecord,
 };
 pub use agent::{AgentRecord, AgentToken, Joining};
+pub(crate) use audit::check_chain;
+pub use audit::{
+    AuditBreak, AuditFault, AuditHash, AuditHashError, AuditPage, AuditQuery, AuditRecord, AuditVerdict, NewAudit, Via,
+};
+pub use deed::{ANSWER_KEPT, Deed, KeptAnswer};
 pub use delivery::DeliveryRecord;
 pub(crate) use dns::read_set as read_record_set;
 pub(crate) use guest::RESOLVED as GUEST_PAYLOAD;
 pub use guest::{GuestRecord, GuestState};
+pub use plan::{NewPlan, PLAN_KEPT, PLANS_PER_STACK_MAX, PlanQuery, PlanRecord, PlanRefusal, PlanState, StoredPlanId};
+pub use policy::{Owner, OwnerError, StackPolicy};
+pub(crate) use proof::{DRIFT as DRIFT_PAYLOAD, PROOF as PROOF_PAYLOAD};
+pub use proof::{LastLook, LooksAt};
+pub use quota::{Counted, Limits, QuotaRecord, Use};
 pub use secret::{
     GENERATED_LEN_MAX, Generator, NewVersion, Origin, RecipientRole, SecretRecord, VERSIONS_KEPT, VersionRecord,
 };

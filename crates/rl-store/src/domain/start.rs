@@ -2,8 +2,10 @@
 use rl_engine::{Lane, OperationId, OperationSpec, Submitted, Tx, UnixMs, fail_point, submit_in};
 use rl_model::{Plan, ResolvedGuest, ResolvedStack, StackName};
 
-use super::guest;
+use super::deed::{self, Deed};
+use super::plan::{self, StoredPlanId};
 use super::stack::{self, NewRevision};
+use super::{audit, guest, quota};
 use crate::error::{Conflict, StoreError};
 use crate::sql::Sql;
 use crate::store::Store;
@@ -21,6 +23,8 @@ pub struct StackStart {
     pub resolved: ResolvedStack,
     /// Guests whose VMID, MACs and addresses are reserved.
     pub reserve: Vec<ResolvedGuest>,
+    /// The stored plan that is carried out, which is applied with this.
+    pub plan: Option<StoredPlanId>,
 }
 
 impl StackStart {
@@ -32,6 +36,7 @@ impl StackStart {
             manifest,
             resolved: plan.resolved.clone(),
             reserve: plan.actions.iter().filter_map(|action| action.kind.guest()).cloned().collect(),
+            plan: None,
         }
     }
 }
@@ -49,11 +54,13 @@ pub struct Started {
 
 impl Store {
     /// Starts an operation. With a stack it is the only unfinished one of that stack, and all it needs is reserved; when
-    /// anything is held by another guest, or the stack has moved on, nothing is stored at all.
+    /// anything is held by another guest, the stack has moved on, its owner would have too much, or the plan may not be applied,
+    /// nothing is stored at all. The deed is stored with it, unless the operation had been started before.
     pub async fn start_operation(
         &self,
         mut spec: OperationSpec,
         start: Option<StackStart>,
+        deed: Option<Deed>,
     ) -> Result<Started, StoreError> {
         let now = self.now();
         if let Some(start) = &start {
@@ -61,9 +68,22 @@ impl Store {
             spec.exclusive = true;
         }
         fail_point!("store.start.before");
-        let started = self.db().write_with(Lane::Intake, move |tx, db| run(tx, db, &spec, start, now)).await;
+        let started = self
+            .db()
+            .write_with(Lane::Intake, move |tx, db| {
+                let moment = tx.at(now).now();
+                // The key first: whoever comes second with it shall hear that, and not that the stack is being changed.
+                deed.iter().try_for_each(|deed| deed::keep_answer(db, deed, moment))?;
+                let started = run(tx, db, &spec, start, now)?;
+                let seq = match deed.filter(|_| !started.existing) {
+                    Some(deed) => audit::append(db, &deed.audit, moment)?,
+                    None => 0,
+                };
+                Ok((started, seq))
+            })
+            .await;
         fail_point!("store.start.after");
-        started
+        self.told(started).map(|(started, _)| started)
     }
 }
 
@@ -84,6 +104,10 @@ fn run(
     if found != start.base_revision {
         return Err(Conflict::Revision { stack: start.stack, expected: start.base_revision, found }.into());
     }
+    if let Some(plan) = start.plan {
+        plan::apply(db, plan, &start.stack, start.base_revision, id, now)?;
+    }
+    quota::check(db, &start.stack, &start.resolved)?;
     let revision = found + 1;
     for guest in &start.reserve {
         guest::reserve(db, &start.stack, guest, now)?;

@@ -14,6 +14,7 @@ const CHANGES: &[(u32, &str)] = &[
     (3, include_str!("../../migrations/pg/0003_agents.sql")),
     (4, include_str!("../../migrations/pg/0004_dns.sql")),
     (5, include_str!("../../migrations/pg/0005_access.sql")),
+    (6, include_str!("../../migrations/pg/0006_records.sql")),
 ];
 /// Most tries: two servers that start at once get in each other's way at most once a change.
 const TRIES_MAX: u32 = 20;

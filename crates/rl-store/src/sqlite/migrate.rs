@@ -12,6 +12,7 @@ const CHANGES: &[(u32, &str)] = &[
     (4, include_str!("../../migrations/0004_agents.sql")),
     (5, include_str!("../../migrations/0005_dns.sql")),
     (6, include_str!("../../migrations/0006_access.sql")),
+    (7, include_str!("../../migrations/0007_records.sql")),
 ];
 
 /// Brings the schema up to date, all of it in one transaction.

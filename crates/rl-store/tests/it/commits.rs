@@ -20,7 +20,7 @@ async fn commits_are_told_with_their_time(home: Home) {
     store.on_commit(Box::new(|_| panic!("only the first is told")));
     let (before, ids) = (store.commits(), Ids::from_os(clock));
     for subject in ["shop", "mail"] {
-        store.start_operation(operation(&ids, subject, 1), None).await.unwrap();
+        store.start_operation(operation(&ids, subject, 1), None, None).await.unwrap();
     }
     let told = told.lock().unwrap().clone();
     assert_eq!(told.len() as u64, store.commits() - before);

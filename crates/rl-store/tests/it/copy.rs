@@ -30,8 +30,8 @@ pub(crate) async fn filled(home: &Home) -> OperationId {
     wide.idempotency_key = Some("once".to_owned());
     let ends: Vec<String> = torn.jobs.iter().map(|job| job.id.to_string()).collect();
     let start = start(&store, "shop", 0, vec![guest("web-1", 1), guest("web-2", 2)]);
-    let id = store.start_operation(wide, Some(start)).await.unwrap().operation;
-    store.start_operation(torn, None).await.unwrap();
+    let id = store.start_operation(wide, Some(start), None).await.unwrap().operation;
+    store.start_operation(torn, None, None).await.unwrap();
     announce_a_call(&*store.journal(), &ids).await;
     drop(store);
     home.tear(&ends);
@@ -136,7 +136,7 @@ async fn events_go_on(from: Home, to: Home) {
     from.change_any("delete from event");
     copied(&from, &to).await.unwrap();
     let store = to.open(clock()).await.unwrap();
-    store.start_operation(operation(&Ids::from_os(clock()), "more", 1), None).await.unwrap();
+    store.start_operation(operation(&Ids::from_os(clock()), "more", 1), None, None).await.unwrap();
     let query = rl_engine::EventQuery { after: 0, operation: None, limit: 100 };
     let events = store.journal().events(query).await.unwrap();
     assert!(!events.is_empty() && events.iter().all(|event| event.seq > last), "{last}: {events:?}");
@@ -195,7 +195,7 @@ async fn large(from: Home, to: Home) {
     for number in 0..6 {
         let mut large = operation(&ids, &format!("large-{number}"), 400);
         large.payload = Envelope::new("plan", 1, json!({ "text": "x".repeat(900 << 10) }));
-        store.start_operation(large, None).await.unwrap();
+        store.start_operation(large, None, None).await.unwrap();
     }
     drop(store);
     let told = Arc::new(AtomicU64::new(0));

@@ -193,7 +193,7 @@ async fn work(dir: &Path) {
     let submit = async {
         for spec in operations() {
             let name = spec.subject.clone();
-            let started = store.start_operation(spec, None).await.unwrap();
+            let started = store.start_operation(spec, None, None).await.unwrap();
             writeln!(
                 File::options().append(true).create(true).open(dir.join("acknowledged")).unwrap(),
                 "{}",

@@ -60,9 +60,9 @@ async fn start_writes_everything_at_once(home: Home) {
     let bench = Bench::new(home).await;
     let spec = bench.spec("shop");
     let start = bench.start("shop", 0, vec![guest("web-1", 1), guest("web-2", 2)]);
-    let started = bench.store.start_operation(spec.clone(), Some(start.clone())).await.unwrap();
+    let started = bench.store.start_operation(spec.clone(), Some(start.clone()), None).await.unwrap();
     assert_eq!((started.existing, started.revision), (false, Some(1)));
-    let again = bench.store.start_operation(spec, Some(start)).await.unwrap();
+    let again = bench.store.start_operation(spec, Some(start), None).await.unwrap();
     assert_eq!((again.operation, again.existing, again.revision), (started.operation, true, None));
 
     let stack = bench.store.stack(&name("shop")).await.unwrap().unwrap();
@@ -90,12 +90,14 @@ async fn conflict_leaves_nothing_behind(home: Home) {
     let bench = Bench::new(home).await;
     let started = bench
         .store
-        .start_operation(bench.spec("shop"), Some(bench.start("shop", 0, vec![guest("web", 1)])))
+        .start_operation(bench.spec("shop"), Some(bench.start("shop", 0, vec![guest("web", 1)])), None)
         .await
         .unwrap();
 
-    let second =
-        bench.store.start_operation(bench.spec("shop"), Some(bench.start("shop", 1, vec![guest("web", 1)]))).await;
+    let second = bench
+        .store
+        .start_operation(bench.spec("shop"), Some(bench.start("shop", 1, vec![guest("web", 1)])), None)
+        .await;
     let unfinished = Conflict::Unfinished { stack: "shop".to_owned(), operation: started.operation };
     assert!(matches!(second, Err(StoreError::Conflict(found)) if found == unfinished));
 
@@ -103,7 +105,7 @@ async fn conflict_leaves_nothing_behind(home: Home) {
     thief.vmid = vmid(2001);
     let refused = bench
         .store
-        .start_operation(bench.spec("mail"), Some(bench.start("mail", 0, vec![guest("other", 3), thief])))
+        .start_operation(bench.spec("mail"), Some(bench.start("mail", 0, vec![guest("other", 3), thief])), None)
         .await;
     let Err(StoreError::Conflict(Conflict::Reserved { kind, value, holder, quarantined, .. })) = refused else {
         panic!("{refused:?}");
@@ -116,14 +118,20 @@ async fn conflict_leaves_nothing_behind(home: Home) {
     assert_eq!(bench.operations().await, 1);
 
     bench.cancel_all().await;
-    let stale =
-        bench.store.start_operation(bench.spec("shop"), Some(bench.start("shop", 0, vec![guest("web", 1)]))).await;
+    let stale = bench
+        .store
+        .start_operation(bench.spec("shop"), Some(bench.start("shop", 0, vec![guest("web", 1)])), None)
+        .await;
     assert!(matches!(stale, Err(StoreError::Conflict(Conflict::Revision { expected: 0, found: 1, .. }))), "{stale:?}");
-    let renamed =
-        bench.store.start_operation(bench.spec("shop"), Some(bench.start("shop", 1, vec![guest("web", 9)]))).await;
+    let renamed = bench
+        .store
+        .start_operation(bench.spec("shop"), Some(bench.start("shop", 1, vec![guest("web", 9)])), None)
+        .await;
     assert!(matches!(renamed, Err(StoreError::Conflict(Conflict::GuestName { .. }))), "{renamed:?}");
-    let right =
-        bench.store.start_operation(bench.spec("shop"), Some(bench.start("shop", 1, vec![guest("web", 1)]))).await;
+    let right = bench
+        .store
+        .start_operation(bench.spec("shop"), Some(bench.start("shop", 1, vec![guest("web", 1)])), None)
+        .await;
     assert_eq!(right.unwrap().revision, Some(2));
     // The journal still works after all these refusals: exactly the jobs of the running operation are handed out.
     assert_eq!(bench.operations().await, 2);
@@ -133,7 +141,7 @@ async fn released_values_rest_before_others_get_them(home: Home) {
     let bench = Bench::new(home).await;
     let reserve = |stack: &'static str, base, guest| {
         let (spec, start) = (bench.spec(stack), bench.start(stack, base, vec![guest]));
-        bench.store.start_operation(spec, Some(start))
+        bench.store.start_operation(spec, Some(start), None)
     };
     reserve("shop", 0, guest("web", 1)).await.unwrap();
     bench.store.release_guest(&id(1)).await.unwrap();
@@ -161,7 +169,7 @@ async fn released_values_rest_before_others_get_them(home: Home) {
 async fn job_leases_another_vmid_when_a_stranger_has_its_own(home: Home) {
     let bench = Bench::new(home).await;
     let start = bench.start("shop", 0, vec![guest("web", 1), guest("db", 2)]);
-    bench.store.start_operation(bench.spec("shop"), Some(start)).await.unwrap();
+    bench.store.start_operation(bench.spec("shop"), Some(start), None).await.unwrap();
     let range = VmidRange::new(vmid(2001), vmid(2004)).unwrap();
     let taken = [vmid(2001)];
     let got = bench.store.lease_another_vmid(&site(), &id(1), range, &taken).await.unwrap();
@@ -177,14 +185,18 @@ async fn job_leases_another_vmid_when_a_stranger_has_its_own(home: Home) {
 async fn recorded_guest_gives_back_what_it_no_longer_needs(home: Home) {
     let bench = Bench::new(home).await;
     let before = guest("web", 1);
-    bench.store.start_operation(bench.spec("shop"), Some(bench.start("shop", 0, vec![before.clone()]))).await.unwrap();
+    bench
+        .store
+        .start_operation(bench.spec("shop"), Some(bench.start("shop", 0, vec![before.clone()])), None)
+        .await
+        .unwrap();
     let node = "pve2".parse().unwrap();
     bench.store.record_guest(&name("shop"), &before, &node, vmid(2001)).await.unwrap();
     bench.cancel_all().await;
     let mut after = before;
     after.nics[0].ipv4 = AddressMode::Static { address: "10.0.0.77/24".parse().unwrap(), gateway: None };
     let start = bench.start("shop", 1, vec![after.clone()]);
-    bench.store.start_operation(bench.spec("shop"), Some(start)).await.unwrap();
+    bench.store.start_operation(bench.spec("shop"), Some(start), None).await.unwrap();
     let addresses =
         async || bench.store.leases(&name("shop"), &[site()], 0).await.unwrap().sites[&site()].addresses.clone();
     assert_eq!(addresses().await.len(), 2, "until the change is carried out it holds both");
@@ -200,9 +212,9 @@ async fn applied_revision_only_goes_up(home: Home) {
     let bench = Bench::new(home).await;
     let start = bench.start("shop", 0, Vec::new());
     let resolved = start.resolved.clone();
-    bench.store.start_operation(bench.spec("shop"), Some(start)).await.unwrap();
+    bench.store.start_operation(bench.spec("shop"), Some(start), None).await.unwrap();
     bench.cancel_all().await;
-    bench.store.start_operation(bench.spec("shop"), Some(bench.start("shop", 1, Vec::new()))).await.unwrap();
+    bench.store.start_operation(bench.spec("shop"), Some(bench.start("shop", 1, Vec::new())), None).await.unwrap();
     let record = |revision, state| bench.store.record_applied(stack_name(), revision, resolved.clone(), state);
     record(2, StackState::Applied).await.unwrap();
     record(1, StackState::Destroyed).await.unwrap();
@@ -221,7 +233,7 @@ fn stack_name() -> &'static StackName {
 async fn looking_into_a_held_directory_reads_and_never_writes() {
     let bench = Bench::new(Home::directory()).await;
     let start = bench.start("shop", 0, vec![guest("web", 1)]);
-    let started = bench.store.start_operation(bench.spec("shop"), Some(start)).await.unwrap();
+    let started = bench.store.start_operation(bench.spec("shop"), Some(start), None).await.unwrap();
     let looking = Store::look(bench.home.dir().unwrap(), Arc::new(bench.clock.clone())).await.unwrap();
     assert!(looking.is_looking() && !bench.store.is_looking());
     assert_eq!(looking.controller(), bench.store.controller());
@@ -274,7 +286,7 @@ async fn lease_all(store: &Store, ids: &Ids, worker: u32, guests: u32) -> u32 {
         let mut wanted = guest("web", number);
         wanted.id = id(worker * 1_000 + number);
         let started =
-            store.start_operation(operation(ids, &stack, 1), Some(start(store, &stack, 0, vec![wanted]))).await;
+            store.start_operation(operation(ids, &stack, 1), Some(start(store, &stack, 0, vec![wanted])), None).await;
         match started {
             Ok(_) => won += 1,
             Err(StoreError::Conflict(Conflict::Reserved { holder, .. })) => {

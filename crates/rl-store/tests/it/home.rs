@@ -78,6 +78,11 @@ impl Home {
         }
     }
 
+    /// Runs several statements on a directory's database, past the store.
+    pub(crate) fn script(&self, sql: &str) {
+        self.sqlite().execute_batch(sql).unwrap();
+    }
+
     /// Runs a statement that SQLite itself would refuse.
     pub(crate) fn damage(&self, sql: &str) {
         let sql = format!("pragma writable_schema = on; {sql}; pragma writable_schema = off;");

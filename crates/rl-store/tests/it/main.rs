@@ -15,6 +15,7 @@ mod full;
 mod home;
 mod many;
 mod pg;
+mod records;
 mod samples;
 mod secrets;
 mod undecodable;

@@ -70,7 +70,7 @@ async fn many_jobs_run_and_share_commits() {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let store = Store::open(dir.path(), Arc::clone(&clock)).await.unwrap();
     let journal = store.journal();
-    let id = store.start_operation(operation(&Ids::from_os(Arc::clone(&clock))), None).await.unwrap().operation;
+    let id = store.start_operation(operation(&Ids::from_os(Arc::clone(&clock))), None, None).await.unwrap().operation;
     let began = Instant::now();
     let engine = Engine::new(Arc::clone(&journal), registry(), Arc::new(()), clock, EngineConfig::standard());
     let shutdown = CancellationToken::new();
@@ -94,7 +94,7 @@ async fn restart_with_everything_under_way_is_quick() {
     let ids = Ids::from_os(Arc::clone(&clock));
     let store = Store::open(dir.path(), Arc::clone(&clock)).await.unwrap();
     let journal = store.journal();
-    let id = store.start_operation(operation(&ids), None).await.unwrap().operation;
+    let id = store.start_operation(operation(&ids), None, None).await.unwrap().operation;
     let register = || RegisterRequest {
         lease_until: clock.now() + Duration::from_secs(60),
         known: registry().known(),

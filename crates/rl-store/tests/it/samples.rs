@@ -104,7 +104,14 @@ pub(crate) fn start(store: &Store, stack: &str, base_revision: u64, guests: Vec<
         records: Vec::new(),
         firewall: std::collections::BTreeMap::new(),
     };
-    StackStart { stack: name(stack), base_revision, manifest: "kind: stack".to_owned(), resolved, reserve: guests }
+    StackStart {
+        stack: name(stack),
+        base_revision,
+        manifest: "kind: stack".to_owned(),
+        resolved,
+        reserve: guests,
+        plan: None,
+    }
 }
 
 /// A claim of a hundred jobs.

@@ -133,7 +133,7 @@ async fn copy_and_check_know_of_secrets(home: Home) {
     let ids = rl_engine::Ids::from_seed(clock(), 1);
     let start = start(&store, "shop", 0, vec![guest("web-1", 1)]);
     assert_eq!(name("shop"), start.stack);
-    store.start_operation(operation(&ids, "shop", 1), Some(start)).await.unwrap();
+    store.start_operation(operation(&ids, "shop", 1), Some(start), None).await.unwrap();
     store.record_delivery(delivery(1, "/run/secrets/a", 2)).await.unwrap();
     drop(store);
     assert_eq!(check(home.place()).await.unwrap().findings, []);

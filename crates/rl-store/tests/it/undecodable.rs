@@ -77,8 +77,8 @@ async fn unreadable_rows_are_parked_with_their_bytes() {
     let (payload, steps) = (operation(&ids, "payload"), operation(&ids, "steps"));
     let (torn, stepped) = (payload.jobs[0].id.to_string(), steps.jobs[0].id.to_string());
     let (payload_id, steps_id) = (payload.id, steps.id);
-    store.start_operation(payload, None).await.unwrap();
-    store.start_operation(steps, None).await.unwrap();
+    store.start_operation(payload, None, None).await.unwrap();
+    store.start_operation(steps, None, None).await.unwrap();
     drop(store);
     change(dir.path(), "update job_spec set spec = '{\"torn' where id = ?1", &torn);
     let step = "insert into step (job, direction, name, position, state, attempt, receipt, at)
@@ -108,8 +108,8 @@ async fn unreadable_operation_parks_its_jobs_and_stops_nothing_else() {
     let store = Store::open(dir.path(), Arc::clone(&clock)).await.unwrap();
     let (torn, whole) = (operation(&ids, "torn"), operation(&ids, "whole"));
     let (torn_id, whole_id, job) = (torn.id, whole.id, torn.jobs[0].id);
-    store.start_operation(torn, None).await.unwrap();
-    store.start_operation(whole, None).await.unwrap();
+    store.start_operation(torn, None, None).await.unwrap();
+    store.start_operation(whole, None, None).await.unwrap();
     drop(store);
     change(dir.path(), "update operation_info set info = 'torn' where id = ?1", &torn_id.to_string());
     let store = Store::open(dir.path(), Arc::clone(&clock)).await.unwrap();
@@ -126,7 +126,7 @@ async fn listings_leave_out_what_cannot_be_read_and_decisions_do_not() {
     let store = home.open(Arc::clone(&clock)).await.unwrap();
     for (stack, number) in [("mail", 1), ("shop", 2)] {
         let start = start(&store, stack, 0, vec![guest("web", number)]);
-        store.start_operation(crate::samples::operation(&ids, stack, 1), Some(start)).await.unwrap();
+        store.start_operation(crate::samples::operation(&ids, stack, 1), Some(start), None).await.unwrap();
     }
     home.change("update stack set resolved = 'torn' where name = ?1", "mail");
     home.change("update guest set resolved = 'torn' where stack = ?1", "mail");
