@@ -1,6 +1,7 @@
 //! The `rapidlaunch` binary: reads the command line, wires the rooms together, prints what comes of it.
 
 #[allow(dead_code)] // Parts that the first routes do not need yet.
+mod access;
 mod api;
 mod bench;
 mod cli;

@@ -142,6 +142,12 @@ impl PageQuery {
         }
     }
 
+    /// What the page begins after: a key of the page before.
+    pub(crate) fn after<T: std::str::FromStr>(&self) -> Result<Option<T>, Problem> {
+        let wrong = |_| Problem::new(Code::MALFORMED, "`cursor` is none");
+        self.cursor.as_deref().map(|cursor| cursor.parse().map_err(wrong)).transpose()
+    }
+
     /// The page of things that are all at hand, sorted by their unique keys: the cursor is the last key of the page before.
     pub(crate) fn cut<T>(&self, all: Vec<T>, key: impl Fn(&T) -> String) -> Result<Page<T>, Problem> {
         let limit = self.limit()?;
@@ -162,6 +168,16 @@ pub(crate) struct Page<T> {
     pub(crate) items: Vec<T>,
     /// The cursor of the next page; null on the last.
     pub(crate) next: Option<String>,
+}
+
+impl<T> Page<T> {
+    /// The page of things that were read one beyond the limit, each shown by `show`; the cursor is the key of the last.
+    pub(crate) fn of<R>(mut found: Vec<R>, limit: usize, key: impl Fn(&R) -> String, show: impl Fn(&R) -> T) -> Self {
+        let more = found.len() > limit;
+        found.truncate(limit);
+        let next = found.last().filter(|_| more).map(key);
+        Self { items: found.iter().map(show).collect(), next }
+    }
 }
 
 impl<T: serde::Serialize> IntoResponse for Page<T> {

@@ -63,7 +63,14 @@ impl Local {
 
     /// Whoever came with it.
     pub(super) fn caller(&self, remote: IpAddr) -> Caller {
-        Caller { name: env::actor(), via: "local".to_owned(), remote, access: Access::everything() }
+        Caller {
+            name: env::actor(),
+            via: "local".to_owned(),
+            remote,
+            access: Access::everything(),
+            user: None,
+            session: None,
+        }
     }
 }
 

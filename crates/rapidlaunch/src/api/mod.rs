@@ -4,6 +4,7 @@
 //! what commands do: it calls the same functions in `work`.
 
 mod caller;
+mod etag;
 mod extract;
 mod files;
 mod hub;
@@ -20,14 +21,17 @@ mod tls;
 
 pub(crate) use local::{Door, find as find_door};
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
+use rl_engine::SystemClock;
+use rl_model::SecretValue;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use crate::access::Gate;
 use crate::env;
 use crate::error::CommandError;
 use crate::telemetry::Telemetry;
@@ -65,6 +69,8 @@ pub(crate) struct ApiState {
     pub(crate) hub: Arc<hub::Hub>,
     /// What sites show.
     pub(crate) looks: looks::Looks,
+    /// Where callers become somebody.
+    pub(crate) gate: Gate,
     /// The way in for this machine.
     local: local::Local,
     /// The description of the routes.
@@ -78,6 +84,8 @@ pub(crate) type Api = Arc<ApiState>;
 pub(crate) struct Listening {
     /// Where.
     pub(crate) address: SocketAddr,
+    /// The link of the first set-up, while nobody has done it.
+    pub(crate) setup: Option<SecretValue>,
     serving: tokio::task::JoinHandle<()>,
 }
 
@@ -114,12 +122,18 @@ pub(crate) async fn start(
         CommandError::failed(format!("the folder {} of the API cannot be used", dir.display())).because(error)
     })?;
     let (router, document) = routes::router();
+    let gate = Gate::new(Arc::clone(&data), Arc::new(SystemClock::new()));
+    let setup = gate
+        .offer_setup(&base(args, address))
+        .await
+        .map_err(|error| CommandError::failed("the link of the first set-up cannot be made").because(error))?;
     let hub = hub::Hub::start(data.journal(), shutdown.clone());
     let counted = Arc::clone(&hub);
     telemetry.count_followers(move || counted.followers());
     let limits = limits::Limits::new(Arc::clone(&telemetry.connections));
     let state = ApiState {
         data,
+        gate,
         hub,
         looks: looks::Looks::default(),
         telemetry,
@@ -129,7 +143,18 @@ pub(crate) async fn start(
     };
     let router = routes::guarded(router, Arc::new(state));
     let serving = tokio::spawn(listen::serve(listener, Arc::new(tls), router, limits, shutdown));
-    Ok(Listening { address, serving })
+    Ok(Listening { address, setup, serving })
+}
+
+/// How people reach the server, as far as it knows.
+fn base(args: &ListenArgs, address: SocketAddr) -> String {
+    let host = match (args.name.first(), address.ip()) {
+        (Some(name), _) => name.clone(),
+        (None, ip) if ip.is_unspecified() => "localhost".to_owned(),
+        (None, IpAddr::V4(ip)) => ip.to_string(),
+        (None, IpAddr::V6(ip)) => format!("[{ip}]"),
+    };
+    format!("https://{host}:{}", address.port())
 }
 
 /// The folder of the API. A database has none of its own: there it is the user's.

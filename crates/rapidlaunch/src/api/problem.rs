@@ -8,6 +8,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::observe;
+use crate::access::AccessError;
 use crate::error::{CommandError, ErrorKind};
 
 /// What went wrong, for machines. The texts behind are pages in `docs/errors`.
@@ -54,8 +55,11 @@ codes! {
     UPSTREAM = "RL0519", BAD_GATEWAY, "A site or provider cannot be read";
     TARGET = "RL0540", URI_TOO_LONG, "Address too long";
     SLOW = "RL0524", REQUEST_TIMEOUT, "The request took too long to come";
+    CSRF = "RL0520", FORBIDDEN, "CSRF token missing or wrong";
+    LOCKED = "RL0523", TOO_MANY_REQUESTS, "Locked out for a while";
     TIMEOUT = "RL0524", GATEWAY_TIMEOUT, "It took too long";
     SERVER_FILE = "RL0525", UNPROCESSABLE_ENTITY, "Files of the server may not be named";
+    CODE_NEEDED = "RL0526", UNAUTHORIZED, "A second factor is needed";
 }
 
 /// A problem on its way out.
@@ -112,7 +116,6 @@ impl Problem {
     }
 
     /// Says after how many seconds to try again.
-    #[cfg_attr(not(test), allow(dead_code))]
     pub(crate) fn retry_after(mut self, seconds: u64) -> Self {
         self.retry_after = Some(seconds);
         self
@@ -188,6 +191,26 @@ fn failed(error: &CommandError) -> Code {
         Some(source) if source.is::<StoreError>() || source.is::<JournalError>() => Code::FAILED,
         Some(source) if source.is::<serde_json::Error>() => Code::FAILED,
         _ => Code::UPSTREAM,
+    }
+}
+
+impl From<AccessError> for Problem {
+    fn from(error: AccessError) -> Self {
+        let text = error.to_string();
+        match error {
+            AccessError::Wrong => Self::new(Code::UNAUTHENTICATED, text),
+            AccessError::CodeNeeded => Self::new(Code::CODE_NEEDED, text).hint("send the same again with `code`"),
+            AccessError::Wait(wait) => Self::new(Code::LOCKED, text).retry_after(wait.as_secs().max(1)),
+            AccessError::Busy => Self::new(Code::TOO_MANY, text).retry_after(1),
+            AccessError::Weak(_) => Self::new(Code::INPUT, text).hint("a few words in a row make a good one"),
+            AccessError::NoLink => {
+                Self::new(Code::UNAUTHENTICATED, text).hint("start the server again, and use the link that it prints")
+            }
+            AccessError::SetUpBefore | AccessError::Factor => Self::new(Code::CONFLICT, text),
+            AccessError::Key(source) => Self::new(Code::UNAVAILABLE, format!("{text}: {source}")),
+            AccessError::Hash(_) => Self::new(Code::FAILED, text),
+            AccessError::Store(error) => error.into(),
+        }
     }
 }
 

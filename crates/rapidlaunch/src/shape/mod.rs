@@ -1,5 +1,6 @@
 //! What machines are shown: the same shapes on the command line (`--output json`) and over the API.
 
+pub(crate) mod access;
 pub(crate) mod guest;
 pub(crate) mod operation;
 pub(crate) mod stack;

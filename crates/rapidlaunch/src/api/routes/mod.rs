@@ -1,12 +1,16 @@
 //! The routes, one file a family of resources.
 
 mod events;
+mod grants;
 mod guests;
 mod health;
 mod meta;
 mod operations;
+mod session;
 mod sites;
 mod stacks;
+mod tokens;
+mod users;
 
 use axum::Router;
 use axum::http::{HeaderName, HeaderValue, header};
@@ -31,7 +35,11 @@ pub(super) fn router() -> (Router<Api>, String) {
         .merge(events::routes())
         .merge(guests::routes())
         .merge(sites::routes())
-        .merge(stacks::routes());
+        .merge(stacks::routes())
+        .merge(session::routes())
+        .merge(users::routes())
+        .merge(tokens::routes())
+        .merge(grants::routes());
     let (router, document) = routes.split_for_parts();
     let document = openapi::finish(document);
     let text = document.to_pretty_json().unwrap_or_default();

@@ -87,6 +87,9 @@ pub(crate) async fn run(server: Server, shutdown: CancellationToken) -> Result<(
     };
     if let Some(api) = &api {
         out.say(&format!("the API is served on https://{}", api.address));
+        if let Some(link) = &api.setup {
+            out.say(&format!("make the first user within an hour, once: {}", link.expose()));
+        }
     }
     lines.ready(&sites.names());
     let notified = notify::start(Arc::clone(&engine), format!("{} sites", sites.names().len()), shutdown.clone());

@@ -1,0 +1,61 @@
+//! Who comes in: passwords, second factors, API tokens, sessions and the link of the first set-up.
+//!
+//! [`Gate`] is the one place where somebody becomes somebody: [`Gate::by_token`] and [`Gate::by_cookie`] at each request,
+//! [`Gate::sign_in`] once. What they may do is `rl_model::Access`, and is asked anew within seconds of a change.
+mod bearer;
+mod cache;
+mod error;
+mod password;
+mod random;
+mod setup;
+mod sign_in;
+mod totp;
+
+use std::sync::Arc;
+
+use rl_engine::Clock;
+use rl_model::SecretValue;
+use rl_store::{PasswordHash, Store};
+
+use crate::work::data::Data;
+
+pub(crate) use bearer::{Bearer, Via};
+pub(crate) use error::AccessError;
+pub(crate) use random::{NewSecret, Token};
+pub(crate) use sign_in::{Remote, SignIn, SignedIn};
+
+/// Where somebody becomes somebody. See the module.
+pub(crate) struct Gate {
+    data: Arc<Data>,
+    clock: Arc<dyn Clock>,
+    hasher: password::Hasher,
+    cache: cache::Cache,
+}
+
+impl Gate {
+    /// The gate of an open store.
+    pub(crate) fn new(data: Arc<Data>, clock: Arc<dyn Clock>) -> Self {
+        Self { data, clock, hasher: password::Hasher::new(), cache: cache::Cache::new() }
+    }
+
+    /// The store behind.
+    pub(crate) fn store(&self) -> &Store {
+        &self.data.store
+    }
+
+    /// Hashes a new password, which must keep to the rules.
+    pub(crate) async fn hash(&self, password: SecretValue) -> Result<PasswordHash, AccessError> {
+        self.hasher.place()?.hash(password).await
+    }
+
+    /// Makes a change after which somebody may do less, or is nobody: whoever was remembered is looked up again, whatever has
+    /// come of the change.
+    pub(crate) async fn changing<T>(&self, change: impl Future<Output = T>) -> T {
+        let done = change.await;
+        self.cache.forget();
+        done
+    }
+}
+
+#[cfg(test)]
+mod tests;

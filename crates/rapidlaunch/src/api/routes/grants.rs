@@ -1,0 +1,82 @@
+//! Grants: who has which role where. Administrators alone give them and take them back.
+
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use rand::Rng;
+use rl_model::{Grant, GrantId, Grantee, Right};
+use rl_store::{Granted, NewGrant};
+use serde::Deserialize;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::api::Api;
+use crate::api::caller::Caller;
+use crate::api::extract::{At, Json, Page, PageQuery, Params, named, parsed};
+use crate::api::problem::{Code, Problem};
+use crate::shape::access::GivenShape;
+
+/// The routes of this file.
+pub(super) fn routes() -> OpenApiRouter<Api> {
+    OpenApiRouter::new().routes(routes!(list, add)).routes(routes!(remove))
+}
+
+/// Grants, by id.
+#[utoipa::path(get, path = "/v1/grants", tag = "access", params(PageQuery),
+    responses((status = 200, description = "A page of grants", body = Page<GivenShape>)))]
+async fn list(
+    State(api): State<Api>,
+    caller: Caller,
+    Params(page): Params<PageQuery>,
+) -> Result<Page<GivenShape>, Problem> {
+    caller.need_root(Right::Admin)?;
+    let (limit, after) = (page.limit()?, page.after()?);
+    let grants = api.gate.store().grants(after, limit as u32 + 1).await?;
+    Ok(Page::of(grants, limit, |grant| grant.id.to_string(), GivenShape::of))
+}
+
+/// A grant to be given.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct AddGrant {
+    /// Who gets it: `user:NAME` or `group:NAME`.
+    to: String,
+    /// `viewer`, `operator`, `deployer`, `approver` or `admin`.
+    role: String,
+    /// `/`, `/sites`, `/sites/NAME`, `/stacks` or `/stacks/NAME`.
+    path: String,
+}
+
+/// Gives a grant.
+#[utoipa::path(post, path = "/v1/grants", tag = "access", request_body = AddGrant,
+    responses((status = 201, description = "The grant", body = GivenShape)))]
+async fn add(State(api): State<Api>, caller: Caller, Json(body): Json<AddGrant>) -> Result<Response, Problem> {
+    caller.need_root(Right::Admin)?;
+    let grantee: Grantee = parsed("to", &body.to)?;
+    let grant = Grant::new(parsed("role", &body.role)?, parsed("path", &body.path)?);
+    let id = GrantId::from_bits(rl_agent::random().random());
+    let new = NewGrant { id: id.clone(), grantee: grantee.clone(), grant, actor: caller.name.clone() };
+    match api.gate.changing(api.gate.store().add_grant(new)).await? {
+        Granted::Added => {}
+        Granted::NoUser => return Err(Problem::new(Code::INPUT, format!("`to`: there is no such user: `{grantee}`"))),
+        Granted::Before(id) => {
+            return Err(Problem::new(Code::CONFLICT, format!("{grantee} has that role there already, by grant {id}")));
+        }
+    }
+    let record = api.gate.store().grant(&id).await?.ok_or_else(|| Problem::not_found("grant", &id))?;
+    let location = [(header::LOCATION, format!("/v1/grants/{id}"))];
+    Ok((StatusCode::CREATED, location, axum::Json(GivenShape::of(&record))).into_response())
+}
+
+/// Takes a grant back.
+#[utoipa::path(delete, path = "/v1/grants/{id}", tag = "access", params(("id" = String, Path)),
+    responses((status = 204, description = "The grant is taken back")))]
+async fn remove(State(api): State<Api>, caller: Caller, At(id): At<String>) -> Result<StatusCode, Problem> {
+    caller.need_root(Right::Admin)?;
+    let id: GrantId = named("grant", &id)?;
+    if !api.gate.changing(api.gate.store().remove_grant(&id)).await? {
+        return Err(Problem::not_found("grant", id));
+    }
+    Ok(StatusCode::NO_CONTENT)
+}

@@ -1,0 +1,160 @@
+//! API tokens: made by people in person, for themselves or, by an administrator, for others. The text is shown once.
+
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use rl_engine::UnixMs;
+use rl_model::{Grant, Right, TokenId, UserName};
+use rl_store::{NewToken, TOKENS_PER_USER_MAX, TokenAdded, TokenRecord};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::access::Token;
+use crate::api::Api;
+use crate::api::caller::Caller;
+use crate::api::extract::{At, Json, Page, PageQuery, Params, named, parsed};
+use crate::api::problem::{Code, Problem};
+use crate::shape::access::{GrantShape, TokenShape};
+use crate::work::runner;
+
+/// Longest label of a token, in characters: a line of a table.
+const LABEL_CHARS_MAX: usize = 100;
+/// Most scopes of a token: each is looked at for each request.
+const SCOPES_MAX: usize = 50;
+
+/// The routes of this file.
+pub(super) fn routes() -> OpenApiRouter<Api> {
+    OpenApiRouter::new().routes(routes!(list, add)).routes(routes!(revoke))
+}
+
+/// Whose tokens.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct Filter {
+    /// Only of this user.
+    owner: Option<String>,
+}
+
+/// Tokens: one's own, or for administrators all.
+#[utoipa::path(get, path = "/v1/tokens", tag = "access", params(Filter, PageQuery),
+    responses((status = 200, description = "A page of tokens", body = Page<TokenShape>)))]
+async fn list(
+    State(api): State<Api>,
+    caller: Caller,
+    Params(filter): Params<Filter>,
+    Params(page): Params<PageQuery>,
+) -> Result<Page<TokenShape>, Problem> {
+    let wanted: Option<UserName> = filter.owner.as_deref().map(|owner| parsed("owner", owner)).transpose()?;
+    let (limit, after) = (page.limit()?, page.after()?);
+    let owner = match (caller.may_root(Right::Admin), wanted, &caller.user) {
+        (true, wanted, _) => wanted,
+        (false, None, Some(own)) => Some(own.clone()),
+        (false, Some(wanted), Some(own)) if wanted == *own => Some(wanted),
+        (false, _, _) => return Ok(Page { items: Vec::new(), next: None }),
+    };
+    let tokens = api.gate.store().tokens(owner, after, limit as u32 + 1).await?;
+    Ok(Page::of(tokens, limit, |token| token.id.to_string(), TokenShape::of))
+}
+
+/// A token to be made.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct AddToken {
+    /// What it is for.
+    label: String,
+    /// What it allows at most; never more than its owner may do.
+    scopes: Vec<GrantShape>,
+    /// Whose it is; oneself when left out.
+    owner: Option<String>,
+    /// When it ends; null for one that does not end by itself.
+    expires_at_ms: Option<u64>,
+}
+
+/// A new token with its text, which is not shown again.
+#[derive(Serialize, ToSchema)]
+struct MadeToken {
+    /// The text: what programs send as `Authorization: Bearer TOKEN`.
+    token: String,
+    /// All else.
+    #[serde(flatten)]
+    record: TokenShape,
+}
+
+/// Makes a token.
+#[utoipa::path(post, path = "/v1/tokens", tag = "access", request_body = AddToken,
+    responses((status = 201, description = "The token with its text, which is not shown again", body = MadeToken)))]
+async fn add(State(api): State<Api>, caller: Caller, Json(body): Json<AddToken>) -> Result<Response, Problem> {
+    let owner = owner(&caller, body.owner.as_deref())?;
+    let scopes = scopes(&body.scopes)?;
+    let label = body.label.trim();
+    if label.is_empty() || label.chars().count() > LABEL_CHARS_MAX || label.chars().any(char::is_control) {
+        let text = format!("`label`: it must have 1 to {LABEL_CHARS_MAX} printable characters");
+        return Err(Problem::new(Code::INPUT, text));
+    }
+    let expires_at = body.expires_at_ms.map(UnixMs);
+    if expires_at.is_some_and(|end| end <= runner::now()) {
+        return Err(Problem::new(Code::INPUT, "`expires_at_ms`: that moment is over"));
+    }
+    let token = Token::new();
+    let new = NewToken {
+        id: token.id.clone(),
+        digest: token.digest(),
+        owner: owner.clone(),
+        label: label.to_owned(),
+        scopes,
+        expires_at,
+        actor: caller.name.clone(),
+    };
+    match api.gate.store().add_token(new).await? {
+        TokenAdded::Added => {}
+        TokenAdded::NoUser => return Err(Problem::new(Code::INPUT, format!("`owner`: there is no user `{owner}`"))),
+        TokenAdded::TooMany => {
+            let text = format!("{owner} has {TOKENS_PER_USER_MAX} tokens in force, as many as there may be");
+            return Err(Problem::new(Code::CONFLICT, text).hint("revoke those that are not needed any more"));
+        }
+    }
+    let record = find(&api, &token.id).await?;
+    let made = MadeToken { token: token.expose().to_owned(), record: TokenShape::of(&record) };
+    let location = [(header::LOCATION, format!("/v1/tokens/{}", token.id))];
+    Ok((StatusCode::CREATED, location, axum::Json(made)).into_response())
+}
+
+/// Revokes a token: it is nobody's at once.
+#[utoipa::path(delete, path = "/v1/tokens/{id}", tag = "access", params(("id" = String, Path)),
+    responses((status = 204, description = "The token is revoked")))]
+async fn revoke(State(api): State<Api>, caller: Caller, At(id): At<String>) -> Result<StatusCode, Problem> {
+    let id: TokenId = named("token", &id)?;
+    let record = find(&api, &id).await?;
+    if caller.user.as_ref() != Some(&record.owner) && !caller.may_root(Right::Admin) {
+        return Err(Problem::not_found("token", id));
+    }
+    if !api.gate.changing(api.gate.store().revoke_token(&id)).await? {
+        return Err(Problem::new(Code::CONFLICT, format!("token {id} was revoked before")));
+    }
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Whose token is made. A token makes none, unless it may administer everything: else it could make one that may more than itself.
+fn owner(caller: &Caller, wanted: Option<&str>) -> Result<UserName, Problem> {
+    let wanted: Option<UserName> = wanted.map(|owner| parsed("owner", owner)).transpose()?;
+    let owner = wanted.or_else(|| caller.user.clone()).ok_or_else(|| {
+        Problem::new(Code::INPUT, "`owner`: name the user whose token it is; whoever holds the data directory is none")
+    })?;
+    if !caller.is_in_person(&owner) {
+        caller.need_root(Right::Admin)?;
+    }
+    Ok(owner)
+}
+
+fn scopes(given: &[GrantShape]) -> Result<Vec<Grant>, Problem> {
+    if given.is_empty() || given.len() > SCOPES_MAX {
+        return Err(Problem::new(Code::INPUT, format!("`scopes`: there must be 1 to {SCOPES_MAX}")));
+    }
+    given.iter().map(|scope| Ok(Grant::new(parsed("role", &scope.role)?, parsed("path", &scope.path)?))).collect()
+}
+
+async fn find(api: &Api, id: &TokenId) -> Result<TokenRecord, Problem> {
+    api.gate.store().token(id).await?.ok_or_else(|| Problem::not_found("token", id))
+}

@@ -1,0 +1,138 @@
+//! Users, tokens and grants as they are shown.
+
+use rl_model::Grant;
+use rl_store::{GrantRecord, TokenRecord, TotpState, UserRecord};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// A role on a path.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct GrantShape {
+    /// `viewer`, `operator`, `deployer`, `approver` or `admin`.
+    pub(crate) role: String,
+    /// `/`, `/sites`, `/sites/NAME`, `/stacks` or `/stacks/NAME`.
+    pub(crate) path: String,
+}
+
+impl GrantShape {
+    /// Shows one.
+    pub(crate) fn of(grant: &Grant) -> Self {
+        Self { role: grant.role.to_string(), path: grant.path.to_string() }
+    }
+}
+
+/// A user.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct UserShape {
+    /// The name.
+    pub(crate) name: String,
+    /// Whether there is a password.
+    pub(crate) password: bool,
+    /// The second factor: `off`, `pending` or `on`.
+    pub(crate) totp: &'static str,
+    /// Whether the user comes from a provider of identities.
+    pub(crate) oidc: bool,
+    /// The groups that the provider named last.
+    pub(crate) groups: Vec<String>,
+    /// When the user was added.
+    pub(crate) created_at_ms: u64,
+    /// Who added them.
+    pub(crate) created_by: String,
+    /// When they signed in last.
+    pub(crate) signed_in_at_ms: Option<u64>,
+    /// Whether they are shut out.
+    pub(crate) disabled: bool,
+}
+
+impl UserShape {
+    /// Shows one.
+    pub(crate) fn of(user: &UserRecord) -> Self {
+        Self {
+            name: user.name.to_string(),
+            password: user.password_at.is_some(),
+            totp: match user.totp {
+                TotpState::Off => "off",
+                TotpState::Pending => "pending",
+                TotpState::On(_) => "on",
+            },
+            oidc: user.subject.is_some(),
+            groups: user.groups.iter().map(ToString::to_string).collect(),
+            created_at_ms: user.created_at.0,
+            created_by: user.created_by.clone(),
+            signed_in_at_ms: user.signed_in_at.map(|at| at.0),
+            disabled: user.disabled_at.is_some(),
+        }
+    }
+}
+
+/// An API token, without its text.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct TokenShape {
+    /// The part that may be shown.
+    pub(crate) id: String,
+    /// Whose it is.
+    pub(crate) owner: String,
+    /// What it is for.
+    pub(crate) label: String,
+    /// What it allows at most; never more than its owner may do.
+    pub(crate) scopes: Vec<GrantShape>,
+    /// When it was made.
+    pub(crate) created_at_ms: u64,
+    /// Who made it.
+    pub(crate) created_by: String,
+    /// When it ends; null when it does not end by itself.
+    pub(crate) expires_at_ms: Option<u64>,
+    /// When it was used last, to the minute.
+    pub(crate) used_at_ms: Option<u64>,
+    /// When it was revoked.
+    pub(crate) revoked_at_ms: Option<u64>,
+}
+
+impl TokenShape {
+    /// Shows one.
+    pub(crate) fn of(token: &TokenRecord) -> Self {
+        Self {
+            id: token.id.to_string(),
+            owner: token.owner.to_string(),
+            label: token.label.clone(),
+            scopes: token.scopes.iter().map(GrantShape::of).collect(),
+            created_at_ms: token.created_at.0,
+            created_by: token.created_by.clone(),
+            expires_at_ms: token.expires_at.map(|at| at.0),
+            used_at_ms: token.used_at.map(|at| at.0),
+            revoked_at_ms: token.revoked_at.map(|at| at.0),
+        }
+    }
+}
+
+/// A grant that was given.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct GivenShape {
+    /// What it is called where it is taken back.
+    pub(crate) id: String,
+    /// Who has it: `user:NAME` or `group:NAME`.
+    pub(crate) to: String,
+    /// The role.
+    pub(crate) role: String,
+    /// The path.
+    pub(crate) path: String,
+    /// When it was given.
+    pub(crate) created_at_ms: u64,
+    /// Who gave it.
+    pub(crate) created_by: String,
+}
+
+impl GivenShape {
+    /// Shows one.
+    pub(crate) fn of(record: &GrantRecord) -> Self {
+        Self {
+            id: record.id.to_string(),
+            to: record.grantee.to_string(),
+            role: record.grant.role.to_string(),
+            path: record.grant.path.to_string(),
+            created_at_ms: record.created_at.0,
+            created_by: record.created_by.clone(),
+        }
+    }
+}
