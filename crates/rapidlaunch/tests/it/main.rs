@@ -17,6 +17,7 @@ mod fuzzed;
 mod harness;
 mod office;
 mod providers;
+mod rights;
 mod rooms;
 mod secrets;
 mod secrets_trouble;
