@@ -40,6 +40,23 @@ const TABLE: &[(&str, &str, Needs)] = &[
     ("get", "/v1/operations/{operation}/events", Needs::Right("read")),
     ("post", "/v1/operations/{operation}/cancel", Needs::Right("operate")),
     ("post", "/v1/operations/{operation}/retry", Needs::Right("operate")),
+    ("get", "/v1/events", Needs::Right("read")),
+    ("post", "/v1/validate", Needs::Right("read")),
+    ("get", "/v1/stacks", Needs::Anybody),
+    ("get", "/v1/stacks/{stack}", Needs::Right("read")),
+    ("get", "/v1/stacks/{stack}/diff", Needs::Right("read")),
+    ("get", "/v1/stacks/{stack}/drift", Needs::Right("read")),
+    ("get", "/v1/stacks/{stack}/revisions", Needs::Right("read")),
+    ("get", "/v1/stacks/{stack}/revisions/{revision}", Needs::Right("read")),
+    ("post", "/v1/stacks/{stack}/verify", Needs::Right("read")),
+    ("get", "/v1/guests", Needs::Anybody),
+    ("get", "/v1/guests/{guest}", Needs::Right("read")),
+    ("get", "/v1/guests/{guest}/snapshots", Needs::Right("read")),
+    ("post", "/v1/guests/{guest}/actions", Needs::Right("operate")),
+    ("get", "/v1/sites", Needs::Anybody),
+    ("post", "/v1/sites", Needs::Admin),
+    ("get", "/v1/sites/{site}", Needs::Right("read")),
+    ("post", "/v1/sites/{site}/check", Needs::Right("read")),
     ("get", "/v1/users", Needs::Admin),
     ("post", "/v1/users", Needs::Admin),
     ("get", "/v1/users/{name}", Needs::Admin),
@@ -87,7 +104,11 @@ impl Api<'_> {
         self.world.runtime.block_on(async {
             let response = request.send().await.unwrap();
             let cookie = response.headers().get("set-cookie").map(|value| value.to_str().unwrap().to_owned());
-            let (status, text) = (response.status(), response.text().await.unwrap());
+            let status = response.status();
+            let kind = response.headers().get("content-type").map(|value| value.as_bytes().to_vec());
+            // A stream of events has no end.
+            let endless = kind.is_some_and(|kind| kind.starts_with(b"text/event-stream"));
+            let text = if endless { String::new() } else { response.text().await.unwrap() };
             (status, serde_json::from_str(&text).unwrap_or(Value::Null), cookie)
         })
     }
@@ -144,9 +165,9 @@ fn rights_of(role: &str) -> &'static [&'static str] {
     }
 }
 
-/// Whether an answer says that the caller may not, or that nothing is there for them.
+/// Whether an answer says that the caller may not, that nothing is there for them, or that nobody may ask like that.
 fn is_refused(status: StatusCode) -> bool {
-    matches!(status.as_u16(), 401 | 403 | 404)
+    matches!(status.as_u16(), 400 | 401 | 403 | 404)
 }
 
 #[test]
@@ -171,8 +192,14 @@ fn every_route_lets_in_whom_it_should_and_nobody_else() {
                         continue;
                     }
                     let needs = known(method, path).unwrap();
-                    let at =
-                        path.replace("{name}", "victim").replace("{code}", "RL0501").replace("{id}", "000000000000");
+                    let at = path
+                        .replace("{name}", "victim")
+                        .replace("{code}", "RL0501")
+                        .replace("{id}", "000000000000")
+                        .replace("{stack}", "shop")
+                        .replace("{site}", "fra9")
+                        .replace("{revision}", "1")
+                        .replace("{guest}", "00000000000000000000");
                     let at = at.replace("{operation}", "01ARZ3NDEKTSV4RRFFQ69G5FAV");
                     // A body that nothing takes: whoever may, hears of that.
                     let body = (*method != "get").then(|| json!({ "nothing": 1 }));
