@@ -36,7 +36,9 @@ async fn asset(Path(file): Path<String>, headers: HeaderMap) -> Response {
 
 /// One file, or that the browser's copy is still good.
 fn answer(name: &str, asked: &HeaderMap) -> Response {
-    let Some(file) = Files::get(name) else {
+    // Only names of the list: in debug builds the files are read from their folder, out of which `..` would lead.
+    let listed = Files::iter().any(|known| known == name);
+    let Some(file) = Files::get(name).filter(|_| listed) else {
         return Problem::not_found("file of the page", name).into_response();
     };
     let tag = tag(&file.metadata.sha256_hash());
