@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use axum::body::Bytes;
+use axum::body::{Bytes, HttpBody};
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
@@ -66,6 +66,11 @@ fn is_json(headers: &HeaderMap) -> bool {
 pub(crate) async fn body(request: Request) -> Result<Bytes, Problem> {
     let path = request.uri().path();
     let max = if FILES.iter().any(|files| path.starts_with(files)) { FILES_BYTES_MAX } else { BODY_BYTES_MAX };
+    let too_large = || Problem::new(Code::TOO_LARGE, format!("the body has more than {max} bytes"));
+    // One that says so itself is not waited for.
+    if request.body().size_hint().lower() > max as u64 {
+        return Err(too_large());
+    }
     let read = axum::body::to_bytes(request.into_body(), max);
     let Ok(read) = tokio::time::timeout(BODY_LIMIT, read).await else {
         return Err(Problem::new(Code::SLOW, format!("the body did not come within {} s", BODY_LIMIT.as_secs())));
@@ -74,7 +79,7 @@ pub(crate) async fn body(request: Request) -> Result<Bytes, Problem> {
         let mut cause: Option<&dyn std::error::Error> = Some(&error);
         while let Some(error) = cause {
             if error.is::<http_body_util::LengthLimitError>() {
-                return Problem::new(Code::TOO_LARGE, format!("the body has more than {max} bytes"));
+                return too_large();
             }
             cause = error.source();
         }

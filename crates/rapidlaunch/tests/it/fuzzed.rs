@@ -6,8 +6,8 @@ use std::process::{Command, Stdio};
 
 use crate::harness::{Allow, World, farm};
 
-/// Requests that are made up for each operation of the document: about a minute in all.
-const EXAMPLES: &str = "12";
+/// Requests that are made up for each operation of the document.
+const EXAMPLES: &str = "10";
 /// What is held of every answer.
 const CHECKS: &str = "not_a_server_error,status_code_conformance,content_type_conformance,response_headers_conformance,response_schema_conformance,unsupported_method";
 
@@ -28,7 +28,8 @@ fn the_server_is_as_its_document_says() {
         .args(["--phases", "examples,coverage,fuzzing", "--max-examples", EXAMPLES, "--seed", "1"])
         .args(["--generation-deterministic", "--no-shrink", "--warnings", "off"])
         .args(["--workers", "2", "--request-timeout", "60", "--continue-on-failure"])
-        .args(["--suppress-health-check", "all"])
+        // A stream without an end: each answer would be waited for. It has tests of its own.
+        .args(["--suppress-health-check", "all", "--exclude-path", "/v1/events"])
         .args(["--header", &format!("Authorization: Bearer {}", served.token)])
         .arg("--tls-verify")
         .arg(&authority)
