@@ -13,7 +13,6 @@ mod memory;
 mod out;
 mod render;
 mod shape;
-#[allow(dead_code)] // Figures of stacks and followers are fed by what comes with their routes.
 mod telemetry;
 mod work;
 

@@ -7,8 +7,10 @@ use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use rl_engine::{EngineStats, JobState, OperationQuery, OperationRecord, OperationState, PAGE_MAX};
 use rl_model::{AddressRange, Site, SiteLeases, SiteName, StackName};
+use rl_store::LastLook;
 
 use super::process::Process;
+use super::stacks::Look;
 use super::{Parts, Telemetry, names};
 use crate::error::CommandError;
 use crate::work::data::store_error;
@@ -90,6 +92,10 @@ impl Telemetry {
             metrics::gauge!(names::QUEUE, "waits_for" => what).set(count as f64);
         }
         metrics::gauge!(names::QUEUE_OLDEST).set(queue.oldest_ready.as_secs_f64());
+        for looks in parts.data.store.looks().await.map_err(store_error)? {
+            let look = |look: LastLook| Look { at: look.at, faults: look.faults };
+            self.stack_looked_at(looks.stack.as_str(), looks.proof.map(look), looks.drift.map(look));
+        }
         self.leases(parts).await?;
         self.agents(parts).await
     }
