@@ -68,6 +68,7 @@ impl Caller {
         if self.may(right, paths) {
             return Ok(());
         }
+        tracing::info!(caller = self.name, via = self.via, remote = %self.remote, %right, what, name, "refused");
         if right == Right::Read || !self.may(Right::Read, paths) {
             return Err(Problem::not_found(what, name));
         }

@@ -109,22 +109,10 @@ impl Problem {
         self
     }
 
-    /// Adds data for machines.
-    pub(crate) fn details(mut self, details: serde_json::Value) -> Self {
-        self.details = Some(Box::new(details));
-        self
-    }
-
     /// Says after how many seconds to try again.
     pub(crate) fn retry_after(mut self, seconds: u64) -> Self {
         self.retry_after = Some(seconds);
         self
-    }
-
-    /// Its code.
-    #[cfg_attr(not(test), allow(dead_code))]
-    pub(crate) fn code(&self) -> Code {
-        self.code
     }
 
     /// The findings about files, where it has some.
