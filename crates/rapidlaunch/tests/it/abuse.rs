@@ -36,15 +36,23 @@ fn secure(served: &Served) -> Tls {
     StreamOwned::new(ClientConnection::new(Arc::new(config), name).unwrap(), connect(served.address()))
 }
 
-/// All that comes until the other end closes, or says no more after the head of an answer was read.
+/// All that comes until the other end closes, or says no more after the head of an answer was read. Nothing that still waits to
+/// be sent is tried again: who refuses may have closed before all of it came, and its answer is there all the same.
 fn answer(stream: &mut Tls) -> String {
     let mut bytes = Vec::new();
-    let mut buffer = [0; 4096];
+    let over = [ErrorKind::UnexpectedEof, ErrorKind::ConnectionReset, ErrorKind::BrokenPipe];
     loop {
-        match stream.read(&mut buffer) {
+        match stream.conn.read_tls(&mut stream.sock) {
             Ok(0) => break,
-            Ok(length) => bytes.extend_from_slice(&buffer[..length]),
-            Err(error) if matches!(error.kind(), ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset) => break,
+            Ok(_) => {}
+            Err(error) if over.contains(&error.kind()) => break,
+            Err(error) => panic!("{error}: {}", String::from_utf8_lossy(&bytes)),
+        }
+        stream.conn.process_new_packets().unwrap();
+        match stream.conn.reader().read_to_end(&mut bytes) {
+            Ok(_) => break,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+            Err(error) if over.contains(&error.kind()) => break,
             Err(error) => panic!("{error}: {}", String::from_utf8_lossy(&bytes)),
         }
         assert!(bytes.len() < ANSWER_BYTES_MAX);

@@ -328,6 +328,7 @@ fn applied_and_destroyed() {
         state: text
         applied_revision: number
         guests: number
+        applied_at_ms: number
     "#);
     assert_snapshot!(of(world.run(&["guest", "ls", "-o", "json"])), @r#"
     guests: list of
