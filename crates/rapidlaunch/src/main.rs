@@ -8,7 +8,6 @@ mod cli;
 mod demo;
 mod env;
 mod error;
-mod files;
 mod memory;
 mod out;
 mod render;

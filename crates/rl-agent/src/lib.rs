@@ -12,7 +12,7 @@
 mod answer;
 mod authority;
 mod courier;
-mod files;
+pub mod files;
 mod frame;
 mod message;
 pub mod node;

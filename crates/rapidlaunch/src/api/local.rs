@@ -7,13 +7,13 @@ use std::path::{Path, PathBuf};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use rand::RngCore;
+use rl_agent::files;
 use rl_model::Access;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::caller::Caller;
 use crate::env;
-use crate::files;
 
 /// Name of the file in the folder of the API.
 const FILE: &str = "local.json";

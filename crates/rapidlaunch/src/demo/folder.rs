@@ -2,10 +2,11 @@
 
 use std::cell::Cell;
 use std::fs::{File, TryLockError};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
 use std::process::Stdio;
 
+use rl_agent::files;
 use serde_json::json;
 use tokio::process::Command;
 
@@ -137,20 +138,10 @@ impl Folder {
 
     /// Writes a file that only its owner reads.
     pub(super) fn write(&self, name: &str, text: &str) -> Result<(), CommandError> {
-        write_private(&self.dir.join(name), text).map_err(|error| {
+        files::write_private(&self.dir.join(name), text.as_bytes()).map_err(|error| {
             CommandError::failed(format!("{name} cannot be written into {}", self.dir.display())).because(error)
         })
     }
-}
-
-/// Writes a file that only its owner reads, whole or not at all.
-fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
-    use std::io::Write as _;
-    let half = path.with_extension("new");
-    let mut file = File::options().write(true).create(true).truncate(true).mode(0o600).open(&half)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()?;
-    std::fs::rename(half, path)
 }
 
 /// The document of a kind and name in the example.
