@@ -57,6 +57,19 @@ impl<S: Send + Sync, T: DeserializeOwned + Default> FromRequest<S> for Given<T> 
     }
 }
 
+/// Reads a body that may be left out: it then has no field.
+pub(crate) fn given<T: DeserializeOwned>(headers: &HeaderMap, bytes: &[u8]) -> Result<T, Problem> {
+    match (bytes.is_empty(), is_json(headers)) {
+        (true, _) => read(b"{}"),
+        (false, true) => read(bytes),
+        (false, false) => Err(no_json()),
+    }
+}
+
+fn no_json() -> Problem {
+    Problem::new(Code::MEDIA_TYPE, "the body is not declared as JSON").hint("send `Content-Type: application/json`")
+}
+
 fn is_json(headers: &HeaderMap) -> bool {
     let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     kind.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/json")

@@ -4,6 +4,7 @@
 //! what commands do: it calls the same functions in `work`.
 
 mod caller;
+mod deeds;
 mod etag;
 mod extract;
 mod files;

@@ -3,7 +3,7 @@
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use rl_engine::JournalError;
-use rl_store::StoreError;
+use rl_store::{Conflict, PlanRefusal, StoreError};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -51,12 +51,14 @@ codes! {
     BLOCKED = "RL0514", CONFLICT, "A person must act";
     FAILED = "RL0515", INTERNAL_SERVER_ERROR, "The server failed";
     UNAVAILABLE = "RL0516", SERVICE_UNAVAILABLE, "Not available now";
+    UNAPPROVED = "RL0517", CONFLICT, "The approval of another person is missing";
     PLAN_INVALID = "RL0518", CONFLICT, "The plan is no longer valid";
     UPSTREAM = "RL0519", BAD_GATEWAY, "A site or provider cannot be read";
     TARGET = "RL0540", URI_TOO_LONG, "Address too long";
     SLOW = "RL0524", REQUEST_TIMEOUT, "The request took too long to come";
     CSRF = "RL0520", FORBIDDEN, "CSRF token missing or wrong";
     LOCKED = "RL0523", TOO_MANY_REQUESTS, "Locked out for a while";
+    QUOTA = "RL0522", CONFLICT, "A quota is exceeded";
     TIMEOUT = "RL0524", GATEWAY_TIMEOUT, "It took too long";
     SERVER_FILE = "RL0525", UNPROCESSABLE_ENTITY, "Files of the server may not be named";
     CODE_NEEDED = "RL0526", UNAUTHORIZED, "A second factor is needed";
@@ -106,6 +108,12 @@ impl Problem {
     /// Adds what to do next.
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hints.push(hint.into());
+        self
+    }
+
+    /// Adds data for machines.
+    pub(crate) fn details(mut self, details: serde_json::Value) -> Self {
+        self.details = Some(Box::new(details));
         self
     }
 
@@ -205,7 +213,7 @@ impl From<AccessError> for Problem {
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
         match error {
-            StoreError::Conflict(conflict) => Self::new(Code::CONFLICT, conflict.to_string()),
+            StoreError::Conflict(conflict) => Self::new(of_conflict(&conflict), conflict.to_string()),
             StoreError::Journal(error) => error.into(),
             other => crate::work::data::store_error(other).into(),
         }
@@ -226,5 +234,17 @@ impl From<JournalError> for Problem {
             JournalError::Unavailable { .. } => Self::new(Code::UNAVAILABLE, error.to_string()).retry_after(1),
             other => crate::work::runner::journal_error(other).into(),
         }
+    }
+}
+
+/// What kind of conflict it is.
+fn of_conflict(conflict: &Conflict) -> Code {
+    match conflict {
+        Conflict::Plan { why: PlanRefusal::Unknown, .. } => Code::NOT_FOUND,
+        Conflict::Plan { why: PlanRefusal::OwnPlan | PlanRefusal::Unapproved, .. } => Code::UNAPPROVED,
+        Conflict::Plan { .. } | Conflict::Revision { .. } => Code::PLAN_INVALID,
+        Conflict::Quota { .. } => Code::QUOTA,
+        Conflict::Version { .. } => Code::ETAG,
+        _ => Code::CONFLICT,
     }
 }

@@ -5,11 +5,12 @@ use rl_model::{Policy, Proof, StackName};
 use serde::Serialize;
 
 use crate::cli::args::{ApplyArgs, Global};
-use crate::cli::plan::{self, PlanJson};
+use crate::cli::plan;
 use crate::error::{CommandError, ErrorKind};
 use crate::out::Out;
 use crate::render;
 use crate::render::style::Style;
+use crate::shape::plan::PlanDocument;
 use crate::work::data::Data;
 use crate::work::operate::{self, Ending};
 use crate::work::planning::{self, Planned, Subject};
@@ -51,7 +52,7 @@ struct Applied {
 struct AppliedJson<'a> {
     stack: &'a StackName,
     resumed: Option<String>,
-    plan: Option<PlanJson<'a>>,
+    plan: Option<PlanDocument<'a>>,
     operation: Option<&'a OperationJson>,
     proof: Option<&'a Proof>,
     ok: bool,

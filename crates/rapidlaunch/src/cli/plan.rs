@@ -1,13 +1,13 @@
 //! `rapidlaunch plan`
 
 use rl_model::{Policy, StackName};
-use serde::Serialize;
 
 use crate::cli::args::{Global, PlanArgs};
 use crate::error::CommandError;
 use crate::out::Out;
 use crate::render;
 use crate::render::style::Style;
+use crate::shape::plan::PlanDocument;
 use crate::work::data::Data;
 use crate::work::planning::{self, Planned, Subject};
 
@@ -21,7 +21,7 @@ pub(crate) async fn run(global: &Global, args: &PlanArgs, out: &Out) -> Result<(
         all.push(one(&data, &subject, name, &policy, args, out).await?);
     }
     if out.json() {
-        let plans: Vec<PlanJson<'_>> = all.iter().map(json).collect();
+        let plans: Vec<PlanDocument<'_>> = all.iter().map(json).collect();
         out.print_json(&std::collections::BTreeMap::from([("plans", plans)]));
     } else {
         for planned in &all {
@@ -50,28 +50,6 @@ async fn one(
 }
 
 /// A plan for machines.
-#[derive(Debug, Serialize)]
-pub(crate) struct PlanJson<'a> {
-    stack: &'a StackName,
-    id: &'a rl_model::PlanId,
-    empty: bool,
-    blocked: bool,
-    destroy: bool,
-    actions: &'a [rl_model::Action],
-    parts: &'a [rl_model::PartAction],
-    report: &'a rl_model::PlanReport,
-}
-
-/// A plan for machines.
-pub(crate) fn json(planned: &Planned) -> PlanJson<'_> {
-    PlanJson {
-        stack: &planned.plan.stack,
-        id: &planned.plan.id,
-        empty: planned.plan.is_empty(),
-        blocked: planned.report.is_blocked(),
-        destroy: planned.plan.destroy,
-        actions: &planned.plan.actions,
-        parts: &planned.plan.parts,
-        report: &planned.report,
-    }
+pub(crate) fn json(planned: &Planned) -> PlanDocument<'_> {
+    PlanDocument::of(&planned.plan, &planned.report)
 }

@@ -12,6 +12,7 @@ pub(crate) mod dns_door;
 pub(crate) mod firewall;
 pub(crate) mod guests;
 pub(crate) mod inputs;
+pub(crate) mod kept_plan;
 pub(crate) mod operate;
 pub(crate) mod place;
 pub(crate) mod planning;

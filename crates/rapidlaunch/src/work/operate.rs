@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use rl_engine::{Envelope, Ids, JobSpec, OperationId, OperationSpec, OperationState, SystemClock};
 use rl_model::dns::Owner;
-use rl_model::{Proof, ResolvedStack, Site, SiteName, StackName};
+use rl_model::{Plan, Proof, ResolvedStack, Site, SiteName, StackName};
 use rl_ops::{Ctx, ZoneShelf};
 use rl_store::{StackStart, StackState};
 use serde::{Deserialize, Serialize};
@@ -89,21 +89,53 @@ pub(crate) fn need_consent(yes: bool, out: &Out) -> Result<(), CommandError> {
 
 /// Compiles a plan and starts it: accepted means on disk.
 pub(crate) async fn start(data: &Data, planned: &Planned, kind: &str) -> Result<OperationId, CommandError> {
-    for site in planned.declared.values().chain(&planned.keepers) {
-        data.store.put_site(site.clone()).await.map_err(store_error)?;
-    }
-    let ids = Ids::from_os(Arc::new(SystemClock::new()));
-    let jobs = rl_ops::compile(&planned.plan, &planned.declared, &ids)
-        .map_err(|error| CommandError::failed("the plan cannot be carried out").because(error))?;
-    let payload = OperationPayload {
-        sites: planned.declared.keys().cloned().collect(),
-        revision: Some(planned.plan.base_revision + 1),
-        destroy: planned.plan.destroy,
+    let plan = Startable {
+        plan: &planned.plan,
+        declared: &planned.declared,
+        keepers: &planned.keepers,
+        manifest: &planned.manifest,
     };
-    let summary = format!("{kind} {} (plan {})", planned.plan.stack, planned.plan.id);
-    let spec = spec(ids.operation(), kind, planned.plan.stack.as_str(), summary, &payload, jobs)?;
-    let start = StackStart::of(&planned.plan, planned.manifest.clone());
+    let (spec, start) = plan.prepare(kind, env::actor())?;
+    plan.keep_sites(data).await?;
     Ok(data.store.start_operation(spec, Some(start), None).await.map_err(store_error)?.operation)
+}
+
+/// A plan with what starting it needs.
+pub(crate) struct Startable<'a> {
+    /// The plan.
+    pub(crate) plan: &'a Plan,
+    /// The declarations of its sites.
+    pub(crate) declared: &'a BTreeMap<SiteName, Site>,
+    /// Sites that declare the zones of its records.
+    pub(crate) keepers: &'a [Site],
+    /// What the store keeps of the stack's declaration.
+    pub(crate) manifest: &'a str,
+}
+
+impl Startable<'_> {
+    /// Keeps the declarations of the sites, which jobs read.
+    pub(crate) async fn keep_sites(&self, data: &Data) -> Result<(), CommandError> {
+        for site in self.declared.values().chain(self.keepers) {
+            data.store.put_site(site.clone()).await.map_err(store_error)?;
+        }
+        Ok(())
+    }
+
+    /// The operation that carries the plan out, to be started.
+    pub(crate) fn prepare(&self, kind: &str, actor: String) -> Result<(OperationSpec, StackStart), CommandError> {
+        let ids = Ids::from_os(Arc::new(SystemClock::new()));
+        let jobs = rl_ops::compile(self.plan, self.declared, &ids)
+            .map_err(|error| CommandError::failed("the plan cannot be carried out").because(error))?;
+        let payload = OperationPayload {
+            sites: self.declared.keys().cloned().collect(),
+            revision: Some(self.plan.base_revision + 1),
+            destroy: self.plan.destroy,
+        };
+        let summary = format!("{kind} {} (plan {})", self.plan.stack, self.plan.id);
+        let mut spec = spec(ids.operation(), kind, self.plan.stack.as_str(), summary, &payload, jobs)?;
+        spec.actor = actor;
+        Ok((spec, StackStart::of(self.plan, self.manifest.to_owned())))
+    }
 }
 
 /// An operation on one guest, started.

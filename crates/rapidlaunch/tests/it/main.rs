@@ -15,6 +15,7 @@ mod dns_lab;
 mod faults;
 mod fuzzed;
 mod harness;
+mod launching;
 mod office;
 mod providers;
 mod rights;

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
 use rl_engine::{Ids, SystemClock};
 use rl_model::{AccessPath, GuestId, Right};
 use rl_ops::{GuestVerb, compile_guest};
@@ -14,7 +16,8 @@ use utoipa_axum::routes;
 
 use crate::api::Api;
 use crate::api::caller::Caller;
-use crate::api::extract::{Accepted, At, Json, Page, PageQuery, Params, named};
+use crate::api::deeds::{Answer, Keyed};
+use crate::api::extract::{Accepted, At, Page, PageQuery, Params, named};
 use crate::api::problem::{Code, Problem};
 use crate::error::CommandError;
 use crate::out::Out;
@@ -135,6 +138,20 @@ enum ActionWord {
     SnapshotRollback,
 }
 
+impl ActionWord {
+    /// What the audit calls it.
+    fn action(self) -> &'static str {
+        match self {
+            ActionWord::Start => "guest.start",
+            ActionWord::Stop => "guest.stop",
+            ActionWord::Restart => "guest.restart",
+            ActionWord::SnapshotCreate => "guest.snapshot_create",
+            ActionWord::SnapshotRemove => "guest.snapshot_remove",
+            ActionWord::SnapshotRollback => "guest.snapshot_rollback",
+        }
+    }
+}
+
 impl ActionBody {
     fn verb(self) -> Result<GuestVerb, Problem> {
         let plain = match self.action {
@@ -174,24 +191,30 @@ fn snapshot_name(name: String) -> Result<String, Problem> {
 }
 
 /// Starts an operation on a guest.
-#[utoipa::path(post, path = "/v1/guests/{guest}/actions", tag = "guests", params(("guest" = String, Path, description = "Its id")),
+#[utoipa::path(post, path = "/v1/guests/{guest}/actions", tag = "guests", params(("guest" = String, Path, description = "Its id"), ("Idempotency-Key" = Option<String>, Header, description = "Names the request; needed with an API token")),
     request_body = ActionBody,
     responses((status = 202, description = "Accepted: the operation", body = Accepted, headers(("Location" = String, description = "The operation")))))]
-async fn act(
-    State(api): State<Api>,
-    caller: Caller,
-    At(id): At<String>,
-    Json(body): Json<ActionBody>,
-) -> Result<Accepted, Problem> {
-    let record = find(&api, &caller, &id, Right::Operate).await?;
-    let verb = body.verb()?;
+async fn act(State(api): State<Api>, At(id): At<String>, keyed: Keyed<ActionBody>) -> Result<Response, Problem> {
+    let Keyed { body, asked } = keyed;
+    if let Some(response) = asked.before(&api).await? {
+        return Ok(response);
+    }
+    let record = find(&api, &asked.caller, &id, Right::Operate).await?;
+    let (action, verb) = (body.action.action(), body.verb()?);
     let target = guests::target(&api.data, &record)?;
     let ids = Ids::from_os(Arc::new(SystemClock::new()));
     let job = compile_guest(target, verb, &ids)
         .map_err(|error| CommandError::failed("the job cannot be written down").because(error))?;
     let summary = job.key.clone();
-    let id = operate::start_on_guest(&api.data, &record.site, &record.stack, summary, job, &caller.name).await?;
-    Ok(Accepted { operation: id.to_string() })
+    let mut spec = operate::on_guest(&ids, &record.site, &record.stack, summary.clone(), job)?;
+    spec.actor.clone_from(&asked.caller.name);
+    let accepted = Accepted { operation: spec.id.to_string() };
+    let location = format!("/v1/operations/{}", accepted.operation);
+    let answer = Answer::new(StatusCode::ACCEPTED, Some(location), &accepted)?;
+    let after = serde_json::json!({ "what": summary, "operation": accepted.operation });
+    let deed = asked.deed(action, format!("/stacks/{}", record.stack), Some(after), &answer);
+    let tried = api.data.store.start_operation(spec, None, Some(deed)).await;
+    asked.answered(&api, tried, answer).await
 }
 
 /// The snapshots of a guest.

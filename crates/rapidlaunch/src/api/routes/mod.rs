@@ -1,11 +1,15 @@
 //! The routes, one file a family of resources.
 
+mod audit;
 mod events;
 mod grants;
 mod guests;
 mod health;
 mod meta;
 mod operations;
+mod overview;
+mod plans;
+mod search;
 mod session;
 mod sites;
 mod stacks;
@@ -32,6 +36,10 @@ pub(super) fn router() -> (Router<Api>, String) {
         .merge(meta::routes())
         .merge(health::routes())
         .merge(operations::routes())
+        .merge(plans::routes())
+        .merge(overview::routes())
+        .merge(search::routes())
+        .merge(audit::routes())
         .merge(events::routes())
         .merge(guests::routes())
         .merge(sites::routes())

@@ -10,6 +10,7 @@ use utoipa_axum::routes;
 
 use crate::api::Api;
 use crate::api::caller::Caller;
+use crate::api::deeds::audit;
 use crate::api::extract::{At, Page, PageQuery, Params, named};
 use crate::api::problem::{Code, Problem};
 use crate::shape::operation::{EventShape, JobShape, OperationShape, OperationWhole};
@@ -150,6 +151,8 @@ async fn cancel(
 ) -> Result<axum::Json<OperationWhole>, Problem> {
     let id = find(&api, &caller, &id, Right::Operate).await?.info.id;
     let journal = api.data.journal();
+    // Before the change: nothing happens that is not in the audit.
+    api.data.store.audit(audit(&caller, "operation.cancel", format!("/operations/{id}"), None)).await?;
     journal.request_cancel(id, caller.name.clone(), runner::now()).await?;
     whole(&*journal, id).await.map(axum::Json)
 }
@@ -164,6 +167,7 @@ async fn retry(
 ) -> Result<axum::Json<OperationWhole>, Problem> {
     let record = find(&api, &caller, &id, Right::Operate).await?;
     let (id, journal) = (record.info.id, api.data.journal());
+    api.data.store.audit(audit(&caller, "operation.retry", format!("/operations/{id}"), None)).await?;
     if journal.retry(id, caller.name.clone(), runner::now()).await? == 0 {
         let state = record.status.state.as_str();
         return Err(Problem::new(Code::CONFLICT, format!("operation {id} has no job to try again: it is {state}"))

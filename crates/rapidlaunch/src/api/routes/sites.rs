@@ -12,6 +12,7 @@ use utoipa_axum::routes;
 
 use crate::api::Api;
 use crate::api::caller::Caller;
+use crate::api::deeds::audit;
 use crate::api::extract::{At, Json, Page, PageQuery, Params, Secret, named};
 use crate::api::files::{self, FileText};
 use crate::api::problem::{Code, Problem};
@@ -106,6 +107,8 @@ async fn declare(State(api): State<Api>, caller: Caller, Json(body): Json<Declar
         return Err(Problem::new(Code::INPUT, "`text` must hold one document of `kind: site`, and no other"));
     };
     files::may_declare(&api, &caller, &site).await?;
+    let after = serde_json::to_value(&site).ok();
+    api.data.store.audit(audit(&caller, "site.declare", format!("/sites/{}", site.name), after)).await?;
     if let Some(Secret(token)) = body.token {
         let name: SecretRef = format!("sites/{}", site.name)
             .parse()

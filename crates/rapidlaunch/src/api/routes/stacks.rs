@@ -1,8 +1,10 @@
 //! Stacks: what was declared, what it has become, and how the two compare.
 
 use axum::extract::State;
+use axum::http::{HeaderMap, HeaderName};
+use axum::response::IntoResponse;
 use rl_model::{AccessPath, Right, StackName};
-use rl_store::StackRecord;
+use rl_store::{Owner, StackPolicy, StackRecord};
 use serde::{Deserialize, Serialize};
 use similar::TextDiff;
 use utoipa::{IntoParams, ToSchema};
@@ -11,7 +13,9 @@ use utoipa_axum::routes;
 
 use crate::api::Api;
 use crate::api::caller::Caller;
-use crate::api::extract::{At, Page, PageQuery, Params, named};
+use crate::api::deeds::audit;
+use crate::api::etag::{IfMatch, etag};
+use crate::api::extract::{At, Json, Page, PageQuery, Params, named, parsed};
 use crate::api::problem::{Code, Problem, ProblemBody};
 use crate::out::Out;
 use crate::shape::stack::StackShape;
@@ -23,11 +27,12 @@ use crate::work::planning::StoredManifest;
 pub(super) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new()
         .routes(routes!(list))
-        .routes(routes!(show))
+        .routes(routes!(show, govern))
         .routes(routes!(revisions))
         .routes(routes!(revision))
         .routes(routes!(diff))
         .routes(routes!(verify))
+        .routes(routes!(proof))
         .routes(routes!(drift))
 }
 
@@ -50,11 +55,29 @@ async fn list(
 struct StackWhole {
     #[serde(flatten)]
     stack: StackShape,
+    /// Who may do what to it.
+    #[serde(flatten)]
+    rules: Rules,
     /// What was declared last.
     manifest: ManifestText,
     /// The stack as it was applied last, with every value filled in.
     #[schema(value_type = Option<Object>)]
     resolved: Option<rl_model::ResolvedStack>,
+}
+
+/// The rules of a stack.
+#[derive(Debug, Serialize, ToSchema)]
+struct Rules {
+    /// Its plans need the approval of another person than their author.
+    protected: bool,
+    /// Whose quota counts it.
+    owner: Option<String>,
+}
+
+impl Rules {
+    fn of(policy: &StackPolicy) -> Self {
+        Self { protected: policy.protected, owner: policy.owner.as_ref().map(ToString::to_string) }
+    }
 }
 
 /// A file as it was sent.
@@ -81,10 +104,50 @@ async fn find(api: &Api, caller: &Caller, name: &str, right: Right) -> Result<St
 /// A stack.
 #[utoipa::path(get, path = "/v1/stacks/{stack}", tag = "stacks", params(("stack" = String, Path)),
     responses((status = 200, description = "The stack", body = StackWhole)))]
-async fn show(State(api): State<Api>, caller: Caller, At(name): At<String>) -> Result<axum::Json<StackWhole>, Problem> {
+async fn show(State(api): State<Api>, caller: Caller, At(name): At<String>) -> Result<impl IntoResponse, Problem> {
     let record = find(&api, &caller, &name, Right::Read).await?;
-    let manifest = manifest(&record.manifest)?;
-    Ok(axum::Json(StackWhole { stack: StackShape::of(&record), manifest, resolved: record.applied }))
+    let policy = api.data.store.stack_policy(&record.name).await?;
+    Ok(whole(record, &policy)?)
+}
+
+fn whole(
+    record: StackRecord,
+    policy: &StackPolicy,
+) -> Result<([(HeaderName, String); 1], axum::Json<StackWhole>), Problem> {
+    let (manifest, stack, rules) = (manifest(&record.manifest)?, StackShape::of(&record), Rules::of(policy));
+    Ok((etag(policy.version), axum::Json(StackWhole { stack, rules, manifest, resolved: record.applied })))
+}
+
+/// Rules to be changed; what is left out stays.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct RulesBody {
+    /// Whether its plans need the approval of another person than their author.
+    protected: Option<bool>,
+    /// Whose quota counts it.
+    owner: Option<String>,
+}
+
+/// Changes the rules of a stack.
+#[utoipa::path(patch, path = "/v1/stacks/{stack}", tag = "stacks", params(("stack" = String, Path), IfMatch),
+    request_body = RulesBody,
+    responses((status = 200, description = "The stack", body = StackWhole)))]
+async fn govern(
+    State(api): State<Api>,
+    caller: Caller,
+    At(name): At<String>,
+    headers: HeaderMap,
+    Json(body): Json<RulesBody>,
+) -> Result<impl IntoResponse, Problem> {
+    let record = find(&api, &caller, &name, Right::Admin).await?;
+    let seen = IfMatch::of(&headers)?;
+    let before = api.data.store.stack_policy(&record.name).await?;
+    let owner: Option<Owner> = body.owner.as_deref().map(|owner| parsed("owner", owner)).transpose()?;
+    let (protected, owner) = (body.protected.unwrap_or(before.protected), owner.or(before.owner));
+    let after = serde_json::json!({ "protected": protected, "owner": owner.as_ref().map(ToString::to_string) });
+    let deed = audit(&caller, "stack.govern", format!("/stacks/{}", record.name), Some(after)).into();
+    let policy = api.data.store.put_stack_policy(&record.name, protected, owner, seen, deed).await?;
+    Ok(whole(record, &policy)?)
 }
 
 /// A revision: what one operation set out to do.
@@ -215,7 +278,22 @@ async fn verify(
 ) -> Result<axum::Json<rl_model::Proof>, Problem> {
     let record = find(&api, &caller, &name, Right::Read).await?;
     let known = api.data.known().await?.sites;
-    Ok(axum::Json(compare::prove(&api.data, &known, &record.name, &Out::silent()).await?))
+    let proof = compare::prove(&api.data, &known, &record.name, &Out::silent()).await?;
+    api.data.store.put_proof(&proof).await?;
+    Ok(axum::Json(proof))
+}
+
+/// The last proof of a stack: the server makes one after each apply.
+#[utoipa::path(get, path = "/v1/stacks/{stack}/proof", tag = "stacks", params(("stack" = String, Path)),
+    responses((status = 200, description = "The proof", body = Object)))]
+async fn proof(
+    State(api): State<Api>,
+    caller: Caller,
+    At(name): At<String>,
+) -> Result<axum::Json<rl_model::Proof>, Problem> {
+    let record = find(&api, &caller, &name, Right::Read).await?;
+    let proof = api.data.store.proof(&record.name).await?;
+    proof.map(axum::Json).ok_or_else(|| Problem::not_found("proof of stack", &record.name))
 }
 
 /// What no longer matches the last apply.
@@ -237,5 +315,6 @@ async fn drift(
 ) -> Result<axum::Json<DriftShape>, Problem> {
     let record = find(&api, &caller, &name, Right::Read).await?;
     let items = compare::drift(&api.data, &record.name, &Out::silent()).await?;
+    api.data.store.put_drift(&record.name, crate::work::runner::now(), &items).await?;
     Ok(axum::Json(DriftShape { items }))
 }

@@ -2,6 +2,7 @@
 //! stacks. One of many where the store is shared.
 
 mod lines;
+mod proofs;
 mod sites;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -28,10 +29,15 @@ use crate::work::runner;
 use crate::work::zones;
 
 use lines::Lines;
+use proofs::Proofs;
 pub(crate) use sites::LiveSites;
 
 /// How often sites are read anew, and wishes to cancel are looked for.
 const LOOK: Duration = Duration::from_millis(500);
+/// How often what has become old is looked for.
+const TIDY: Duration = Duration::from_secs(600);
+/// Pause between two bites of it.
+const TIDY_PAUSE: Duration = Duration::from_secs(1);
 /// Shortest time between two readings of events: under load many are read at once.
 const FOLLOW: Duration = Duration::from_millis(50);
 /// Wait after the store could not be read; the engine itself decides whether the process must end.
@@ -149,11 +155,20 @@ async fn chores(data: Arc<Data>, sites: Arc<LiveSites>, lines: Lines, zones: Liv
             tokio::time::sleep(LOOK).await;
         }
     };
-    tokio::join!(look, follow(&data, lines, &zones.telemetry));
+    let tidy = async {
+        loop {
+            // Where a bite was full there is more.
+            let more = data.store.tidy().await.unwrap_or_default();
+            tokio::time::sleep(if more { TIDY_PAUSE } else { TIDY }).await;
+        }
+    };
+    let (proofs, prove) = Proofs::start(Arc::clone(&data));
+    let follow = follow(&data, lines, &zones.telemetry, &proofs);
+    tokio::join!(look, follow, prove, tidy, data.store.follow_audit());
 }
 
 /// Reads events as they come: says the ones a person wants to hear of, and books what finished operations have made of stacks.
-async fn follow(data: &Data, lines: Lines, telemetry: &Telemetry) {
+async fn follow(data: &Data, lines: Lines, telemetry: &Telemetry, proofs: &Proofs) {
     let journal = data.journal();
     let mut signal = journal.subscribe();
     let mut after = signal.borrow_and_update().events;
@@ -170,6 +185,7 @@ async fn follow(data: &Data, lines: Lines, telemetry: &Telemetry) {
                     && let Some(record) = books::book(data, event.operation).await?
                 {
                     telemetry.operation_ended(&record.info.kind, record.status.state.as_str());
+                    proofs.want(&record.info.subject);
                 }
             }
             Ok::<(), CommandError>(())

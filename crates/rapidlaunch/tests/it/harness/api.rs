@@ -9,14 +9,14 @@ use super::{Child, Run, World};
 
 /// A server that runs.
 pub(crate) struct Served {
-    child: Child,
+    pub(crate) child: Child,
     /// Where its API is.
     pub(crate) url: String,
     /// A token that may do everything.
     pub(crate) token: String,
     /// The authority that vouches for it, as PEM.
     pub(crate) authority: String,
-    client: reqwest::Client,
+    pub(crate) client: reqwest::Client,
 }
 
 impl World {
