@@ -455,14 +455,28 @@ fn the_schema_is_one() {
     assert!(!validator.is_valid(
         &json!({ "kind": "stack", "name": "s", "site": "lab", "containers": { "w": { "imagee": "debian-12" } } })
     ));
-    let stored =
-        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../schema/stack-file.schema.json")).unwrap();
-    assert_eq!(
-        serde_json::from_str::<Value>(&stored).unwrap(),
-        schema,
-        "run `rapidlaunch schema > schema/stack-file.schema.json`"
-    );
+    same_as_stored("stack-file.schema.json", &schema, "rapidlaunch schema > schema/stack-file.schema.json");
     world.finish();
+}
+
+#[test]
+fn the_description_of_the_api_is_the_stored_one() {
+    let world = World::new();
+    let document = world.run(&["openapi"]).expect(0).json();
+    assert_eq!(document["openapi"], "3.1.0");
+    same_as_stored("openapi.json", &document, "make openapi");
+    world.finish();
+}
+
+/// Compares what the program prints with the file of the repository, and says line by line where they differ.
+#[track_caller]
+fn same_as_stored(file: &str, printed: &Value, renewed_by: &str) {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../schema").join(file);
+    let stored: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+    let [stored, printed] = [&stored, printed].map(|value| format!("{value:#}\n"));
+    let lines = similar::TextDiff::from_lines(&stored, &printed);
+    let diff = lines.unified_diff().context_radius(2).header("stored", "printed").to_string();
+    assert!(diff.is_empty(), "schema/{file} is not what the program prints; renew it with `{renewed_by}`\n{diff}");
 }
 
 #[test]
