@@ -1,6 +1,7 @@
 //! Requests that make something: read with their `Idempotency-Key`, carried out once, and answered the same when they come again.
 
 use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use rl_store::{Conflict, Deed, KeptAnswer, NewAudit, StoreError};
@@ -40,20 +41,69 @@ impl<T: DeserializeOwned> FromRequest<Api> for Keyed<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, api: &Api) -> Result<Self, Problem> {
-        let (mut parts, body) = request.into_parts();
-        let caller = Caller::from_request_parts(&mut parts, api).await?;
-        let key = key(&caller, &parts.headers)?;
-        let kept = parts.clone();
-        let bytes = extract::body(Request::from_parts(parts, body)).await?;
-        let mut hash = Sha256::new();
-        for part in [kept.method.as_str().as_bytes(), kept.uri.to_string().as_bytes(), &bytes] {
-            hash.update(part.len().to_be_bytes());
-            hash.update(part);
-        }
-        let digest = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-        let body = extract::given(&kept.headers, &bytes)?;
-        Ok(Self { body, asked: Asked { caller, key, digest } })
+        let (body, asked) = asked(request, api, &[]).await?;
+        Ok(Self { body, asked })
     }
+}
+
+/// A body some fields of which are secret.
+#[allow(dead_code)]
+pub(crate) trait Confidential: DeserializeOwned {
+    /// The fields, of the body itself. They are left out of the digest that tells a repeated request from another: it is kept,
+    /// and whoever reads the store must not be able to try passwords against it. Two requests under one key that differ in
+    /// nothing else are therefore taken for the same.
+    const SECRET: &'static [&'static str];
+}
+
+/// As [`Keyed`], for a body with secrets.
+#[allow(dead_code)]
+pub(crate) struct KeyedSecret<T> {
+    /// The body.
+    pub(crate) body: T,
+    /// Who makes it.
+    pub(crate) asked: Asked,
+}
+
+impl<T: Confidential> FromRequest<Api> for KeyedSecret<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, api: &Api) -> Result<Self, Problem> {
+        let (body, asked) = asked(request, api, T::SECRET).await?;
+        Ok(Self { body, asked })
+    }
+}
+
+/// Reads a request, of which the digest leaves the `secret` fields out.
+async fn asked<T: DeserializeOwned>(request: Request, api: &Api, secret: &[&str]) -> Result<(T, Asked), Problem> {
+    let (mut parts, body) = request.into_parts();
+    let caller = Caller::from_request_parts(&mut parts, api).await?;
+    let key = key(&caller, &parts.headers)?;
+    let kept = parts.clone();
+    let bytes = extract::body(Request::from_parts(parts, body)).await?;
+    let body = extract::given(&kept.headers, &bytes)?;
+    let digest = match secret {
+        [] => digest(&kept, &bytes),
+        _ => digest(&kept, &without(&bytes, secret)),
+    };
+    Ok((body, Asked { caller, key, digest }))
+}
+
+fn digest(parts: &Parts, body: &[u8]) -> String {
+    let mut hash = Sha256::new();
+    for part in [parts.method.as_str().as_bytes(), parts.uri.to_string().as_bytes(), body] {
+        hash.update(part.len().to_be_bytes());
+        hash.update(part);
+    }
+    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// A body that was read before, written anew without some of its fields.
+fn without(bytes: &[u8], fields: &[&str]) -> Vec<u8> {
+    let Ok(serde_json::Value::Object(mut body)) = serde_json::from_slice(bytes) else { return Vec::new() };
+    for field in fields {
+        body.remove(*field);
+    }
+    serde_json::Value::Object(body).to_string().into_bytes()
 }
 
 /// The key of a request. Programs must name one: they are the ones that send again without asking.
@@ -78,15 +128,28 @@ pub(crate) struct Answer {
     status: StatusCode,
     location: Option<String>,
     body: String,
+    /// What is kept in place of a body that is shown once.
+    kept: Option<String>,
 }
 
 impl Answer {
     /// An answer with a body.
     pub(crate) fn new(status: StatusCode, location: Option<String>, body: &impl Serialize) -> Result<Self, Problem> {
-        let body = serde_json::to_string(body)
-            .map_err(|error| Problem::new(Code::FAILED, format!("the answer cannot be written: {error}")))?;
-        Ok(Self { status, location, body })
+        Ok(Self { status, location, body: written(body)?, kept: None })
     }
+
+    /// The same, of which something else is kept: the body holds what is shown once and must not lie in the store. Whoever asks
+    /// again is given what is kept, which should say so.
+    #[allow(dead_code)]
+    pub(crate) fn keeping(mut self, kept: &impl Serialize) -> Result<Self, Problem> {
+        self.kept = Some(written(kept)?);
+        Ok(self)
+    }
+}
+
+fn written(body: &impl Serialize) -> Result<String, Problem> {
+    serde_json::to_string(body)
+        .map_err(|error| Problem::new(Code::FAILED, format!("the answer cannot be written: {error}")))
 }
 
 impl IntoResponse for Answer {
@@ -108,7 +171,7 @@ impl Asked {
             return Err(Problem::new(Code::KEY_REUSED, format!("the key `{key}` was used for another request")));
         }
         let status = StatusCode::from_u16(kept.status).unwrap_or(StatusCode::OK);
-        let mut response = Answer { status, location: kept.location, body: kept.body }.into_response();
+        let mut response = Answer { status, location: kept.location, body: kept.body, kept: None }.into_response();
         response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
         Ok(Some(response))
     }
@@ -121,7 +184,7 @@ impl Asked {
             request_digest: self.digest.clone(),
             status: answer.status.as_u16(),
             location: answer.location.clone(),
-            body: answer.body.clone(),
+            body: answer.kept.as_ref().unwrap_or(&answer.body).clone(),
         });
         Deed { audit: audit(&self.caller, action, path, after), answer }
     }
@@ -158,5 +221,24 @@ pub(crate) fn audit(caller: &Caller, action: &str, path: String, after: Option<s
         path,
         before: None,
         after,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_digest_tells_bodies_apart_by_what_is_not_secret() {
+        let (parts, ()) = axum::http::Request::post("/v1/users").body(()).unwrap().into_parts();
+        let of = |body: &str| digest(&parts, &without(body.as_bytes(), &["password"]));
+        let one = of(r#"{"name": "jo", "password": "correct horse"}"#);
+        assert_eq!(one, of(r#"{"password": "battery staple", "name": "jo"}"#));
+        assert_eq!(one, digest(&parts, br#"{"name":"jo"}"#));
+        assert_ne!(one, of(r#"{"name": "joe", "password": "correct horse"}"#));
+        assert_ne!(one, of(r#"{"name": {"password": "jo"}}"#), "only fields of the body itself are left out");
+        let (other, ()) = axum::http::Request::post("/v1/sites").body(()).unwrap().into_parts();
+        assert_ne!(one, digest(&other, br#"{"name":"jo"}"#));
     }
 }
