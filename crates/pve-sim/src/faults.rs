@@ -51,6 +51,9 @@ pub enum Action {
         #[serde(default)]
         how: Loss,
     },
+    /// Does the work, then answers with this status and message: what a call sees that an earlier one, believed lost, has
+    /// overtaken.
+    Overtake { status: u16, message: String },
     /// Loses the request: nothing is done and no answer comes.
     LoseRequest {
         #[serde(default)]

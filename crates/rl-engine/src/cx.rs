@@ -148,7 +148,13 @@ impl StepCx {
 
     /// Records that the announced call was certainly not carried out (refused, never sent), so that no later run has to look
     /// for it and the job's lock domains are free while it backs off.
+    ///
+    /// Where an earlier run announced the same call and never saw its answer, the announcement stands: that this call was
+    /// refused says nothing about that one, which may even be the reason.
     pub async fn withdraw(&self) -> Result<(), StepError> {
+        if matches!(self.prior, PriorAttempt::Intent { .. }) {
+            return Ok(());
+        }
         let job = &self.job;
         let write = || job.journal.withdraw(job.holder, self.key.clone(), self.now());
         self.recorded(Box::pin(job.write(write)).await)

@@ -134,14 +134,9 @@ impl NodeService {
         }
         let task_fault = struck.iter().find(|action| action.is_of_task());
         let outcome = self.call(&request.method, &path, who, args, task_fault.cloned()).await;
-        if let Some(how) =
-            struck.iter().find_map(|a| if let Action::LoseAnswer { how } = a { Some(*how) } else { None })
-        {
-            return lost(how);
-        }
-        match outcome {
-            Ok(result) => write(result, format),
-            Err(response) => response,
+        match (after(&struck), outcome) {
+            (Some(response), _) | (None, Err(response)) => response,
+            (None, Ok(result)) => write(result, format),
         }
     }
 
@@ -276,6 +271,15 @@ impl NodeService {
 fn clean_path(path: &str) -> String {
     let parts: Vec<&str> = path.split('/').filter(|p| !p.is_empty()).collect();
     format!("/{}", parts.join("/"))
+}
+
+/// Faults that strike once the work is done.
+fn after(struck: &[Action]) -> Option<Response> {
+    struck.iter().find_map(|action| match action {
+        Action::LoseAnswer { how } => Some(lost(*how)),
+        Action::Overtake { status, message } => Some(write(Err(ApiError::status(*status, message.clone())), "json")),
+        _ => None,
+    })
 }
 
 fn lost(how: Loss) -> Response {

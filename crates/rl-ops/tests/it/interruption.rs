@@ -86,6 +86,25 @@ async fn refused_because_of_a_busy_lock() {
     every_case_survives(|| Fault::Refuse { status: 500, message: message.clone() }).await;
 }
 
+/// The first call comes late: after the look that follows its lost answer, before the next call, which is then refused.
+/// What the first one did is still known to be ours.
+#[tokio::test(flavor = "multi_thread")]
+async fn refused_because_a_lost_call_came_late() {
+    // The client itself sends a change that names a digest up to five times.
+    for (name, method, path, sent) in [("drop", "PUT", CONFIG, 5), ("snapshot", "POST", "/nodes/*/lxc/*/snapshot", 1)] {
+        let case = Case::of(name).await;
+        for nth in 1..=sent {
+            case.lab.fault(method, path, nth, Fault::LoseRequest { how: Loss::Timeout });
+        }
+        let message = "detected modified configuration - file changed by other user? Try again.".to_owned();
+        case.lab.fault(method, path, sent + 1, Fault::Overtake { status: 500, message });
+        let came = case.lab.run(case.jobs.clone()).await;
+        came.must_be(OperationState::Done);
+        assert_eq!(case.lab.struck().await, sent + 1, "{name}: nothing was disturbed");
+        case.check().await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn quorum_lost_for_a_while() {
     every_case_survives(|| Fault::Refuse { status: 500, message: "cluster not ready - no quorum?".to_owned() }).await;
