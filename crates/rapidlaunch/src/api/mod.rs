@@ -21,6 +21,7 @@ mod routes;
 mod tls;
 
 pub(crate) use local::{Door, find as find_door};
+pub(crate) use page::files as page_files;
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;

@@ -1,5 +1,6 @@
 //! The API over HTTPS on the loopback interface: a server as a process of its own, asked by 64 connections of this one.
 
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::process::Stdio;
 use std::sync::Arc;
@@ -9,7 +10,7 @@ use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, ServerName};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::process::{Child, Command};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -20,9 +21,9 @@ use crate::error::CommandError;
 use crate::memory;
 
 /// Connections at once.
-const CONNECTIONS: usize = 64;
+pub(super) const CONNECTIONS: usize = 64;
 /// How long requests are counted.
-const MEASURED: Duration = Duration::from_secs(5);
+pub(super) const MEASURED: Duration = Duration::from_secs(5);
 /// Starts of which the median counts.
 const STARTS: usize = 7;
 /// How long an idle server is let be before its memory is read.
@@ -33,6 +34,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const LOOK: Duration = Duration::from_micros(500);
 /// Most bytes of an answer.
 const ANSWER_BYTES_MAX: usize = 4 << 20;
+/// What ends the head of an answer.
+const HEAD_END: &[u8] = b"\r\n\r\n";
 
 /// A server that runs.
 pub(super) struct Server {
@@ -75,17 +78,29 @@ impl Server {
         }
     }
 
-    async fn connect(&self) -> Result<Connection, CommandError> {
+    pub(super) async fn connect(&self) -> Result<Connection, CommandError> {
+        self.connect_from(IpAddr::from(Ipv4Addr::LOCALHOST)).await
+    }
+
+    /// A connection that comes from this address of the loopback interface.
+    pub(super) async fn connect_from(&self, from: IpAddr) -> Result<Connection, CommandError> {
         let address = self.door.url.strip_prefix("https://").unwrap_or_default();
-        let address: std::net::SocketAddr = address.parse().map_err(|_| CommandError::failed("no address"))?;
-        let stream = TcpStream::connect(address).await.map_err(failed)?;
+        let address: SocketAddr = address.parse().map_err(|_| CommandError::failed("no address"))?;
+        let socket = TcpSocket::new_v4().map_err(failed)?;
+        socket.bind(SocketAddr::new(from, 0)).map_err(failed)?;
+        let stream = socket.connect(address).await.map_err(failed)?;
         stream.set_nodelay(true).map_err(failed)?;
         let name = ServerName::from(address.ip());
         let stream = self.connector.connect(name, stream).await.map_err(failed)?;
         Ok(Connection { stream, token: self.door.token.clone(), buffer: Vec::new() })
     }
 
-    async fn end(mut self) -> Result<(), CommandError> {
+    /// Its process id.
+    pub(super) fn process(&self) -> u32 {
+        self.child.id().unwrap_or_default()
+    }
+
+    pub(super) async fn end(mut self) -> Result<(), CommandError> {
         self.child.kill().await.map_err(failed)
     }
 }
@@ -104,7 +119,7 @@ fn connector(door: &Door) -> Result<TlsConnector, CommandError> {
 }
 
 /// A connection that is kept, with as little work on this side as can be: both sides share the machine.
-struct Connection {
+pub(super) struct Connection {
     stream: TlsStream<TcpStream>,
     token: String,
     buffer: Vec<u8>,
@@ -112,13 +127,49 @@ struct Connection {
 
 impl Connection {
     /// Asks, reads the whole answer, and gives its status.
-    async fn get(&mut self, path: &str) -> Result<u16, CommandError> {
-        let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {}\r\n\r\n", self.token);
-        self.stream.write_all(request.as_bytes()).await.map_err(failed)?;
+    pub(super) async fn get(&mut self, path: &str) -> Result<u16, CommandError> {
+        self.send("GET", path, "\r\n").await?;
+        self.read_until(Self::whole).await
+    }
+
+    /// Sends a body of JSON under a key, reads the whole answer, and gives its status.
+    pub(super) async fn post(&mut self, path: &str, key: &str, body: &str) -> Result<u16, CommandError> {
+        let rest = format!(
+            "Idempotency-Key: {key}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        self.send("POST", path, &rest).await?;
+        self.read_until(Self::whole).await
+    }
+
+    /// Asks for an answer without an end, and reads its beginning.
+    pub(super) async fn follow(&mut self, path: &str) -> Result<(), CommandError> {
+        self.send("GET", path, "Accept: text/event-stream\r\n\r\n").await?;
+        self.read_until(|connection| position(&connection.buffer, b"event: ready")).await.map(drop)
+    }
+
+    /// Loads a file as browsers do, compressed, and gives the bytes that came for it.
+    pub(super) async fn compressed(&mut self, path: &str) -> Result<usize, CommandError> {
+        self.send("GET", path, "Accept-Encoding: gzip\r\nConnection: close\r\n\r\n").await?;
+        self.buffer.clear();
+        self.stream.read_to_end(&mut self.buffer).await.map_err(failed)?;
+        match self.buffer.get(9..12) {
+            Some(b"200") => Ok(self.buffer.len()),
+            _ => Err(CommandError::failed(format!("the page has no file {path}"))),
+        }
+    }
+
+    async fn send(&mut self, method: &str, path: &str, rest: &str) -> Result<(), CommandError> {
+        let token = &self.token;
+        let request = format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n{rest}");
+        self.stream.write_all(request.as_bytes()).await.map_err(failed)
+    }
+
+    async fn read_until<T>(&mut self, found: impl Fn(&Self) -> Option<T>) -> Result<T, CommandError> {
         self.buffer.clear();
         loop {
-            if let Some(status) = self.whole() {
-                return Ok(status);
+            if let Some(found) = found(self) {
+                return Ok(found);
             }
             let read = self.stream.read_buf(&mut self.buffer).await.map_err(failed)?;
             if read == 0 || self.buffer.len() > ANSWER_BYTES_MAX {
@@ -129,7 +180,7 @@ impl Connection {
 
     /// The status, once the answer is there to its end.
     fn whole(&self) -> Option<u16> {
-        let end = self.buffer.windows(4).position(|window| window == b"\r\n\r\n")?;
+        let end = position(&self.buffer, HEAD_END)?;
         let head = std::str::from_utf8(&self.buffer[..end]).ok()?;
         let length = head.lines().find_map(|line| {
             let (name, value) = line.split_once(':')?;
@@ -138,10 +189,15 @@ impl Connection {
         (self.buffer.len() >= end + 4 + length.unwrap_or(0)).then(|| head.get(9..12)?.parse().ok())?
     }
 
-    fn body(&self) -> serde_json::Value {
-        let end = self.buffer.windows(4).position(|window| window == b"\r\n\r\n").map_or(0, |end| end + 4);
+    pub(super) fn body(&self) -> serde_json::Value {
+        let end = position(&self.buffer, HEAD_END).map_or(0, |end| end + HEAD_END.len());
         serde_json::from_slice(&self.buffer[end..]).unwrap_or_default()
     }
+}
+
+/// Where these bytes first stand.
+fn position(bytes: &[u8], wanted: &[u8]) -> Option<usize> {
+    bytes.windows(wanted.len()).position(|window| window == wanted)
 }
 
 /// Time from the start of the process until it is ready, the median, in milliseconds; and its memory in bytes when it is idle.
@@ -155,7 +211,7 @@ pub(super) async fn ready(data: &Path) -> Result<(f64, u64), CommandError> {
         times.push(took);
         if number + 1 == STARTS {
             tokio::time::sleep(IDLE).await;
-            rss = memory::resident(server.child.id().unwrap_or_default());
+            rss = memory::resident(server.process());
         }
         server.end().await?;
     }

@@ -64,7 +64,7 @@ impl World {
         containers: usize,
         firewall: Option<Value>,
     ) -> Result<Self, CommandError> {
-        let mut world = Self::idle()?;
+        let mut world = Self::on_disk()?;
         let mut config = SimConfig::new(nodes);
         config.time_scale = speed;
         config.max_creates = HEAVY_PER_NODE;
@@ -84,6 +84,11 @@ impl World {
     /// The site.
     pub(super) fn sim(&self) -> &Sim {
         self.sim.as_ref().expect("this world was started with a site")
+    }
+
+    /// Ends the site; nothing answers at its address any more.
+    pub(super) fn end_site(&mut self) {
+        self.sim = None;
     }
 
     /// The program's data directory.

@@ -21,6 +21,11 @@ const CACHE: &str = "no-cache";
 #[folder = "../../ui/dist"]
 struct Files;
 
+/// The names of the page's files; the document itself is also served at `/`.
+pub(crate) fn files() -> impl Iterator<Item = String> {
+    Files::iter().map(|name| if name == "index.html" { String::new() } else { name.into_owned() })
+}
+
 /// The routes of the page, compressed for whoever can read that.
 pub(super) fn routes() -> Router<Api> {
     Router::new()
