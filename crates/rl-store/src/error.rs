@@ -215,6 +215,11 @@ pub enum Conflict {
         /// Why.
         why: PlanRefusal,
     },
+    /// Nobody would be left who may administer everything.
+    #[error(
+        "nobody else may administer everything: give another user, who can sign in, the role admin on / before this one loses it"
+    )]
+    LastAdministrator,
     /// Somebody else has changed it meanwhile.
     #[error("{what} is at version {found}, and the change was made for version {seen}; read it again")]
     Version {

@@ -5,6 +5,7 @@
 mod bearer;
 mod cache;
 mod error;
+mod lockouts;
 mod password;
 mod random;
 mod setup;
@@ -30,12 +31,14 @@ pub(crate) struct Gate {
     clock: Arc<dyn Clock>,
     hasher: password::Hasher,
     cache: cache::Cache,
+    lockouts: lockouts::Lockouts,
 }
 
 impl Gate {
     /// The gate of an open store.
     pub(crate) fn new(data: Arc<Data>, clock: Arc<dyn Clock>) -> Self {
-        Self { data, clock, hasher: password::Hasher::new(), cache: cache::Cache::new() }
+        let (hasher, cache) = (password::Hasher::new(), cache::Cache::new());
+        Self { data, clock, hasher, cache, lockouts: lockouts::Lockouts::default() }
     }
 
     /// The store behind.

@@ -7,7 +7,7 @@ use rl_store::{NewUser, SetUp};
 use rand::Rng;
 
 use super::random::NewSecret;
-use super::{AccessError, Gate};
+use super::{AccessError, Gate, Remote};
 
 /// How long the link is good.
 const LINK_LIFE: Duration = Duration::from_secs(3600);
@@ -21,12 +21,19 @@ impl Gate {
     }
 
     /// Makes the first user with the link's token.
-    pub(crate) async fn set_up(&self, link: &str, name: UserName, password: SecretValue) -> Result<(), AccessError> {
+    pub(crate) async fn set_up(
+        &self,
+        link: &str,
+        name: UserName,
+        password: SecretValue,
+        remote: &Remote,
+    ) -> Result<(), AccessError> {
         let link = NewSecret::shown(link).ok_or(AccessError::NoLink)?;
         let hash = self.hasher.place()?.hash(password).await?;
+        let deed = remote.deed(&name, "setup.complete");
         let new = NewUser { actor: name.to_string(), name, password: Some(hash) };
         let grant = GrantId::from_bits(rl_agent::random().random());
-        match self.store().set_up(link.digest(), new, grant).await? {
+        match self.store().set_up(link.digest(), new, grant, deed.into()).await? {
             SetUp::Done => Ok(()),
             SetUp::NoLink => Err(AccessError::NoLink),
             SetUp::Before => Err(AccessError::SetUpBefore),

@@ -3,7 +3,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use rl_model::{SecretValue, UserName};
-use rl_store::{Attempt, AttemptKey, Credentials, Holder, NewSession};
+use rl_store::{Attempt, AttemptKey, Credentials, Holder, NewAudit, NewSession, Via};
 
 use super::password::Place;
 use super::random::NewSecret;
@@ -23,6 +23,17 @@ pub(crate) struct Remote {
     pub(crate) address: IpAddr,
     /// Their program, as it calls itself.
     pub(crate) agent: String,
+}
+
+impl Remote {
+    /// What somebody there does about who they are.
+    pub(super) fn deed(&self, user: &UserName, action: &str) -> NewAudit {
+        NewAudit {
+            via: Via::Session,
+            remote: Some(self.address.to_string()),
+            ..NewAudit::local(user.as_str(), action, format!("/users/{user}"))
+        }
+    }
 }
 
 /// What somebody signs in with.
@@ -80,7 +91,7 @@ impl Gate {
             remote: remote.address.to_string(),
             agent: remote.agent.clone(),
         };
-        if !self.store().add_session(new).await? {
+        if !self.store().add_session(new, remote.deed(user, "session.begin").into()).await? {
             return Err(AccessError::Wrong);
         }
         let holder = self.store().holder(user).await?.ok_or(AccessError::Wrong)?;
@@ -111,8 +122,31 @@ impl Gate {
                 self.store().attempt_succeeded(keys(name, remote.address, false)).await?;
                 Err(error)
             }
-            Err(error) => Err(error),
+            Err(error) => {
+                self.tell_failure(name, remote).await?;
+                Err(error)
+            }
         }
+    }
+
+    /// Writes down that a failure has made somebody wait.
+    async fn tell_failure(&self, name: Option<&UserName>, remote: &Remote) -> Result<(), AccessError> {
+        let keys = keys(name, remote.address, true);
+        let nobody = NewAudit {
+            via: Via::Session,
+            remote: Some(remote.address.to_string()),
+            ..NewAudit::local("unknown", "session.lockout", "/users")
+        };
+        let entry = name.map_or(nobody, |name| remote.deed(name, "session.lockout"));
+        let Some(untold) = self.lockouts.may_tell(self.clock.now()) else {
+            tracing::warn!(remote = %remote.address, "a sign-in failed; lock-outs are not written into the audit for a while");
+            return Ok(());
+        };
+        let before = (untold > 0).then(|| serde_json::json!({ "lockouts_not_written": untold }));
+        if self.store().attempt_failed(keys, entry.change(before, None).into()).await?.is_some() {
+            self.lockouts.told();
+        }
+        Ok(())
     }
 
     async fn check(

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use clap::Parser as _;
 use rl_engine::{Clock, SimClock, UnixMs};
 use rl_model::{Access, Grant, GrantId, Grantee, Right, Role, SecretValue, UserName};
-use rl_store::{NewGrant, NewToken, NewUser};
+use rl_store::{AuditQuery, Deed, NewAudit, NewGrant, NewToken, NewUser};
 
 use super::random::{recovery_code, recovery_digest};
 use super::*;
@@ -33,6 +33,10 @@ fn user(name: &str) -> UserName {
     name.parse().unwrap()
 }
 
+fn deed() -> Deed {
+    NewAudit::local("test", "access.test", "/").into()
+}
+
 fn remote(address: &str) -> Remote {
     Remote { address: address.parse().unwrap(), agent: "test".to_owned() }
 }
@@ -41,7 +45,7 @@ impl Lab {
     async fn add(&self, name: &str) {
         let hash = self.gate.hash(SecretValue::new(PASSWORD)).await.unwrap();
         let new = NewUser { name: user(name), password: Some(hash), actor: "test".to_owned() };
-        assert!(self.gate.store().add_user(new).await.unwrap());
+        assert!(self.gate.store().add_user(new, deed()).await.unwrap());
     }
 
     async fn sign_in(&self, name: &str, password: &str, code: Option<&str>) -> Result<SignedIn, AccessError> {
@@ -112,7 +116,7 @@ async fn only_the_right_name_and_password_come_in() {
     assert!(is_wrong(&lab.sign_in("jo", PASSWORD, None).await));
     assert!(is_wrong(&lab.sign_in("../Maria", PASSWORD, None).await));
     assert!(lab.gate.by_cookie(NewSecret::new().expose()).await.unwrap().is_none());
-    lab.gate.changing(lab.gate.store().set_disabled(&user("maria"), None, true)).await.unwrap();
+    lab.gate.changing(lab.gate.store().set_disabled(&user("maria"), None, true, deed())).await.unwrap();
     assert!(lab.gate.by_cookie(signed.cookie.expose()).await.unwrap().is_none(), "the session has ended");
     assert!(is_wrong(&lab.sign_in("maria", PASSWORD, None).await));
 }
@@ -128,6 +132,13 @@ async fn who_fails_five_times_waits_and_others_do_not() {
     assert!(lab.sign_in_from("192.0.2.2", "maria", PASSWORD, None).await.is_ok(), "another address");
     lab.add("jo").await;
     assert!(lab.sign_in("jo", PASSWORD, None).await.is_ok(), "another name");
+    let query = AuditQuery { action: Some("session".to_owned()), limit: 100, ..AuditQuery::default() };
+    let entries = lab.gate.store().audit_page(query).await.unwrap().items;
+    let told: Vec<_> = entries.iter().rev().map(|e| (&*e.action, &*e.actor, e.remote.as_deref().unwrap())).collect();
+    let begun = |name, address| ("session.begin", name, address);
+    let wanted = [("session.lockout", "maria", "192.0.2.1"), begun("maria", "192.0.2.2"), begun("jo", "192.0.2.1")];
+    assert_eq!(told, wanted, "one failure has made somebody wait");
+    assert!(!format!("{entries:?}").contains("wrong password"), "{entries:?}");
 }
 
 #[tokio::test]
@@ -159,14 +170,14 @@ async fn second_factor_is_asked_for_once_it_was_shown_and_each_code_is_good_once
     let lab = lab().await;
     lab.add("maria").await;
     let maria = user("maria");
-    let enrolment = lab.gate.begin_totp(&maria).await.unwrap();
+    let enrolment = lab.gate.begin_totp(&maria, deed()).await.unwrap();
     let url = enrolment.url.expose();
     assert!(url.starts_with("otpauth://totp/RapidLaunch:maria?secret="), "{url}");
     assert!(lab.sign_in("maria", PASSWORD, None).await.is_ok(), "not confirmed yet");
-    assert!(matches!(lab.gate.confirm_totp(&maria, "000000x").await, Err(AccessError::Wrong)));
-    let codes = lab.gate.confirm_totp(&maria, &lab.code(&enrolment.key)).await.unwrap();
+    assert!(matches!(lab.gate.confirm_totp(&maria, "000000x", deed()).await, Err(AccessError::Wrong)));
+    let codes = lab.gate.confirm_totp(&maria, &lab.code(&enrolment.key), deed()).await.unwrap();
     assert_eq!(codes.len(), 10);
-    assert!(matches!(lab.gate.begin_totp(&maria).await, Err(AccessError::Factor)));
+    assert!(matches!(lab.gate.begin_totp(&maria, deed()).await, Err(AccessError::Factor)));
     assert!(matches!(lab.sign_in("maria", PASSWORD, None).await, Err(AccessError::CodeNeeded)));
     let spent = lab.code(&enrolment.key);
     assert!(is_wrong(&lab.sign_in("maria", PASSWORD, Some(&spent)).await), "it was used to confirm");
@@ -189,8 +200,8 @@ async fn a_known_password_does_not_make_codes_free_to_guess() {
     let lab = lab().await;
     lab.add("maria").await;
     let maria = user("maria");
-    let enrolment = lab.gate.begin_totp(&maria).await.unwrap();
-    lab.gate.confirm_totp(&maria, &lab.code(&enrolment.key)).await.unwrap();
+    let enrolment = lab.gate.begin_totp(&maria, deed()).await.unwrap();
+    lab.gate.confirm_totp(&maria, &lab.code(&enrolment.key), deed()).await.unwrap();
     for _ in 0..5 {
         assert!(matches!(lab.sign_in("maria", PASSWORD, None).await, Err(AccessError::CodeNeeded)));
         assert!(is_wrong(&lab.sign_in("maria", PASSWORD, Some("000000")).await));
@@ -213,7 +224,7 @@ async fn a_revoked_token_is_nobodys_at_once_and_never_more_than_its_owner() {
         expires_at: None,
         actor: "test".to_owned(),
     };
-    lab.gate.store().add_token(new).await.unwrap();
+    lab.gate.store().add_token(new, deed()).await.unwrap();
     let bearer = async || lab.gate.by_token(token.expose()).await.unwrap();
     let shop = ["/stacks/shop".parse().unwrap()];
     assert!(!bearer().await.unwrap().access.may(Right::Read, &shop), "its owner may nothing");
@@ -221,13 +232,13 @@ async fn a_revoked_token_is_nobodys_at_once_and_never_more_than_its_owner() {
     let id = GrantId::from_bits(1);
     let grantee = Grantee::User(user("maria"));
     let new = NewGrant { id: id.clone(), grantee, grant, actor: "test".to_owned() };
-    lab.gate.changing(lab.gate.store().add_grant(new)).await.unwrap();
+    lab.gate.changing(lab.gate.store().add_grant(new, deed())).await.unwrap();
     let access: Access = bearer().await.unwrap().access.clone();
     assert!(access.may(Right::Read, &shop) && !access.may(Right::Operate, &shop));
     assert!(!access.may(Right::Read, &["/sites/fra1".parse().unwrap()]), "beyond its scopes");
-    lab.gate.changing(lab.gate.store().remove_grant(&id)).await.unwrap();
+    lab.gate.changing(lab.gate.store().remove_grant(&id, deed())).await.unwrap();
     assert!(!bearer().await.unwrap().access.may(Right::Read, &shop));
-    assert!(lab.gate.changing(lab.gate.store().revoke_token(&token.id)).await.unwrap());
+    assert!(lab.gate.changing(lab.gate.store().revoke_token(&token.id, deed())).await.unwrap());
     assert!(bearer().await.is_none());
 }
 
@@ -239,8 +250,9 @@ async fn set_up_link_makes_the_first_user_once() {
     let url = link().await.unwrap();
     let token_of =
         |url: &SecretValue| url.expose().strip_prefix("https://[::1]:8443/#/setup?token=").unwrap().to_owned();
-    let set_up =
-        async |token: &str, password: &str| lab.gate.set_up(token, user("maria"), SecretValue::new(password)).await;
+    let set_up = async |token: &str, password: &str| {
+        lab.gate.set_up(token, user("maria"), SecretValue::new(password), &remote("192.0.2.1")).await
+    };
     assert!(matches!(set_up(&token_of(&old), PASSWORD).await, Err(AccessError::NoLink)));
     assert!(matches!(set_up("x", PASSWORD).await, Err(AccessError::NoLink)));
     assert!(matches!(set_up(&token_of(&url), "too short").await, Err(AccessError::Weak(_))));

@@ -1,6 +1,6 @@
 //! The second factor: codes of 30 seconds (RFC 6238), each good once, and recovery codes for whoever has lost the device.
 use rl_model::{SealedValue, SecretRef, SecretValue, UserName};
-use rl_store::{Changed, Digest};
+use rl_store::{Changed, Deed, Digest};
 use sha2::Digest as _;
 use totp_rs::{Algorithm, Builder, Totp};
 
@@ -35,27 +35,32 @@ pub(crate) struct Enrolment {
 
 impl Gate {
     /// Makes a key for a user, which is asked for only after a code of it was shown.
-    pub(crate) async fn begin_totp(&self, name: &UserName) -> Result<Enrolment, AccessError> {
+    pub(crate) async fn begin_totp(&self, name: &UserName, deed: Deed) -> Result<Enrolment, AccessError> {
         let mut key = zeroize::Zeroizing::new([0u8; KEY_BYTES]);
         rl_agent::random().fill_bytes(&mut *key);
         let totp = totp(&*key, name)?;
         let base32 = SecretValue::new(totp.secret().to_base32());
         let url = totp.to_url().map_err(|error| AccessError::Key(error.to_string().into()))?;
         let sealed = self.seal(name, &base32).await?;
-        match self.store().begin_totp(name, sealed).await? {
+        match self.store().begin_totp(name, sealed, deed).await? {
             Changed::Done(_) => Ok(Enrolment { url: SecretValue::new(url), key: base32 }),
             Changed::Gone | Changed::Moved(_) | Changed::Refused => Err(AccessError::Factor),
         }
     }
 
     /// Asks for the second factor from now on, where the code is one of the new key; answers the recovery codes.
-    pub(crate) async fn confirm_totp(&self, name: &UserName, code: &str) -> Result<Vec<SecretValue>, AccessError> {
+    pub(crate) async fn confirm_totp(
+        &self,
+        name: &UserName,
+        code: &str,
+        deed: Deed,
+    ) -> Result<Vec<SecretValue>, AccessError> {
         let credentials = self.store().credentials(name).await?.ok_or(AccessError::Factor)?;
         let factor = credentials.totp.filter(|factor| !factor.confirmed).ok_or(AccessError::Factor)?;
         let step = self.step_of(name, &factor.sealed, code).await?.ok_or(AccessError::Wrong)?;
         let codes: Vec<String> = (0..RECOVERY_CODES).map(|_| recovery_code()).collect();
         let digests: Vec<Digest> = codes.iter().filter_map(|code| recovery_digest(code)).collect();
-        match self.store().confirm_totp(name, step, digests).await? {
+        match self.store().confirm_totp(name, step, digests, deed).await? {
             Changed::Done(_) => Ok(codes.into_iter().map(SecretValue::new).collect()),
             Changed::Gone | Changed::Moved(_) | Changed::Refused => Err(AccessError::Factor),
         }

@@ -47,7 +47,6 @@ impl<T: DeserializeOwned> FromRequest<Api> for Keyed<T> {
 }
 
 /// A body some fields of which are secret.
-#[allow(dead_code)]
 pub(crate) trait Confidential: DeserializeOwned {
     /// The fields, of the body itself. They are left out of the digest that tells a repeated request from another: it is kept,
     /// and whoever reads the store must not be able to try passwords against it. Two requests under one key that differ in
@@ -56,7 +55,6 @@ pub(crate) trait Confidential: DeserializeOwned {
 }
 
 /// As [`Keyed`], for a body with secrets.
-#[allow(dead_code)]
 pub(crate) struct KeyedSecret<T> {
     /// The body.
     pub(crate) body: T,
@@ -140,7 +138,6 @@ impl Answer {
 
     /// The same, of which something else is kept: the body holds what is shown once and must not lie in the store. Whoever asks
     /// again is given what is kept, which should say so.
-    #[allow(dead_code)]
     pub(crate) fn keeping(mut self, kept: &impl Serialize) -> Result<Self, Problem> {
         self.kept = Some(written(kept)?);
         Ok(self)

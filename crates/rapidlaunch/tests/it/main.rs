@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stderr)]
 
 mod abuse;
+mod accounts;
 mod agents;
 mod agents_trouble;
 mod cli;

@@ -1,12 +1,17 @@
 //! Goal: every route lets in whom it should and nobody else. Method: the routes are read from the server's own document and asked
 //! by each role with a token and in a session, and by nobody; a table says what each needs, and a route that it does not name fails.
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use crate::harness::{Served, World};
 
-const PASSWORD: &str = "correct horse battery";
+pub(crate) const PASSWORD: &str = "correct horse battery";
 const ROLES: [&str; 6] = ["none", "viewer", "operator", "deployer", "approver", "admin"];
+
+/// Each request that makes something has a key of its own.
+static KEYS: AtomicU32 = AtomicU32::new(0);
 
 /// What a route needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,20 +94,38 @@ const TABLE: &[(&str, &str, Needs)] = &[
 ];
 
 /// Somebody who asks.
-enum Who {
+pub(crate) enum Who {
     Nobody,
     Token(String),
     Session { cookie: String, csrf: String },
 }
 
-struct Api<'a> {
-    world: &'a World,
-    served: &'a Served,
+pub(crate) struct Api<'a> {
+    pub(crate) world: &'a World,
+    pub(crate) served: &'a Served,
     client: reqwest::Client,
 }
 
 impl Api<'_> {
-    fn ask(&self, who: &Who, method: &str, path: &str, body: Option<&Value>) -> (StatusCode, Value, Option<String>) {
+    pub(crate) fn ask(
+        &self,
+        who: &Who,
+        method: &str,
+        path: &str,
+        body: Option<&Value>,
+    ) -> (StatusCode, Value, Option<String>) {
+        self.ask_under(&format!("key-{}", KEYS.fetch_add(1, Ordering::Relaxed)), who, method, path, body)
+    }
+
+    /// The same under a key, for whatever makes something.
+    pub(crate) fn ask_under(
+        &self,
+        key: &str,
+        who: &Who,
+        method: &str,
+        path: &str,
+        body: Option<&Value>,
+    ) -> (StatusCode, Value, Option<String>) {
         let method = Method::from_bytes(method.to_uppercase().as_bytes()).unwrap();
         let mut request = self.client.request(method.clone(), format!("{}{path}", self.served.url));
         request = match who {
@@ -110,6 +133,9 @@ impl Api<'_> {
             Who::Token(token) => request.bearer_auth(token),
             Who::Session { cookie, csrf } => request.header("cookie", cookie).header("x-csrf-token", csrf),
         };
+        if method == Method::POST {
+            request = request.header("idempotency-key", key);
+        }
         if method != Method::GET {
             request = request.header("if-match", "*");
         }
@@ -130,14 +156,14 @@ impl Api<'_> {
 
     /// The same as whoever holds the data directory; it must be done.
     #[track_caller]
-    fn must(&self, method: &str, path: &str, body: Value) -> Value {
+    pub(crate) fn must(&self, method: &str, path: &str, body: Value) -> Value {
         let (status, answer, _) = self.ask(&Who::Token(self.served.token.clone()), method, path, Some(&body));
         assert!(status.is_success(), "{method} {path}: {status} {answer}");
         answer
     }
 
     /// A user with a role on everything: with a token of all scopes, and in a session.
-    fn person(&self, role: &str) -> [Who; 2] {
+    pub(crate) fn person(&self, role: &str) -> [Who; 2] {
         self.must("post", "/v1/users", json!({ "name": role, "password": PASSWORD }));
         if role != "none" {
             self.must("post", "/v1/grants", json!({ "to": format!("user:{role}"), "role": role, "path": "/" }));
@@ -147,7 +173,7 @@ impl Api<'_> {
         [Who::Token(made["token"].as_str().unwrap().to_owned()), self.session(role)]
     }
 
-    fn session(&self, name: &str) -> Who {
+    pub(crate) fn session(&self, name: &str) -> Who {
         let body = json!({ "name": name, "password": PASSWORD });
         let (status, answer, cookie) = self.ask(&Who::Nobody, "post", "/v1/session", Some(&body));
         assert_eq!(status, 200, "{answer}");
@@ -159,7 +185,7 @@ impl Api<'_> {
     }
 }
 
-fn with_api(test: impl FnOnce(&Api<'_>)) {
+pub(crate) fn with_api(test: impl FnOnce(&Api<'_>)) {
     let world = World::new();
     let served = world.api_server(&[]);
     let root = reqwest::Certificate::from_pem(served.authority.as_bytes()).unwrap();

@@ -2,6 +2,7 @@
 use std::time::Duration;
 
 use rl_engine::{Lane, UnixMs};
+use serde_json::Value;
 
 use super::audit::{self, NewAudit};
 use super::rows::first;
@@ -25,6 +26,21 @@ impl From<NewAudit> for Deed {
     fn from(audit: NewAudit) -> Self {
         Self { audit, answer: None }
     }
+}
+
+/// What a change came to that may turn out to change nothing. Then neither entry nor answer is kept.
+pub(crate) enum Came<T> {
+    /// Nothing was changed.
+    Nothing(T),
+    /// It was changed: what the audit tells of before and after.
+    Changed {
+        /// What is answered.
+        value: T,
+        /// What it was before.
+        before: Option<Value>,
+        /// What it is now.
+        after: Option<Value>,
+    },
 }
 
 /// The answer to a request, kept under the key that its caller named.
@@ -105,6 +121,35 @@ impl Store {
         self.told(done)
     }
 
+    /// The same for a change that may turn out to change nothing, and that knows what was before and is after it.
+    pub(crate) async fn try_change<T: Send + 'static>(
+        &self,
+        mut deed: Deed,
+        work: impl FnOnce(&dyn Sql, UnixMs) -> Result<Came<T>, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let now = self.now();
+        let done = self
+            .db()
+            .write_with(Lane::Intake, move |tx, db| {
+                let now = tx.at(now).now();
+                keep_answer(db, &deed, now)?;
+                match work(db, now)? {
+                    Came::Nothing(value) => {
+                        forget_answer(db, &deed)?;
+                        Ok((value, 0))
+                    }
+                    Came::Changed { value, before, after } => {
+                        deed.audit.before = before.or(deed.audit.before);
+                        deed.audit.after = after;
+                        let seq = audit::append(db, &deed.audit, now)?;
+                        Ok::<_, StoreError>((value, seq))
+                    }
+                }
+            })
+            .await;
+        self.told(done).map(|(value, _)| value)
+    }
+
     /// Tells followers of a deed's entry.
     pub(super) fn told<T>(&self, done: Result<(T, u64), StoreError>) -> Result<(T, u64), StoreError> {
         if let Ok((_, seq)) = &done {
@@ -149,6 +194,13 @@ pub(super) fn keep_answer(db: &dyn Sql, deed: &Deed, now: UnixMs) -> Result<(), 
         0 => Err(Conflict::Answered { principal: answer.principal.clone(), key: answer.key.clone() }.into()),
         _ => Ok(()),
     }
+}
+
+/// Takes back what [`keep_answer`] kept in this transaction.
+fn forget_answer(db: &dyn Sql, deed: &Deed) -> Result<(), StoreError> {
+    let Some(answer) = &deed.answer else { return Ok(()) };
+    let sql = "delete from kept_answer where principal = ?1 and key = ?2";
+    db.execute(sql, values![&answer.principal, &answer.key], "taking an answer back").map(|_| ())
 }
 
 /// What was kept at this moment or before is forgotten.

@@ -1,8 +1,8 @@
 //! Grants: who has which role where. Administrators alone give them and take them back.
 
 use axum::extract::State;
-use axum::http::{StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::http::StatusCode;
+use axum::response::Response;
 use rand::Rng;
 use rl_model::{Grant, GrantId, Grantee, Right};
 use rl_store::{Granted, NewGrant};
@@ -13,9 +13,11 @@ use utoipa_axum::routes;
 
 use crate::api::Api;
 use crate::api::caller::Caller;
-use crate::api::extract::{At, Json, Page, PageQuery, Params, named, parsed};
+use crate::api::deeds::{Answer, Keyed, audit};
+use crate::api::extract::{At, Page, PageQuery, Params, named, parsed};
 use crate::api::problem::{Code, Problem};
 use crate::shape::access::GivenShape;
+use crate::work::runner;
 
 /// The routes of this file.
 pub(super) fn routes() -> OpenApiRouter<Api> {
@@ -50,23 +52,29 @@ struct AddGrant {
 
 /// Gives a grant.
 #[utoipa::path(post, path = "/v1/grants", tag = "access", request_body = AddGrant,
+    params(("Idempotency-Key" = Option<String>, Header, description = "Names the request; needed with an API token")),
     responses((status = 201, description = "The grant", body = GivenShape)))]
-async fn add(State(api): State<Api>, caller: Caller, Json(body): Json<AddGrant>) -> Result<Response, Problem> {
-    caller.need_root(Right::Admin)?;
+async fn add(State(api): State<Api>, keyed: Keyed<AddGrant>) -> Result<Response, Problem> {
+    let Keyed { body, asked } = keyed;
+    asked.caller.need_root(Right::Admin)?;
+    if let Some(response) = asked.before(&api).await? {
+        return Ok(response);
+    }
     let grantee: Grantee = parsed("to", &body.to)?;
     let grant = Grant::new(parsed("role", &body.role)?, parsed("path", &body.path)?);
     let id = GrantId::from_bits(rl_agent::random().random());
-    let new = NewGrant { id: id.clone(), grantee: grantee.clone(), grant, actor: caller.name.clone() };
-    match api.gate.changing(api.gate.store().add_grant(new)).await? {
-        Granted::Added => {}
-        Granted::NoUser => return Err(Problem::new(Code::INPUT, format!("`to`: there is no such user: `{grantee}`"))),
-        Granted::Before(id) => {
-            return Err(Problem::new(Code::CONFLICT, format!("{grantee} has that role there already, by grant {id}")));
+    let new = NewGrant { id: id.clone(), grantee: grantee.clone(), grant, actor: asked.caller.name.clone() };
+    let shape = GivenShape::of(&new.record(runner::now()));
+    let answer = Answer::new(StatusCode::CREATED, Some(format!("/v1/grants/{id}")), &shape)?;
+    let deed = asked.deed("grant.create", format!("/grants/{id}"), None, &answer);
+    let tried = api.gate.changing(api.gate.store().add_grant(new, deed)).await;
+    match tried {
+        Ok(Granted::Added) | Err(_) => asked.answered(&api, tried, answer).await,
+        Ok(Granted::NoUser) => Err(Problem::new(Code::INPUT, format!("`to`: there is no such user: `{grantee}`"))),
+        Ok(Granted::Before(id)) => {
+            Err(Problem::new(Code::CONFLICT, format!("{grantee} has that role there already, by grant {id}")))
         }
     }
-    let record = api.gate.store().grant(&id).await?.ok_or_else(|| Problem::not_found("grant", &id))?;
-    let location = [(header::LOCATION, format!("/v1/grants/{id}"))];
-    Ok((StatusCode::CREATED, location, axum::Json(GivenShape::of(&record))).into_response())
 }
 
 /// Takes a grant back.
@@ -75,7 +83,8 @@ async fn add(State(api): State<Api>, caller: Caller, Json(body): Json<AddGrant>)
 async fn remove(State(api): State<Api>, caller: Caller, At(id): At<String>) -> Result<StatusCode, Problem> {
     caller.need_root(Right::Admin)?;
     let id: GrantId = named("grant", &id)?;
-    if !api.gate.changing(api.gate.store().remove_grant(&id)).await? {
+    let deed = audit(&caller, "grant.remove", format!("/grants/{id}"), None).into();
+    if !api.gate.changing(api.gate.store().remove_grant(&id, deed)).await? {
         return Err(Problem::not_found("grant", id));
     }
     Ok(StatusCode::NO_CONTENT)

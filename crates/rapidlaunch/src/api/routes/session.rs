@@ -13,6 +13,7 @@ use utoipa_axum::routes;
 use crate::access::{NewSecret, SignIn, SignedIn};
 use crate::api::Api;
 use crate::api::caller::{COOKIE, Caller, Stranger, cookie};
+use crate::api::deeds::audit;
 use crate::api::extract::{Json, parsed};
 use crate::api::problem::Problem;
 use crate::shape::access::{GrantShape, UserShape};
@@ -87,7 +88,7 @@ async fn set_up(
 ) -> Result<Response, Problem> {
     let name: rl_model::UserName = parsed("name", &body.name)?;
     let password = SecretValue::new(body.password);
-    api.gate.set_up(&body.token, name.clone(), password).await?;
+    api.gate.set_up(&body.token, name.clone(), password, &remote).await?;
     let signed = api.gate.begin_session(&name, "password", &remote).await?;
     Ok(begun(&signed))
 }
@@ -149,7 +150,8 @@ async fn show(State(api): State<Api>, caller: Caller, headers: HeaderMap) -> Res
     responses((status = 204, description = "The session has ended")))]
 async fn sign_out(State(api): State<Api>, caller: Caller) -> Result<Response, Problem> {
     if let Some(session) = &caller.session {
-        api.gate.changing(api.gate.store().end_session(session)).await?;
+        let deed = audit(&caller, "session.end", format!("/users/{}", caller.name), None).into();
+        api.gate.changing(api.gate.store().end_session(session, deed)).await?;
     }
     Ok((StatusCode::NO_CONTENT, [(header::SET_COOKIE, set_cookie("", 0))]).into_response())
 }

@@ -1,8 +1,8 @@
 //! API tokens: made by people in person, for themselves or, by an administrator, for others. The text is shown once.
 
 use axum::extract::State;
-use axum::http::{StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::http::StatusCode;
+use axum::response::Response;
 use rl_engine::UnixMs;
 use rl_model::{Grant, Right, TokenId, UserName};
 use rl_store::{NewToken, TOKENS_PER_USER_MAX, TokenAdded, TokenRecord};
@@ -14,7 +14,8 @@ use utoipa_axum::routes;
 use crate::access::Token;
 use crate::api::Api;
 use crate::api::caller::Caller;
-use crate::api::extract::{At, Json, Page, PageQuery, Params, named, parsed};
+use crate::api::deeds::{Answer, Keyed, audit};
+use crate::api::extract::{At, Page, PageQuery, Params, named, parsed};
 use crate::api::problem::{Code, Problem};
 use crate::shape::access::{GrantShape, TokenShape};
 use crate::work::runner;
@@ -75,18 +76,35 @@ struct AddToken {
 /// A new token with its text, which is not shown again.
 #[derive(Serialize, ToSchema)]
 struct MadeToken {
-    /// The text: what programs send as `Authorization: Bearer TOKEN`.
-    token: String,
+    /// The text: what programs send as `Authorization: Bearer TOKEN`. Null where the same request is answered again.
+    token: Option<String>,
+    /// Why it is null.
+    note: Option<&'static str>,
     /// All else.
     #[serde(flatten)]
     record: TokenShape,
 }
 
+impl MadeToken {
+    /// A new one as it is shown, and as it is kept.
+    fn of(new: &NewToken, token: &Token) -> (Self, Self) {
+        let record = || TokenShape::of(&new.record(runner::now()));
+        let note = "it was shown once, in the first answer to this request, and is not kept";
+        let shown = Self { token: Some(token.expose().to_owned()), note: None, record: record() };
+        (shown, Self { token: None, note: Some(note), record: record() })
+    }
+}
+
 /// Makes a token.
 #[utoipa::path(post, path = "/v1/tokens", tag = "access", request_body = AddToken,
+    params(("Idempotency-Key" = Option<String>, Header, description = "Names the request; needed with an API token")),
     responses((status = 201, description = "The token with its text, which is not shown again", body = MadeToken)))]
-async fn add(State(api): State<Api>, caller: Caller, Json(body): Json<AddToken>) -> Result<Response, Problem> {
-    let owner = owner(&caller, body.owner.as_deref())?;
+async fn add(State(api): State<Api>, keyed: Keyed<AddToken>) -> Result<Response, Problem> {
+    let Keyed { body, asked } = keyed;
+    let owner = owner(&asked.caller, body.owner.as_deref())?;
+    if let Some(response) = asked.before(&api).await? {
+        return Ok(response);
+    }
     let scopes = scopes(&body.scopes)?;
     let label = body.label.trim();
     if label.is_empty() || label.chars().count() > LABEL_CHARS_MAX || label.chars().any(char::is_control) {
@@ -105,20 +123,21 @@ async fn add(State(api): State<Api>, caller: Caller, Json(body): Json<AddToken>)
         label: label.to_owned(),
         scopes,
         expires_at,
-        actor: caller.name.clone(),
+        actor: asked.caller.name.clone(),
     };
-    match api.gate.store().add_token(new).await? {
-        TokenAdded::Added => {}
-        TokenAdded::NoUser => return Err(Problem::new(Code::INPUT, format!("`owner`: there is no user `{owner}`"))),
-        TokenAdded::TooMany => {
+    let (shown, kept) = MadeToken::of(&new, &token);
+    let location = format!("/v1/tokens/{}", token.id);
+    let answer = Answer::new(StatusCode::CREATED, Some(location), &shown)?.keeping(&kept)?;
+    let deed = asked.deed("token.create", format!("/tokens/{}", token.id), None, &answer);
+    let tried = api.gate.store().add_token(new, deed).await;
+    match tried {
+        Ok(TokenAdded::Added) | Err(_) => asked.answered(&api, tried, answer).await,
+        Ok(TokenAdded::NoUser) => Err(Problem::new(Code::INPUT, format!("`owner`: there is no user `{owner}`"))),
+        Ok(TokenAdded::TooMany) => {
             let text = format!("{owner} has {TOKENS_PER_USER_MAX} tokens in force, as many as there may be");
-            return Err(Problem::new(Code::CONFLICT, text).hint("revoke those that are not needed any more"));
+            Err(Problem::new(Code::CONFLICT, text).hint("revoke those that are not needed any more"))
         }
     }
-    let record = find(&api, &token.id).await?;
-    let made = MadeToken { token: token.expose().to_owned(), record: TokenShape::of(&record) };
-    let location = [(header::LOCATION, format!("/v1/tokens/{}", token.id))];
-    Ok((StatusCode::CREATED, location, axum::Json(made)).into_response())
 }
 
 /// Revokes a token: it is nobody's at once.
@@ -130,7 +149,8 @@ async fn revoke(State(api): State<Api>, caller: Caller, At(id): At<String>) -> R
     if caller.user.as_ref() != Some(&record.owner) && !caller.may_root(Right::Admin) {
         return Err(Problem::not_found("token", id));
     }
-    if !api.gate.changing(api.gate.store().revoke_token(&id)).await? {
+    let deed = audit(&caller, "token.revoke", format!("/tokens/{id}"), None).into();
+    if !api.gate.changing(api.gate.store().revoke_token(&id, deed)).await? {
         return Err(Problem::new(Code::CONFLICT, format!("token {id} was revoked before")));
     }
     Ok(StatusCode::NO_CONTENT)

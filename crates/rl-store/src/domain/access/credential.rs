@@ -5,6 +5,7 @@ use std::str::FromStr;
 use rl_engine::Lane;
 use rl_model::{SealedValue, UserName};
 
+use super::super::deed::Deed;
 use super::super::rows::first;
 use super::user::{changing, one};
 use super::{Changed, Digest, TotpState, UserRecord};
@@ -81,40 +82,43 @@ impl Store {
     }
 
     /// Keeps the key of a second factor that is not asked for yet; one that is in use stays, and this is refused.
-    pub async fn begin_totp(&self, name: &UserName, sealed: SealedValue) -> Result<Changed, StoreError> {
+    pub async fn begin_totp(&self, name: &UserName, sealed: SealedValue, deed: Deed) -> Result<Changed, StoreError> {
         let name = name.clone();
-        self.db()
-            .write_with(Lane::Intake, move |_, db| {
-                changing(db, &name, None, |user| {
-                    let sql = "update access_user set totp = ?2, totp_step = 0 where name = ?1 and totp_at is null";
-                    Ok(db.execute(sql, values![user.name.as_str(), sealed.as_str()], "keeping a second factor")? > 0)
-                })
+        self.try_change(deed, move |db, _| {
+            changing(db, &name, None, |user| {
+                let sql = "update access_user set totp = ?2, totp_step = 0 where name = ?1 and totp_at is null";
+                Ok(db.execute(sql, values![user.name.as_str(), sealed.as_str()], "keeping a second factor")? > 0)
             })
-            .await
+        })
+        .await
     }
 
     /// Asks for the second factor from now on, a code of this time step having been shown. The recovery codes replace others.
-    pub async fn confirm_totp(&self, name: &UserName, step: u64, codes: Vec<Digest>) -> Result<Changed, StoreError> {
-        let (name, now) = (name.clone(), self.now());
-        self.db()
-            .write_with(Lane::Intake, move |tx, db| {
-                let now = tx.at(now).now();
-                changing(db, &name, None, |user| {
-                    let sql = "update access_user set totp_at = ?2, totp_step = ?3
-                               where name = ?1 and totp is not null and totp_at is null";
-                    if db.execute(sql, values![user.name.as_str(), now, step], "confirming a second factor")? == 0 {
-                        return Ok(false);
-                    }
-                    forget_codes(db, &user.name)?;
-                    for code in &codes {
-                        let sql = "insert into access_recovery (owner, digest) values (?1, ?2)
-                                   on conflict (owner, digest) do nothing";
-                        db.execute(sql, values![user.name.as_str(), code.as_str()], "keeping a recovery code")?;
-                    }
-                    Ok(true)
-                })
+    pub async fn confirm_totp(
+        &self,
+        name: &UserName,
+        step: u64,
+        codes: Vec<Digest>,
+        deed: Deed,
+    ) -> Result<Changed, StoreError> {
+        let name = name.clone();
+        self.try_change(deed, move |db, now| {
+            changing(db, &name, None, |user| {
+                let sql = "update access_user set totp_at = ?2, totp_step = ?3
+                           where name = ?1 and totp is not null and totp_at is null";
+                if db.execute(sql, values![user.name.as_str(), now, step], "confirming a second factor")? == 0 {
+                    return Ok(false);
+                }
+                forget_codes(db, &user.name)?;
+                for code in &codes {
+                    let sql = "insert into access_recovery (owner, digest) values (?1, ?2)
+                               on conflict (owner, digest) do nothing";
+                    db.execute(sql, values![user.name.as_str(), code.as_str()], "keeping a recovery code")?;
+                }
+                Ok(true)
             })
-            .await
+        })
+        .await
     }
 
     /// Spends a time step: answers whether it and every later one was unspent, so that no code is good twice.
@@ -155,18 +159,17 @@ impl Store {
     }
 
     /// Takes the second factor away, with its recovery codes.
-    pub async fn remove_totp(&self, name: &UserName) -> Result<Changed, StoreError> {
+    pub async fn remove_totp(&self, name: &UserName, deed: Deed) -> Result<Changed, StoreError> {
         let name = name.clone();
-        self.db()
-            .write_with(Lane::Intake, move |_, db| {
-                changing(db, &name, None, |user| {
-                    let sql = "update access_user set totp = null, totp_at = null, totp_step = 0 where name = ?1";
-                    db.execute(sql, values![user.name.as_str()], "taking a second factor away")?;
-                    forget_codes(db, &user.name)?;
-                    Ok(true)
-                })
+        self.try_change(deed, move |db, _| {
+            changing(db, &name, None, |user| {
+                let sql = "update access_user set totp = null, totp_at = null, totp_step = 0 where name = ?1";
+                db.execute(sql, values![user.name.as_str()], "taking a second factor away")?;
+                forget_codes(db, &user.name)?;
+                Ok(true)
             })
-            .await
+        })
+        .await
     }
 }
 

@@ -2,7 +2,9 @@
 use std::time::Duration;
 
 use rl_engine::{Lane, UnixMs};
+use serde_json::json;
 
+use super::super::deed::{Came, Deed};
 use super::super::rows::first;
 use super::later;
 use crate::error::StoreError;
@@ -68,6 +70,26 @@ impl Store {
                 Ok(Attempt::Begun)
             })
             .await
+    }
+
+    /// Notes that an attempt has failed, with the deed where it has to be waited from now on; answers until when. Without a wait
+    /// nothing is written: strangers fail as often as they like.
+    pub async fn attempt_failed(&self, keys: Vec<AttemptKey>, deed: Deed) -> Result<Option<UnixMs>, StoreError> {
+        self.try_change(deed, move |db, now| {
+            let mut longest: Option<(UnixMs, u64)> = None;
+            for key in &keys {
+                let count = count_of(db, &key.key, now)?.filter(|count| now < count.until);
+                longest = longest.max(count.map(|count| (count.until, count.count)));
+            }
+            Ok(match longest {
+                None => Came::Nothing(None),
+                Some((until, failures)) => {
+                    let after = json!({ "until_ms": until, "failures": failures });
+                    Came::Changed { value: Some(until), before: None, after: Some(after) }
+                }
+            })
+        })
+        .await
     }
 
     /// Takes back what an attempt has counted, after it succeeded.

@@ -1,8 +1,11 @@
 //! Grants: which user or group has which role where.
-use rl_engine::{Lane, UnixMs};
+use rl_engine::UnixMs;
 use rl_model::{Grant, GrantId, Grantee};
+use serde_json::{Value, json};
 
+use super::super::deed::{Came, Deed};
 use super::super::rows::{all, first};
+use super::user::keeping_an_administrator;
 use crate::error::StoreError;
 use crate::sql::{CellError, Sql, SqlRow, values};
 use crate::store::Store;
@@ -37,6 +40,19 @@ pub struct NewGrant {
     pub actor: String,
 }
 
+impl NewGrant {
+    /// The grant as it is once given.
+    pub fn record(&self, now: UnixMs) -> GrantRecord {
+        GrantRecord {
+            id: self.id.clone(),
+            grantee: self.grantee.clone(),
+            grant: self.grant.clone(),
+            created_at: now,
+            created_by: self.actor.clone(),
+        }
+    }
+}
+
 /// What came of a grant that was to be given.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Granted {
@@ -50,9 +66,15 @@ pub enum Granted {
 
 impl Store {
     /// Gives a grant.
-    pub async fn add_grant(&self, new: NewGrant) -> Result<Granted, StoreError> {
-        let now = self.now();
-        self.db().write_with(Lane::Intake, move |tx, db| add(db, &new, tx.at(now).now())).await
+    pub async fn add_grant(&self, new: NewGrant, deed: Deed) -> Result<Granted, StoreError> {
+        self.try_change(deed, move |db, now| match add(db, &new, now)? {
+            Granted::Added => {
+                let after = Some(told(&new.grantee, &new.grant));
+                Ok(Came::Changed { value: Granted::Added, before: None, after })
+            }
+            refused => Ok(Came::Nothing(refused)),
+        })
+        .await
     }
 
     /// Grants by id, those after `after`.
@@ -80,24 +102,32 @@ impl Store {
     /// A grant.
     pub async fn grant(&self, id: &GrantId) -> Result<Option<GrantRecord>, StoreError> {
         let id = id.clone();
-        self.db()
-            .read_with(move |db| {
-                let sql = format!("select {COLUMNS} from access_grant where id = ?1");
-                first(db, &sql, values![id.as_str()], "reading a grant", read)
-            })
-            .await
+        self.db().read_with(move |db| one(db, &id)).await
     }
 
     /// Takes a grant back; answers whether there was one.
-    pub async fn remove_grant(&self, id: &GrantId) -> Result<bool, StoreError> {
+    pub async fn remove_grant(&self, id: &GrantId, deed: Deed) -> Result<bool, StoreError> {
         let id = id.clone();
-        self.db()
-            .write_with(Lane::Intake, move |_, db| {
+        self.try_change(deed, move |db, _| {
+            let Some(record) = one(db, &id)? else { return Ok(Came::Nothing(false)) };
+            keeping_an_administrator(db, || {
                 let sql = "delete from access_grant where id = ?1";
-                Ok(db.execute(sql, values![id.as_str()], "taking a grant back")? > 0)
-            })
-            .await
+                db.execute(sql, values![id.as_str()], "taking a grant back")
+            })?;
+            Ok(Came::Changed { value: true, before: Some(told(&record.grantee, &record.grant)), after: None })
+        })
+        .await
     }
+}
+
+fn one(db: &dyn Sql, id: &GrantId) -> Result<Option<GrantRecord>, StoreError> {
+    let sql = format!("select {COLUMNS} from access_grant where id = ?1");
+    first(db, &sql, values![id.as_str()], "reading a grant", read)
+}
+
+/// What the audit tells of a grant.
+fn told(to: &Grantee, grant: &Grant) -> Value {
+    json!({ "to": to, "role": grant.role, "path": grant.path })
 }
 
 pub(super) fn add(db: &dyn Sql, new: &NewGrant, now: UnixMs) -> Result<Granted, StoreError> {

@@ -3,7 +3,9 @@ use std::time::Duration;
 
 use rl_engine::{Lane, UnixMs};
 use rl_model::UserName;
+use serde_json::json;
 
+use super::super::deed::{Came, Deed};
 use super::super::rows::{all, first};
 use super::{Digest, Holder, NOTE_EVERY, holder, later};
 use crate::error::StoreError;
@@ -70,9 +72,12 @@ pub struct SessionBearer {
 
 impl Store {
     /// Keeps a new session; answers whether the user is there and may come in. Sessions that ended are forgotten.
-    pub async fn add_session(&self, new: NewSession) -> Result<bool, StoreError> {
-        let now = self.now();
-        self.db().write_with(Lane::Intake, move |tx, db| add(db, &new, tx.at(now).now())).await
+    pub async fn add_session(&self, new: NewSession, deed: Deed) -> Result<bool, StoreError> {
+        self.try_change(deed, move |db, now| match add(db, &new, now)? {
+            true => Ok(Came::Changed { value: true, before: None, after: Some(json!({ "way": new.way })) }),
+            false => Ok(Came::Nothing(false)),
+        })
+        .await
     }
 
     /// The session whose cookie this is the digest of, if it has not ended and its owner may come in.
@@ -119,14 +124,18 @@ impl Store {
     }
 
     /// Ends a session; answers whether there was one.
-    pub async fn end_session(&self, digest: &Digest) -> Result<bool, StoreError> {
+    pub async fn end_session(&self, digest: &Digest, deed: Deed) -> Result<bool, StoreError> {
         let digest = digest.clone();
-        self.db()
-            .write_with(Lane::Intake, move |_, db| {
-                let sql = "delete from access_session where digest = ?1";
-                Ok(db.execute(sql, values![digest.as_str()], "ending a session")? > 0)
-            })
-            .await
+        self.try_change(deed, move |db, _| {
+            let sql = format!("select {COLUMNS} from access_session where digest = ?1");
+            let found = first(db, &sql, values![digest.as_str()], "reading a session", read)?;
+            let Some(found) = found else { return Ok(Came::Nothing(false)) };
+            let sql = "delete from access_session where digest = ?1";
+            db.execute(sql, values![digest.as_str()], "ending a session")?;
+            let before = json!({ "way": found.way, "created_at_ms": found.created_at, "remote": found.remote });
+            Ok(Came::Changed { value: true, before: Some(before), after: None })
+        })
+        .await
     }
 }
 

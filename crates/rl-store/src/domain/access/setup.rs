@@ -3,7 +3,9 @@ use std::time::Duration;
 
 use rl_engine::Lane;
 use rl_model::{AccessPath, Grant, GrantId, Grantee, Role};
+use serde_json::json;
 
+use super::super::deed::{Came, Deed};
 use super::super::rows::first;
 use super::grant::{self, NewGrant};
 use super::{Digest, NewUser, later, user};
@@ -40,26 +42,24 @@ impl Store {
     }
 
     /// Makes the first user, who may do everything, and uses the link up, in one transaction.
-    pub async fn set_up(&self, link: Digest, new: NewUser, grant: GrantId) -> Result<SetUp, StoreError> {
-        let now = self.now();
-        self.db()
-            .write_with(Lane::Intake, move |tx, db| {
-                let now = tx.at(now).now();
-                if user::count(db)? > 0 {
-                    return Ok(SetUp::Before);
-                }
-                let sql = "select expires_at from access_setup where digest = ?1";
-                let expires = first(db, sql, values![link.as_str()], "reading a set-up link", |row| row.ms(0))?;
-                if expires.is_none_or(|end| end <= now) {
-                    return Ok(SetUp::NoLink);
-                }
-                user::add(db, &new, now)?;
-                let all = Grant::new(Role::Admin, AccessPath::Root);
-                let grantee = Grantee::User(new.name.clone());
-                grant::add(db, &NewGrant { id: grant, grantee, grant: all, actor: new.actor.clone() }, now)?;
-                db.execute("delete from access_setup", values![], "using a set-up link up")?;
-                Ok(SetUp::Done)
-            })
-            .await
+    pub async fn set_up(&self, link: Digest, new: NewUser, grant: GrantId, deed: Deed) -> Result<SetUp, StoreError> {
+        self.try_change(deed, move |db, now| {
+            if user::count(db)? > 0 {
+                return Ok(Came::Nothing(SetUp::Before));
+            }
+            let sql = "select expires_at from access_setup where digest = ?1";
+            let expires = first(db, sql, values![link.as_str()], "reading a set-up link", |row| row.ms(0))?;
+            if expires.is_none_or(|end| end <= now) {
+                return Ok(Came::Nothing(SetUp::NoLink));
+            }
+            user::add(db, &new, now)?;
+            let all = Grant::new(Role::Admin, AccessPath::Root);
+            let after = json!({ "user": new.name, "role": all.role, "path": all.path });
+            let grantee = Grantee::User(new.name.clone());
+            grant::add(db, &NewGrant { id: grant, grantee, grant: all, actor: new.actor.clone() }, now)?;
+            db.execute("delete from access_setup", values![], "using a set-up link up")?;
+            Ok(Came::Changed { value: SetUp::Done, before: None, after: Some(after) })
+        })
+        .await
     }
 }

@@ -3,7 +3,9 @@ use std::time::Duration;
 
 use rl_engine::{Lane, UnixMs};
 use rl_model::{Grant, TokenId, UserName};
+use serde_json::{Value, json};
 
+use super::super::deed::{Came, Deed};
 use super::super::rows::{all, first};
 use super::{Digest, Holder, NOTE_EVERY, holder, later};
 use crate::error::StoreError;
@@ -66,6 +68,23 @@ pub struct NewToken {
     pub actor: String,
 }
 
+impl NewToken {
+    /// The token as it is once kept.
+    pub fn record(&self, now: UnixMs) -> TokenRecord {
+        TokenRecord {
+            id: self.id.clone(),
+            owner: self.owner.clone(),
+            label: self.label.clone(),
+            scopes: self.scopes.clone(),
+            created_at: now,
+            created_by: self.actor.clone(),
+            expires_at: self.expires_at,
+            used_at: None,
+            revoked_at: None,
+        }
+    }
+}
+
 /// What came of a token that was to be kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TokenAdded {
@@ -88,9 +107,15 @@ pub struct TokenBearer {
 
 impl Store {
     /// Keeps a new token, and forgets those of the owner that ended long ago.
-    pub async fn add_token(&self, new: NewToken) -> Result<TokenAdded, StoreError> {
-        let now = self.now();
-        self.db().write_with(Lane::Intake, move |tx, db| add(db, &new, tx.at(now).now())).await
+    pub async fn add_token(&self, new: NewToken, deed: Deed) -> Result<TokenAdded, StoreError> {
+        self.try_change(deed, move |db, now| match add(db, &new, now)? {
+            TokenAdded::Added => {
+                let after = one(db, &new.id)?.as_ref().map(told);
+                Ok(Came::Changed { value: TokenAdded::Added, before: None, after })
+            }
+            refused => Ok(Came::Nothing(refused)),
+        })
+        .await
     }
 
     /// Tokens by id, those after `after`: of one user, or of all.
@@ -115,12 +140,7 @@ impl Store {
     /// A token.
     pub async fn token(&self, id: &TokenId) -> Result<Option<TokenRecord>, StoreError> {
         let id = id.clone();
-        self.db()
-            .read_with(move |db| {
-                let sql = format!("select {COLUMNS} from access_token where id = ?1");
-                first(db, &sql, values![id.as_str()], "reading a token", read)
-            })
-            .await
+        self.db().read_with(move |db| one(db, &id)).await
     }
 
     /// The token that this is the digest of, if it is in force and its owner may come in, with all that the owner may do.
@@ -152,15 +172,34 @@ impl Store {
     }
 
     /// Revokes a token; answers whether it was in force.
-    pub async fn revoke_token(&self, id: &TokenId) -> Result<bool, StoreError> {
-        let (id, now) = (id.clone(), self.now());
-        self.db()
-            .write_with(Lane::Intake, move |tx, db| {
-                let sql = "update access_token set revoked_at = ?2 where id = ?1 and revoked_at is null";
-                Ok(db.execute(sql, values![id.as_str(), tx.at(now).now()], "revoking a token")? > 0)
-            })
-            .await
+    pub async fn revoke_token(&self, id: &TokenId, deed: Deed) -> Result<bool, StoreError> {
+        let id = id.clone();
+        self.try_change(deed, move |db, now| {
+            let found = one(db, &id)?.filter(|token| token.revoked_at.is_none());
+            let Some(before) = found else { return Ok(Came::Nothing(false)) };
+            let sql = "update access_token set revoked_at = ?2 where id = ?1";
+            db.execute(sql, values![id.as_str(), now], "revoking a token")?;
+            let after = one(db, &id)?.as_ref().map(told);
+            Ok(Came::Changed { value: true, before: Some(told(&before)), after })
+        })
+        .await
     }
+}
+
+fn one(db: &dyn Sql, id: &TokenId) -> Result<Option<TokenRecord>, StoreError> {
+    let sql = format!("select {COLUMNS} from access_token where id = ?1");
+    first(db, &sql, values![id.as_str()], "reading a token", read)
+}
+
+/// What the audit tells of a token.
+fn told(token: &TokenRecord) -> Value {
+    json!({
+        "owner": token.owner,
+        "label": token.label,
+        "scopes": token.scopes,
+        "expires_at_ms": token.expires_at,
+        "revoked_at_ms": token.revoked_at,
+    })
 }
 
 fn add(db: &dyn Sql, new: &NewToken, now: UnixMs) -> Result<TokenAdded, StoreError> {

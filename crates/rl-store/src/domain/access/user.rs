@@ -1,10 +1,12 @@
 //! Users.
-use rl_engine::{Lane, UnixMs};
-use rl_model::{Grantee, GroupName, UserName};
+use rl_engine::UnixMs;
+use rl_model::{AccessPath, Grantee, GroupName, Role, UserName};
+use serde_json::{Value, json};
 
+use super::super::deed::{Came, Deed};
 use super::super::rows::{all, first};
 use super::PasswordHash;
-use crate::error::StoreError;
+use crate::error::{Conflict, StoreError};
 use crate::sql::{CellError, Sql, SqlRow, values};
 use crate::store::Store;
 
@@ -62,6 +64,24 @@ pub struct NewUser {
     pub actor: String,
 }
 
+impl NewUser {
+    /// The user as they are once added.
+    pub fn record(&self, now: UnixMs) -> UserRecord {
+        UserRecord {
+            name: self.name.clone(),
+            password_at: self.password.as_ref().map(|_| now),
+            totp: TotpState::Off,
+            subject: None,
+            groups: Vec::new(),
+            created_at: now,
+            created_by: self.actor.clone(),
+            signed_in_at: None,
+            disabled_at: None,
+            version: 1,
+        }
+    }
+}
+
 /// What came of a change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Changed {
@@ -82,9 +102,14 @@ impl Store {
     }
 
     /// Adds a user; answers whether the name was free and there is room.
-    pub async fn add_user(&self, new: NewUser) -> Result<bool, StoreError> {
-        let now = self.now();
-        self.db().write_with(Lane::Intake, move |tx, db| add(db, &new, tx.at(now).now())).await
+    pub async fn add_user(&self, new: NewUser, deed: Deed) -> Result<bool, StoreError> {
+        self.try_change(deed, move |db, now| {
+            if !add(db, &new, now)? {
+                return Ok(Came::Nothing(false));
+            }
+            Ok(Came::Changed { value: true, before: None, after: one(db, &new.name)?.as_ref().map(told) })
+        })
+        .await
     }
 
     /// Users by name, those after `after`.
@@ -111,23 +136,22 @@ impl Store {
         expected: Option<u64>,
         password: Option<PasswordHash>,
         keep: Option<super::Digest>,
+        deed: Deed,
     ) -> Result<Changed, StoreError> {
-        let (name, now) = (name.clone(), self.now());
-        self.db()
-            .write_with(Lane::Intake, move |tx, db| {
-                let now = tx.at(now).now();
-                changing(db, &name, expected, |record| {
-                    let at = password.is_some().then_some(now);
-                    let sql = "update access_user set password = ?2, password_at = ?3 where name = ?1";
-                    let hash = password.as_ref().map(PasswordHash::as_str);
-                    db.execute(sql, values![record.name.as_str(), hash, at], "storing a password")?;
-                    let keep = keep.as_ref().map_or("", super::Digest::as_str);
-                    let sql = "delete from access_session where owner = ?1 and digest <> ?2";
-                    db.execute(sql, values![record.name.as_str(), keep], "ending sessions")?;
-                    Ok(true)
-                })
+        let name = name.clone();
+        self.try_change(deed, move |db, now| {
+            changing(db, &name, expected, |record| {
+                let at = password.is_some().then_some(now);
+                let sql = "update access_user set password = ?2, password_at = ?3 where name = ?1";
+                let hash = password.as_ref().map(PasswordHash::as_str);
+                db.execute(sql, values![record.name.as_str(), hash, at], "storing a password")?;
+                let keep = keep.as_ref().map_or("", super::Digest::as_str);
+                let sql = "delete from access_session where owner = ?1 and digest <> ?2";
+                db.execute(sql, values![record.name.as_str(), keep], "ending sessions")?;
+                Ok(true)
             })
-            .await
+        })
+        .await
     }
 
     /// Shuts a user out, which ends every session of theirs, or lets them in again.
@@ -136,11 +160,11 @@ impl Store {
         name: &UserName,
         expected: Option<u64>,
         disabled: bool,
+        deed: Deed,
     ) -> Result<Changed, StoreError> {
-        let (name, now) = (name.clone(), self.now());
-        self.db()
-            .write_with(Lane::Intake, move |tx, db| {
-                let now = tx.at(now).now();
+        let name = name.clone();
+        self.try_change(deed, move |db, now| {
+            keeping_an_administrator(db, || {
                 changing(db, &name, expected, |record| {
                     let at = disabled.then(|| record.disabled_at.unwrap_or(now));
                     let sql = "update access_user set disabled_at = ?2 where name = ?1";
@@ -152,14 +176,15 @@ impl Store {
                     Ok(true)
                 })
             })
-            .await
+        })
+        .await
     }
 
     /// Removes a user with everything of theirs: sessions, tokens, grants, second factor.
-    pub async fn remove_user(&self, name: &UserName, expected: Option<u64>) -> Result<Changed, StoreError> {
+    pub async fn remove_user(&self, name: &UserName, expected: Option<u64>, deed: Deed) -> Result<Changed, StoreError> {
         let name = name.clone();
-        self.db()
-            .write_with(Lane::Intake, move |_, db| {
+        self.try_change(deed, move |db, _| {
+            keeping_an_administrator(db, || {
                 changing(db, &name, expected, |record| {
                     let owner = record.name.as_str();
                     for table in ["access_session", "access_token", "access_recovery"] {
@@ -172,7 +197,8 @@ impl Store {
                     Ok(true)
                 })
             })
-            .await
+        })
+        .await
     }
 }
 
@@ -205,13 +231,13 @@ pub(super) fn changing(
     name: &UserName,
     expected: Option<u64>,
     change: impl FnOnce(&UserRecord) -> Result<bool, StoreError>,
-) -> Result<Changed, StoreError> {
-    let Some(record) = one(db, name)? else { return Ok(Changed::Gone) };
+) -> Result<Came<Changed>, StoreError> {
+    let Some(record) = one(db, name)? else { return Ok(Came::Nothing(Changed::Gone)) };
     if expected.is_some_and(|expected| expected != record.version) {
-        return Ok(Changed::Moved(record.version));
+        return Ok(Came::Nothing(Changed::Moved(record.version)));
     }
     if !change(&record)? {
-        return Ok(Changed::Refused);
+        return Ok(Came::Nothing(Changed::Refused));
     }
     let version = record.version + 1;
     db.execute(
@@ -219,7 +245,62 @@ pub(super) fn changing(
         values![name.as_str(), version],
         "changing a user",
     )?;
-    Ok(Changed::Done(version))
+    let after = one(db, name)?.as_ref().map(told);
+    Ok(Came::Changed { value: Changed::Done(version), before: Some(told(&record)), after })
+}
+
+/// What the audit tells of a user.
+pub(super) fn told(user: &UserRecord) -> Value {
+    json!({
+        "password_at_ms": user.password_at,
+        "totp": match user.totp {
+            TotpState::Off => "off",
+            TotpState::Pending => "pending",
+            TotpState::On(_) => "on",
+        },
+        "subject": user.subject,
+        "groups": user.groups,
+        "disabled_at_ms": user.disabled_at,
+    })
+}
+
+/// Makes a change after which somebody must still be there who may administer everything, if there was anybody before.
+pub(super) fn keeping_an_administrator<T>(
+    db: &dyn Sql,
+    change: impl FnOnce() -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
+    let had = is_administered(db)?;
+    let done = change()?;
+    match had && !is_administered(db)? {
+        true => Err(Conflict::LastAdministrator.into()),
+        false => Ok(done),
+    }
+}
+
+/// Whether there is a user who can sign in and may administer everything, by a grant of their own or of a group.
+fn is_administered(db: &dyn Sql) -> Result<bool, StoreError> {
+    let sql = "select grantee from access_grant where role = ?1 and path = ?2 order by grantee";
+    let given = values![Role::Admin.as_str(), AccessPath::Root.to_string()];
+    let grantees: Vec<Grantee> = all(db, sql, given, "reading grants", |row| row.parsed(0))?;
+    let sql = format!(
+        "select {COLUMNS} from access_user where disabled_at is null and (password is not null or subject is not null)
+         and (name = ?1 or groups <> '[]' and ?1 = '') order by name"
+    );
+    let mut groups = Vec::new();
+    for grantee in grantees {
+        match grantee {
+            Grantee::User(name) if first(db, &sql, values![name.as_str()], "reading a user", read)?.is_some() => {
+                return Ok(true);
+            }
+            Grantee::User(_) => {}
+            Grantee::Group(group) => groups.push(group),
+        }
+    }
+    if groups.is_empty() {
+        return Ok(false);
+    }
+    let members = all(db, &sql, values![""], "reading users", read)?;
+    Ok(members.iter().any(|user| user.groups.iter().any(|group| groups.contains(group))))
 }
 
 pub(super) fn read(row: &SqlRow) -> Result<UserRecord, CellError> {

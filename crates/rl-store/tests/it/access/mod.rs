@@ -1,12 +1,15 @@
 //! Users, grants, tokens, sessions, set-up and failed sign-ins, on either database.
+mod audited;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use rl_engine::{SimClock, UnixMs};
 use rl_model::{AccessPath, Grant, GrantId, Grantee, Role, SealedValue, TokenId, UserName};
 use rl_store::{
-    Attempt, AttemptKey, Changed, Digest, Granted, Met, NewGrant, NewSession, NewToken, NewUser, SESSION_IDLE,
-    SESSIONS_PER_USER_MAX, SetUp, Store, Subject, TOKENS_PER_USER_MAX, TokenAdded, TotpState, check, copy,
+    Attempt, AttemptKey, Changed, Deed, Digest, Granted, Met, NewAudit, NewGrant, NewSession, NewToken, NewUser,
+    SESSION_IDLE, SESSIONS_PER_USER_MAX, SetUp, Store, Subject, TOKENS_PER_USER_MAX, TokenAdded, TotpState, check,
+    copy,
 };
 
 use crate::home::Home;
@@ -21,6 +24,10 @@ fn user(text: &str) -> UserName {
 
 fn new_user(name: &str) -> NewUser {
     NewUser { name: user(name), password: Some(HASH.parse().unwrap()), actor: "maria".to_owned() }
+}
+
+fn deed() -> Deed {
+    NewAudit::local("maria", "access.test", "/").into()
 }
 
 fn sealed(text: &str) -> SealedValue {
@@ -80,43 +87,49 @@ crate::home::cases! {
 async fn users_are_added_once_and_changed_by_one_at_a_time(home: Home) {
     let (store, clock) = open(&home).await;
     assert!(!store.has_users().await.unwrap());
-    assert!(store.add_user(new_user("maria")).await.unwrap());
-    assert!(!store.add_user(new_user("maria")).await.unwrap());
-    assert!(store.add_user(NewUser { password: None, ..new_user("jo") }).await.unwrap());
+    assert!(store.add_user(new_user("maria"), deed()).await.unwrap());
+    assert!(!store.add_user(new_user("maria"), deed()).await.unwrap());
+    assert!(store.add_user(NewUser { password: None, ..new_user("jo") }, deed()).await.unwrap());
     let names = |users: Vec<rl_store::UserRecord>| users.into_iter().map(|u| u.name.to_string()).collect::<Vec<_>>();
     assert_eq!(names(store.users(None, 10).await.unwrap()), ["jo", "maria"]);
     assert_eq!(names(store.users(Some(user("jo")), 10).await.unwrap()), ["maria"]);
     assert_eq!(names(store.users(None, 1).await.unwrap()), ["jo"]);
     let found = store.user(&user("maria")).await.unwrap().unwrap();
     assert_eq!((found.version, found.password_at, found.totp), (1, Some(START), TotpState::Off));
-    assert!(store.add_session(session(1, "maria")).await.unwrap());
-    assert!(store.add_session(session(2, "maria")).await.unwrap());
+    assert!(store.add_session(session(1, "maria"), deed()).await.unwrap());
+    assert!(store.add_session(session(2, "maria"), deed()).await.unwrap());
     clock.advance(MINUTE);
     let keep = Some(Digest::of("cookie 2"));
-    let changed = store.set_password(&user("maria"), Some(1), Some(HASH.parse().unwrap()), keep).await.unwrap();
+    let changed = store.set_password(&user("maria"), Some(1), Some(HASH.parse().unwrap()), keep, deed()).await.unwrap();
     assert_eq!(changed, Changed::Done(2));
-    assert_eq!(store.set_password(&user("maria"), Some(1), None, None).await.unwrap(), Changed::Moved(2));
+    assert_eq!(store.set_password(&user("maria"), Some(1), None, None, deed()).await.unwrap(), Changed::Moved(2));
     assert_eq!(store.sessions(&user("maria")).await.unwrap().len(), 1);
     assert!(store.credentials(&user("maria")).await.unwrap().unwrap().password.is_some());
-    assert_eq!(store.set_disabled(&user("maria"), None, true).await.unwrap(), Changed::Done(3));
+    assert_eq!(store.set_disabled(&user("maria"), None, true, deed()).await.unwrap(), Changed::Done(3));
     assert_eq!(store.sessions(&user("maria")).await.unwrap(), []);
-    assert!(!store.add_session(session(3, "maria")).await.unwrap());
-    assert_eq!(store.set_disabled(&user("maria"), Some(3), false).await.unwrap(), Changed::Done(4));
-    assert_eq!(store.remove_user(&user("maria"), Some(3)).await.unwrap(), Changed::Moved(4));
-    assert_eq!(store.remove_user(&user("maria"), Some(4)).await.unwrap(), Changed::Done(5));
-    assert_eq!(store.remove_user(&user("maria"), None).await.unwrap(), Changed::Gone);
+    assert!(!store.add_session(session(3, "maria"), deed()).await.unwrap());
+    assert_eq!(store.set_disabled(&user("maria"), Some(3), false, deed()).await.unwrap(), Changed::Done(4));
+    assert_eq!(store.remove_user(&user("maria"), Some(3), deed()).await.unwrap(), Changed::Moved(4));
+    assert_eq!(store.remove_user(&user("maria"), Some(4), deed()).await.unwrap(), Changed::Done(5));
+    assert_eq!(store.remove_user(&user("maria"), None, deed()).await.unwrap(), Changed::Gone);
     assert!(store.credentials(&user("maria")).await.unwrap().is_none());
 }
 
 async fn grants_of_a_user_and_of_groups_add_up(home: Home) {
     let (store, _) = open(&home).await;
-    store.meet(subject("maria", &["ops", "team"])).await.unwrap();
+    store.meet(subject("maria", &["ops", "team"]), deed()).await.unwrap();
     let admin = grant(Role::Admin, "/");
-    assert_eq!(store.add_grant(to(1, "user:jo", admin.clone())).await.unwrap(), Granted::NoUser);
-    assert_eq!(store.add_grant(to(1, "user:maria", grant(Role::Viewer, "/sites"))).await.unwrap(), Granted::Added);
-    assert_eq!(store.add_grant(to(2, "group:ops", grant(Role::Operator, "/stacks"))).await.unwrap(), Granted::Added);
-    assert_eq!(store.add_grant(to(3, "group:others", admin)).await.unwrap(), Granted::Added);
-    let again = store.add_grant(to(9, "group:ops", grant(Role::Operator, "/stacks"))).await.unwrap();
+    assert_eq!(store.add_grant(to(1, "user:jo", admin.clone()), deed()).await.unwrap(), Granted::NoUser);
+    assert_eq!(
+        store.add_grant(to(1, "user:maria", grant(Role::Viewer, "/sites")), deed()).await.unwrap(),
+        Granted::Added
+    );
+    assert_eq!(
+        store.add_grant(to(2, "group:ops", grant(Role::Operator, "/stacks")), deed()).await.unwrap(),
+        Granted::Added
+    );
+    assert_eq!(store.add_grant(to(3, "group:others", admin), deed()).await.unwrap(), Granted::Added);
+    let again = store.add_grant(to(9, "group:ops", grant(Role::Operator, "/stacks")), deed()).await.unwrap();
     assert_eq!(again, Granted::Before(GrantId::from_bits(2)));
     let holder = store.holder(&user("maria")).await.unwrap().unwrap();
     assert_eq!(holder.grants, [grant(Role::Viewer, "/sites"), grant(Role::Operator, "/stacks")]);
@@ -125,20 +138,20 @@ async fn grants_of_a_user_and_of_groups_add_up(home: Home) {
     assert_eq!(store.grants(Some(first.id.clone()), 10).await.unwrap().len(), 2);
     assert_eq!(store.grant(&first.id).await.unwrap(), Some(first));
     assert_eq!(store.grants_to(&"group:ops".parse::<Grantee>().unwrap()).await.unwrap().len(), 1);
-    assert!(store.remove_grant(&GrantId::from_bits(2)).await.unwrap());
-    assert!(!store.remove_grant(&GrantId::from_bits(2)).await.unwrap());
+    assert!(store.remove_grant(&GrantId::from_bits(2), deed()).await.unwrap());
+    assert!(!store.remove_grant(&GrantId::from_bits(2), deed()).await.unwrap());
     assert_eq!(store.holder(&user("maria")).await.unwrap().unwrap().grants, [grant(Role::Viewer, "/sites")]);
-    store.remove_user(&user("maria"), None).await.unwrap();
+    store.remove_user(&user("maria"), None, deed()).await.unwrap();
     assert_eq!(store.grants(None, 10).await.unwrap().len(), 1);
 }
 
 async fn tokens_are_good_until_they_end(home: Home) {
     let (store, clock) = open(&home).await;
-    assert_eq!(store.add_token(token(1, "maria")).await.unwrap(), TokenAdded::NoUser);
-    store.add_user(new_user("maria")).await.unwrap();
+    assert_eq!(store.add_token(token(1, "maria"), deed()).await.unwrap(), TokenAdded::NoUser);
+    store.add_user(new_user("maria"), deed()).await.unwrap();
     let ends = NewToken { expires_at: Some(UnixMs(START.0 + 1_000)), ..token(1, "maria") };
-    assert_eq!(store.add_token(ends).await.unwrap(), TokenAdded::Added);
-    assert_eq!(store.add_token(token(2, "maria")).await.unwrap(), TokenAdded::Added);
+    assert_eq!(store.add_token(ends, deed()).await.unwrap(), TokenAdded::Added);
+    assert_eq!(store.add_token(token(2, "maria"), deed()).await.unwrap(), TokenAdded::Added);
     let (one, two) = (TokenId::from_bits(1), TokenId::from_bits(2));
     let bearer = async |id: &TokenId, secret: &str| store.token_bearer(id, &Digest::of(secret)).await.unwrap();
     assert_eq!(bearer(&one, "secret 1").await.unwrap().token.scopes, [grant(Role::Deployer, "/stacks/shop")]);
@@ -149,37 +162,37 @@ async fn tokens_are_good_until_they_end(home: Home) {
     assert!(store.note_token(&one).await.unwrap());
     assert_eq!(bearer(&one, "secret 1").await, None, "its time is over");
     assert!(bearer(&two, "secret 2").await.is_some());
-    store.set_disabled(&user("maria"), None, true).await.unwrap();
+    store.set_disabled(&user("maria"), None, true, deed()).await.unwrap();
     assert_eq!(bearer(&two, "secret 2").await, None, "its owner is shut out");
-    store.set_disabled(&user("maria"), None, false).await.unwrap();
+    store.set_disabled(&user("maria"), None, false, deed()).await.unwrap();
     assert!(bearer(&two, "secret 2").await.is_some());
-    assert!(store.revoke_token(&two).await.unwrap() && !store.revoke_token(&two).await.unwrap());
+    assert!(store.revoke_token(&two, deed()).await.unwrap() && !store.revoke_token(&two, deed()).await.unwrap());
     assert_eq!(bearer(&two, "secret 2").await, None, "it was revoked");
     assert_eq!(store.tokens(Some(user("maria")), None, 10).await.unwrap().len(), 2);
     assert_eq!(store.tokens(Some(user("jo")), None, 10).await.unwrap(), []);
     clock.advance(Duration::from_secs(91 * 24 * 3600));
-    store.add_token(token(3, "maria")).await.unwrap();
+    store.add_token(token(3, "maria"), deed()).await.unwrap();
     assert_eq!(store.tokens(None, None, 10).await.unwrap().len(), 1, "those that ended long ago are forgotten");
 }
 
 async fn tokens_of_a_user_are_bounded(home: Home) {
     let (store, _) = open(&home).await;
-    store.add_user(new_user("maria")).await.unwrap();
+    store.add_user(new_user("maria"), deed()).await.unwrap();
     for number in 0..TOKENS_PER_USER_MAX {
-        assert_eq!(store.add_token(token(number, "maria")).await.unwrap(), TokenAdded::Added);
+        assert_eq!(store.add_token(token(number, "maria"), deed()).await.unwrap(), TokenAdded::Added);
     }
     let last = token(TOKENS_PER_USER_MAX, "maria");
-    assert_eq!(store.add_token(last.clone()).await.unwrap(), TokenAdded::TooMany);
-    store.revoke_token(&TokenId::from_bits(0)).await.unwrap();
-    assert_eq!(store.add_token(last).await.unwrap(), TokenAdded::Added);
+    assert_eq!(store.add_token(last.clone(), deed()).await.unwrap(), TokenAdded::TooMany);
+    store.revoke_token(&TokenId::from_bits(0), deed()).await.unwrap();
+    assert_eq!(store.add_token(last, deed()).await.unwrap(), TokenAdded::Added);
 }
 
 async fn sessions_end_by_themselves_and_with_their_user(home: Home) {
     let (store, clock) = open(&home).await;
-    store.add_user(new_user("maria")).await.unwrap();
+    store.add_user(new_user("maria"), deed()).await.unwrap();
     let digest = Digest::of("cookie 1");
     assert_eq!(store.session_bearer(&digest).await.unwrap(), None);
-    assert!(store.add_session(session(1, "maria")).await.unwrap());
+    assert!(store.add_session(session(1, "maria"), deed()).await.unwrap());
     let bearer = store.session_bearer(&digest).await.unwrap().unwrap();
     assert_eq!((bearer.csrf, &*bearer.session.agent), (Digest::of("csrf 1"), "Firefox[31m"));
     assert_eq!(bearer.holder.user.signed_in_at, Some(START));
@@ -189,7 +202,7 @@ async fn sessions_end_by_themselves_and_with_their_user(home: Home) {
     assert!(store.session_bearer(&digest).await.unwrap().is_some(), "it was used meanwhile");
     clock.advance(MINUTE);
     assert_eq!(store.session_bearer(&digest).await.unwrap(), None, "nobody has used it for long");
-    assert!(store.add_session(session(2, "maria")).await.unwrap());
+    assert!(store.add_session(session(2, "maria"), deed()).await.unwrap());
     assert_eq!(store.sessions(&user("maria")).await.unwrap().len(), 1, "the one that ended is forgotten");
     for _ in 0..16 {
         store.note_session(&Digest::of("cookie 2")).await.unwrap();
@@ -198,29 +211,29 @@ async fn sessions_end_by_themselves_and_with_their_user(home: Home) {
     assert_eq!(store.session_bearer(&Digest::of("cookie 2")).await.unwrap(), None, "a week is over");
     for number in 3..=SESSIONS_PER_USER_MAX + 4 {
         clock.advance(Duration::from_millis(1));
-        store.add_session(session(number, "maria")).await.unwrap();
+        store.add_session(session(number, "maria"), deed()).await.unwrap();
     }
     assert_eq!(store.sessions(&user("maria")).await.unwrap().len() as u64, SESSIONS_PER_USER_MAX);
     assert_eq!(store.session_bearer(&Digest::of("cookie 3")).await.unwrap(), None, "the oldest made room");
-    assert!(store.end_session(&Digest::of("cookie 9")).await.unwrap());
-    assert!(!store.end_session(&Digest::of("cookie 9")).await.unwrap());
-    store.remove_user(&user("maria"), None).await.unwrap();
+    assert!(store.end_session(&Digest::of("cookie 9"), deed()).await.unwrap());
+    assert!(!store.end_session(&Digest::of("cookie 9"), deed()).await.unwrap());
+    store.remove_user(&user("maria"), None, deed()).await.unwrap();
     assert_eq!(store.session_bearer(&Digest::of("cookie 10")).await.unwrap(), None);
 }
 
 async fn second_factor_is_confirmed_and_each_code_is_good_once(home: Home) {
     let (store, _) = open(&home).await;
     let maria = user("maria");
-    assert_eq!(store.begin_totp(&maria, sealed("a")).await.unwrap(), Changed::Gone);
-    store.add_user(new_user("maria")).await.unwrap();
+    assert_eq!(store.begin_totp(&maria, sealed("a"), deed()).await.unwrap(), Changed::Gone);
+    store.add_user(new_user("maria"), deed()).await.unwrap();
     let codes = || vec![Digest::of("one"), Digest::of("two")];
-    assert_eq!(store.confirm_totp(&maria, 5, codes()).await.unwrap(), Changed::Refused);
-    assert_eq!(store.begin_totp(&maria, sealed("a")).await.unwrap(), Changed::Done(2));
-    assert_eq!(store.begin_totp(&maria, sealed("b")).await.unwrap(), Changed::Done(3));
+    assert_eq!(store.confirm_totp(&maria, 5, codes(), deed()).await.unwrap(), Changed::Refused);
+    assert_eq!(store.begin_totp(&maria, sealed("a"), deed()).await.unwrap(), Changed::Done(2));
+    assert_eq!(store.begin_totp(&maria, sealed("b"), deed()).await.unwrap(), Changed::Done(3));
     assert!(!store.credentials(&maria).await.unwrap().unwrap().totp.unwrap().confirmed);
     assert!(!store.spend_totp(&maria, 5).await.unwrap(), "nothing is asked for yet");
-    assert_eq!(store.confirm_totp(&maria, 5, codes()).await.unwrap(), Changed::Done(4));
-    assert_eq!(store.begin_totp(&maria, sealed("c")).await.unwrap(), Changed::Refused, "the one in use stays");
+    assert_eq!(store.confirm_totp(&maria, 5, codes(), deed()).await.unwrap(), Changed::Done(4));
+    assert_eq!(store.begin_totp(&maria, sealed("c"), deed()).await.unwrap(), Changed::Refused, "the one in use stays");
     let totp = store.credentials(&maria).await.unwrap().unwrap().totp.unwrap();
     assert_eq!((totp.confirmed, totp.step, totp.sealed == sealed("b")), (true, 5, true));
     assert!(!store.spend_totp(&maria, 5).await.unwrap() && store.spend_totp(&maria, 7).await.unwrap());
@@ -229,7 +242,7 @@ async fn second_factor_is_confirmed_and_each_code_is_good_once(home: Home) {
     assert!(!store.spend_recovery(&maria, Digest::of("one")).await.unwrap());
     assert!(!store.spend_recovery(&user("jo"), Digest::of("two")).await.unwrap());
     assert_eq!(store.recovery_left(&maria).await.unwrap(), 1);
-    assert_eq!(store.remove_totp(&maria).await.unwrap(), Changed::Done(5));
+    assert_eq!(store.remove_totp(&maria, deed()).await.unwrap(), Changed::Done(5));
     assert_eq!(store.recovery_left(&maria).await.unwrap(), 0);
     assert_eq!(store.user(&maria).await.unwrap().unwrap().totp, TotpState::Off);
 }
@@ -237,7 +250,8 @@ async fn second_factor_is_confirmed_and_each_code_is_good_once(home: Home) {
 async fn set_up_happens_once(home: Home) {
     let (store, clock) = open(&home).await;
     let id = GrantId::from_bits(1);
-    let set_up = async |link: &str| store.set_up(Digest::of(link), new_user("maria"), id.clone()).await.unwrap();
+    let set_up =
+        async |link: &str| store.set_up(Digest::of(link), new_user("maria"), id.clone(), deed()).await.unwrap();
     assert_eq!(set_up("a").await, SetUp::NoLink);
     assert!(store.offer_setup(Digest::of("a"), MINUTE).await.unwrap());
     assert!(store.offer_setup(Digest::of("b"), MINUTE).await.unwrap());
@@ -259,15 +273,15 @@ fn subject(name: &str, groups: &[&str]) -> Subject {
 
 async fn whom_a_provider_vouches_for_takes_no_name_over(home: Home) {
     let (store, _) = open(&home).await;
-    store.add_user(new_user("maria")).await.unwrap();
-    assert_eq!(store.meet(subject("maria", &[])).await.unwrap(), Met::NameTaken);
-    assert_eq!(store.meet(subject("jo", &["a"])).await.unwrap(), Met::User(user("jo")));
+    store.add_user(new_user("maria"), deed()).await.unwrap();
+    assert_eq!(store.meet(subject("maria", &[]), deed()).await.unwrap(), Met::NameTaken);
+    assert_eq!(store.meet(subject("jo", &["a"]), deed()).await.unwrap(), Met::User(user("jo")));
     let renamed = Subject { name: user("maria"), ..subject("jo", &["b", "c"]) };
-    assert_eq!(store.meet(renamed).await.unwrap(), Met::User(user("jo")), "the subject decides, not the name");
+    assert_eq!(store.meet(renamed, deed()).await.unwrap(), Met::User(user("jo")), "the subject decides, not the name");
     let found = store.user(&user("jo")).await.unwrap().unwrap();
     assert_eq!(found.groups, ["b".parse().unwrap(), "c".parse().unwrap()]);
-    store.set_disabled(&user("jo"), None, true).await.unwrap();
-    assert_eq!(store.meet(subject("jo", &["a"])).await.unwrap(), Met::Disabled);
+    store.set_disabled(&user("jo"), None, true, deed()).await.unwrap();
+    assert_eq!(store.meet(subject("jo", &["a"]), deed()).await.unwrap(), Met::Disabled);
 }
 
 async fn failures_wait_longer_each_time(home: Home) {
@@ -296,13 +310,13 @@ async fn failures_wait_longer_each_time(home: Home) {
 
 async fn copy_and_check_know_of_access(home: Home) {
     let (store, clock) = open(&home).await;
-    store.add_user(new_user("maria")).await.unwrap();
-    store.meet(subject("jo", &["ops"])).await.unwrap();
-    store.begin_totp(&user("maria"), sealed("a")).await.unwrap();
-    store.confirm_totp(&user("maria"), 5, vec![Digest::of("one")]).await.unwrap();
-    store.add_grant(to(1, "user:maria", grant(Role::Admin, "/"))).await.unwrap();
-    store.add_token(token(1, "maria")).await.unwrap();
-    store.add_session(session(1, "maria")).await.unwrap();
+    store.add_user(new_user("maria"), deed()).await.unwrap();
+    store.meet(subject("jo", &["ops"]), deed()).await.unwrap();
+    store.begin_totp(&user("maria"), sealed("a"), deed()).await.unwrap();
+    store.confirm_totp(&user("maria"), 5, vec![Digest::of("one")], deed()).await.unwrap();
+    store.add_grant(to(1, "user:maria", grant(Role::Admin, "/")), deed()).await.unwrap();
+    store.add_token(token(1, "maria"), deed()).await.unwrap();
+    store.add_session(session(1, "maria"), deed()).await.unwrap();
     store.begin_attempt(vec![AttemptKey { key: "x".to_owned(), free: 1, wiped: true }]).await.unwrap();
     drop(store);
     assert_eq!(check(home.place()).await.unwrap().findings, []);
