@@ -40,12 +40,12 @@ pub use domain::{
     ANSWER_KEPT, AgentRecord, AgentToken, Attempt, AttemptKey, AuditBreak, AuditFault, AuditHash, AuditHashError,
     AuditPage, AuditQuery, AuditRecord, AuditVerdict, Changed, Counted, Credentials, Deed, DeliveryRecord, Digest,
     FAILURES_MAX, GENERATED_LEN_MAX, Generator, GrantRecord, Granted, GuestRecord, GuestState, Holder, Joining,
-    KeptAnswer, LastLook, LeaseKind, Limits, LooksAt, Met, NewAudit, NewGrant, NewPlan, NewSession, NewToken, NewUser,
-    NewVersion, Origin, Owner, OwnerError, PLAN_KEPT, PLANS_PER_STACK_MAX, PasswordHash, PlanQuery, PlanRecord,
-    PlanRefusal, PlanState, QuotaRecord, RecipientRole, RevisionRecord, SESSION_IDLE, SESSION_LIFE,
-    SESSIONS_PER_USER_MAX, SecretRecord, SessionBearer, SessionRecord, SetUp, SiteRecord, StackPolicy, StackRecord,
-    StackStart, StackState, Started, StoredPlanId, Subject, TOKENS_PER_USER_MAX, TokenAdded, TokenBearer, TokenRecord,
-    Totp, TotpState, USERS_MAX, Use, UserRecord, VERSIONS_KEPT, VersionRecord, Via,
+    KeptAnswer, LastLook, LeaseKey, LeaseKind, LeaseRecord, Limits, LooksAt, Met, NewAudit, NewGrant, NewPlan,
+    NewSession, NewToken, NewUser, NewVersion, Origin, Owner, OwnerError, PLAN_KEPT, PLANS_PER_STACK_MAX, PasswordHash,
+    PlanQuery, PlanRecord, PlanRefusal, PlanState, QuotaRecord, RecipientRole, RevisionRecord, SESSION_IDLE,
+    SESSION_LIFE, SESSIONS_PER_USER_MAX, SecretRecord, SessionBearer, SessionRecord, SetUp, SiteRecord, StackPolicy,
+    StackRecord, StackStart, StackState, Started, StoredPlanId, Subject, TOKENS_PER_USER_MAX, TokenAdded, TokenBearer,
+    TokenRecord, Totp, TotpState, USERS_MAX, Use, UserRecord, VERSIONS_KEPT, VersionRecord, Via,
 };
 pub use error::{Conflict, StoreError};
 pub use pg::{PgError, Postgres, Target, UrlError, plain_claim_complete};

@@ -96,7 +96,7 @@ impl Gate {
     }
 
     async fn seal(&self, name: &UserName, key: &SecretValue) -> Result<SealedValue, AccessError> {
-        let keys = secrets::keyring(&self.data).await?;
+        let keys = secrets::keyring(&self.data, &crate::env::actor()).await?;
         keys.seal(&seal_name(name)?, SEAL_VERSION, key).map_err(|error| AccessError::Key(Box::new(error)))
     }
 }

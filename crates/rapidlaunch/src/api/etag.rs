@@ -31,6 +31,13 @@ impl IfMatch {
     }
 }
 
+impl IfMatch {
+    /// The version, where one is named: for what nobody changes by what they have read.
+    pub(crate) fn if_named(headers: &HeaderMap) -> Result<Option<u64>, Problem> {
+        if headers.contains_key(header::IF_MATCH) { Self::of(headers) } else { Ok(None) }
+    }
+}
+
 impl utoipa::IntoParams for IfMatch {
     fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
         let schema = ObjectBuilder::new().schema_type(Type::String).build();

@@ -58,6 +58,16 @@ pub(crate) async fn may_declare(api: &Api, caller: &Caller, site: &Site) -> Resu
     }
 }
 
+/// Where the credentials of a site come from: its own, and those of its zones and providers.
+pub(crate) fn credentials(site: &Site) -> Vec<TokenSource> {
+    let mut site = site.clone();
+    let zones = site.zones.values_mut().flat_map(rl_model::dns::Zone::credentials_mut).map(|source| source.clone());
+    let mut sources: Vec<TokenSource> = zones.collect();
+    sources.extend(site.providers.values_mut().map(|provider| Provider::credential_mut(provider).clone()));
+    sources.push(site.token);
+    sources
+}
+
 /// Files and variables of the server that a site names.
 fn of_the_server(site: &Site) -> Vec<String> {
     let mut site = site.clone();
@@ -67,12 +77,7 @@ fn of_the_server(site: &Site) -> Vec<String> {
     }
     let paths = site.providers.values_mut().flat_map(Provider::paths_mut);
     found.extend(paths.map(|path| format!("the file {}", path.display())));
-    let token = site.token.clone();
-    let zones = site.zones.values_mut().flat_map(rl_model::dns::Zone::credentials_mut).map(|source| source.clone());
-    let mut sources: Vec<TokenSource> = zones.collect();
-    sources.extend(site.providers.values_mut().map(|provider| Provider::credential_mut(provider).clone()));
-    sources.push(token);
-    found.extend(sources.iter().filter_map(|source| match source {
+    found.extend(credentials(&site).iter().filter_map(|source| match source {
         TokenSource::File(path) => Some(format!("the file {}", path.display())),
         TokenSource::Env(name) => Some(format!("the environment variable {name}")),
         TokenSource::Secret(_) => None,

@@ -1,18 +1,16 @@
 //! `rapidlaunch firewall …`
 
 use clap::{Args, Subcommand};
-use rl_model::SiteName;
-use rl_planner::firewall::{Question, Verdict, explain, explain_network};
+use rl_planner::firewall::Verdict;
 
 use crate::cli::args::Global;
 use crate::error::{CommandError, ErrorKind};
 use crate::out::Out;
 use crate::render::firewall as render;
 use crate::render::style::Style;
-use crate::work::connect;
 use crate::work::data::Data;
-use crate::work::firewall::ask::{self, Asked, Source};
-use crate::work::firewall::read;
+use crate::work::firewall::ask::{self, Words};
+use crate::work::firewall::explain::{self, Answer};
 
 /// `firewall …`
 #[derive(Debug, Subcommand)]
@@ -39,15 +37,13 @@ pub(crate) struct ExplainArgs {
 pub(crate) async fn run(global: &Global, command: &FirewallCommand, out: &Out) -> Result<(), CommandError> {
     let FirewallCommand::Explain(args) = command;
     let data = Data::look(global).await?;
-    let asked = ask::understand(&data, args).await?;
-    let view = read_view(&data, &asked, out).await?;
-    let asked = ask::with_addresses(asked, &view.live)?;
+    let (to, payload) = ask::target(&args.to)?;
+    let words = Words { from: &args.from, to, payload, source_port: args.source_port };
+    let asked = ask::understand(&data, words).await?;
+    let (asked, answer) = explain::answer(&data, asked, out).await?;
     let style = Style::new(out.colour);
-    let verdict = match asked.source {
-        Source::Network(net) => {
-            let question = asked.question(asked.source_address()?)?;
-            let parts = explain_network(&view.firewall, &question, net.net())
-                .map_err(|error| CommandError::input(error.to_string()).hinted("give a longer prefix with --from"))?;
+    let verdict = match answer {
+        Answer::Network(parts) => {
             let verdict = render::overall(&parts);
             if out.json() {
                 out.print_json(&render::parts_json(&asked, verdict, &parts));
@@ -56,11 +52,9 @@ pub(crate) async fn run(global: &Global, command: &FirewallCommand, out: &Out) -
             }
             verdict
         }
-        Source::Address(_) | Source::Guest(_) => {
-            let question: Question = asked.question(asked.source_address()?)?;
-            let explanation = explain(&view.firewall, &question);
+        Answer::Packet(question, explanation) => {
             if out.json() {
-                out.print_json(&render::json(&asked, &question, &explanation));
+                out.print_json(&render::json(asked.payload, Some(&asked.to.record), &question, &explanation));
             } else {
                 out.print(&render::text(&asked, &question, &explanation, style));
             }
@@ -68,13 +62,4 @@ pub(crate) async fn run(global: &Global, command: &FirewallCommand, out: &Out) -
         }
     };
     if verdict == Verdict::Accept { Ok(()) } else { Err(CommandError::said(ErrorKind::Differences)) }
-}
-
-async fn read_view(data: &Data, asked: &Asked, out: &Out) -> Result<read::View, CommandError> {
-    let name: &SiteName = &asked.to.record.site;
-    let site = data.site(name).await?.ok_or_else(|| {
-        CommandError::input(format!("site `{name}` is not known")).hinted("apply a stack that uses it first")
-    })?;
-    let api = connect::connect_one(data, &site, connect::pace(), out).await?;
-    read::view(api.pve(), asked).await
 }

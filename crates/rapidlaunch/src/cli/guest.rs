@@ -16,7 +16,7 @@ use crate::out::Out;
 use crate::render::table::table;
 use crate::shape::guest::GuestShape;
 use crate::shape::operation::OperationShape;
-use crate::work::data::{Data, store_error};
+use crate::work::data::Data;
 use crate::work::{guests, operate};
 
 /// Lists guests and acts on one.
@@ -53,25 +53,7 @@ pub(crate) async fn run(global: &Global, command: &GuestCommand, out: &Out) -> R
 
 /// A guest by its name, or by stack and name.
 pub(crate) async fn find(data: &Data, guest: &GuestRef) -> Result<GuestRecord, CommandError> {
-    let (stack, name) = match guest.guest.split_once('/') {
-        Some((stack, name)) => (Some(stack), name),
-        None => (None, guest.guest.as_str()),
-    };
-    let all = data.store.all_guests().await.map_err(store_error)?;
-    let mut found: Vec<GuestRecord> = all
-        .into_iter()
-        .filter(|g| g.name.as_str() == name && stack.is_none_or(|stack| g.stack.as_str() == stack))
-        .collect();
-    match found.len() {
-        1 => Ok(found.remove(0)),
-        0 => Err(CommandError::input(format!("there is no guest `{}`", guest.guest))
-            .hinted("`rapidlaunch guest ls` lists them")),
-        _ => {
-            let stacks: Vec<String> = found.iter().map(|g| format!("{}/{}", g.stack, g.name)).collect();
-            Err(CommandError::input(format!("several stacks have a guest `{name}`"))
-                .hinted(format!("name one of {}", stacks.join(", "))))
-        }
-    }
+    guests::find(data, &guest.guest).await
 }
 
 async fn list(data: &Data, stack: Option<&StackName>, out: &Out) -> Result<(), CommandError> {

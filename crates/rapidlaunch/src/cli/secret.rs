@@ -4,10 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use rl_engine::UnixMs;
-use rl_model::{GuestId, GuestPath, SecretRef, SecretSource};
+use rl_model::{SecretRef, SecretSource, SecretValue};
 use rl_providers::secrets::generated;
-use rl_store::{DeliveryRecord, GENERATED_LEN_MAX, Generator, RecipientRole, SecretRecord, VersionRecord};
-use serde::Serialize;
+use rl_store::{GENERATED_LEN_MAX, Generator, RecipientRole, SecretRecord, VersionRecord};
 use serde_json::json;
 
 use crate::cli::args::Global;
@@ -17,6 +16,7 @@ use crate::out::Out;
 use crate::render::style::count;
 use crate::render::table::table;
 use crate::work::data::{Data, store_error};
+use crate::work::secrets::{Held, Put};
 use crate::work::{secrets, typed};
 
 /// `secret …`
@@ -118,61 +118,44 @@ async fn set(data: &Data, args: &SetArgs, out: &Out) -> Result<(), CommandError>
         (None, Some(length)) => (generated(length), Some(Generator { length })),
         (None, None) => (typed::from_stdin(name.as_str())?, None),
     };
-    let version = secrets::put(data, name, &value, generator).await?;
+    put(data, name, &value, generator, out).await
+}
+
+async fn put(
+    data: &Data,
+    name: &SecretRef,
+    value: &SecretValue,
+    generator: Option<Generator>,
+    out: &Out,
+) -> Result<(), CommandError> {
+    let actor = env::actor();
+    let put = Put { generator, ..Put::given(name, value, &actor) };
+    let version = secrets::put::<CommandError>(data, put, |_| Ok(None)).await?.map_err(store_error)?;
     say_version(data, name, version, out).await
 }
 
 async fn rotate(data: &Data, name: &SecretRef, out: &Out) -> Result<(), CommandError> {
-    let record = existing(data, name).await?;
-    let generator = record.generator.ok_or_else(|| {
-        CommandError::input(format!("the value of {name} was given by a person, so nobody else can make another"))
-            .hinted(format!("give it with `rapidlaunch secret set {name}`"))
-            .hinted(format!("or let values be made from now on: `rapidlaunch secret set {name} --generate 32`"))
-    })?;
-    let version = secrets::put(data, name, &generated(generator.length), Some(generator)).await?;
-    say_version(data, name, version, out).await
+    let generator = secrets::rotation(&existing(data, name).await?, None)?;
+    put(data, name, &generated(generator.length), Some(generator), out).await
 }
 
 /// A secret that is there.
 async fn existing(data: &Data, name: &SecretRef) -> Result<SecretRecord, CommandError> {
-    let record = data.store.secret(name).await.map_err(store_error)?;
-    record.filter(|record| record.removed.is_none()).ok_or_else(|| unknown(name))
+    secrets::existing(data, name).await?.ok_or_else(|| unknown(name))
 }
 
 fn unknown(name: &SecretRef) -> CommandError {
     CommandError::input(format!("there is no secret {name}")).hinted("`rapidlaunch secret ls` lists them")
 }
 
-/// A file of a guest that holds a secret.
-#[derive(Debug, Serialize)]
-struct Held {
-    guest: String,
-    path: GuestPath,
-    version: u64,
-}
-
-async fn held(data: &Data, name: &SecretRef) -> Result<Vec<Held>, CommandError> {
-    let source = SecretSource::Store(name.clone());
-    let mut held = Vec::new();
-    for DeliveryRecord { guest, path, version, source: from, .. } in
-        data.store.all_deliveries().await.map_err(store_error)?
-    {
-        if from == source {
-            held.push(Held { guest: guest_name(data, &guest).await?, path, version });
-        }
-    }
-    Ok(held)
-}
-
-async fn guest_name(data: &Data, id: &GuestId) -> Result<String, CommandError> {
-    let record = data.store.guest(id).await.map_err(store_error)?;
-    Ok(record.map_or_else(|| id.to_string(), |guest| format!("{}/{}", guest.stack, guest.name)))
+fn held_json(held: &[Held]) -> Vec<serde_json::Value> {
+    held.iter().map(|one| json!({ "guest": one.guest, "path": one.path, "version": one.version })).collect()
 }
 
 async fn say_version(data: &Data, name: &SecretRef, version: u64, out: &Out) -> Result<(), CommandError> {
-    let held = held(data, name).await?;
+    let held = secrets::held(data, name).await?;
     if out.json() {
-        out.print_json(&json!({ "name": name, "version": version, "held": held }));
+        out.print_json(&json!({ "name": name, "version": version, "held": held_json(&held) }));
         return Ok(());
     }
     out.print(&format!("Secret {name} is at version {version}.\n"));
@@ -215,11 +198,11 @@ async fn list(data: &Data, out: &Out) -> Result<(), CommandError> {
 async fn history(data: &Data, name: &SecretRef, out: &Out) -> Result<(), CommandError> {
     let record = data.store.secret(name).await.map_err(store_error)?.ok_or_else(|| unknown(name))?;
     let versions = data.store.secret_history(name).await.map_err(store_error)?;
-    let held = held(data, name).await?;
+    let held = secrets::held(data, name).await?;
     if out.json() {
         let versions: Vec<serde_json::Value> = versions.iter().map(version_json).collect();
         let removed = record.removed.as_ref().map(|(at, by)| json!({ "at": time(*at), "by": by }));
-        out.print_json(&json!({ "name": name, "versions": versions, "removed": removed, "held": held }));
+        out.print_json(&json!({ "name": name, "versions": versions, "removed": removed, "held": held_json(&held) }));
         return Ok(());
     }
     if let Some((at, by)) = &record.removed {
@@ -248,14 +231,10 @@ fn version_json(v: &VersionRecord) -> serde_json::Value {
 
 async fn remove(data: &Data, name: &SecretRef, force: bool, out: &Out) -> Result<(), CommandError> {
     existing(data, name).await?;
-    let held = held(data, name).await?;
-    if !force && !held.is_empty() {
-        let guests: Vec<&str> = held.iter().map(|held| held.guest.as_str()).collect();
-        return Err(CommandError::blocked(format!("secret {name} is held by {}", guests.join(", ")))
-            .hinted("take the grant out of the stack file and apply it, which removes the file")
-            .hinted("or remove the secret with --force; the files stay where they are"));
+    if !force {
+        secrets::refuse_held(data, name).await?;
     }
-    data.store.remove_secret(name, env::actor()).await.map_err(store_error)?;
+    data.store.remove_secret(name, None, env::actor(), None).await.map_err(store_error)?;
     if out.json() {
         out.print_json(&json!({ "name": name, "removed": true }));
     } else {

@@ -6,6 +6,7 @@ use rl_model::Vmid;
 use rl_planner::firewall::{
     Engine, Explanation, Level, Outcome, Packet, Part, Question, SourcePort, Stage, Step, Verdict, Way,
 };
+use rl_store::GuestRecord;
 use serde_json::{Value, json};
 
 use super::style::{Style, count};
@@ -47,9 +48,14 @@ pub(crate) fn parts(asked: &Asked, parts: &[Part], all: bool, style: Style) -> S
 }
 
 /// The same for machines.
-pub(crate) fn json(asked: &Asked, question: &Question, explanation: &Explanation) -> Value {
+pub(crate) fn json(
+    payload: Payload,
+    to: Option<&GuestRecord>,
+    question: &Question,
+    explanation: &Explanation,
+) -> Value {
     let mut value = walk_json(explanation);
-    value["packet"] = packet_json(asked, &question.packet);
+    value["packet"] = packet_json(payload, to, &question.packet);
     value
 }
 
@@ -77,8 +83,8 @@ fn walk_json(explanation: &Explanation) -> Value {
     })
 }
 
-fn packet_json(asked: &Asked, packet: &Packet) -> Value {
-    let ports = matches!(asked.payload, Payload::Port(..));
+fn packet_json(payload: Payload, to: Option<&GuestRecord>, packet: &Packet) -> Value {
+    let ports = matches!(payload, Payload::Port(..));
     json!({
         "source": packet.source,
         "destination": packet.dest,
@@ -86,8 +92,8 @@ fn packet_json(asked: &Asked, packet: &Packet) -> Value {
         "port": ports.then_some(packet.dport),
         "source_port": match packet.sport { SourcePort::Known(port) => Some(port), SourcePort::Picked => None },
         "icmp_type": (!ports).then_some(packet.icmp.0),
-        "guest": asked.to.record.name,
-        "vmid": asked.to.record.vmid,
+        "guest": to.map(|guest| &guest.name),
+        "vmid": to.map(|guest| guest.vmid),
     })
 }
 

@@ -1,5 +1,6 @@
 //! Guests.
 
+use rl_model::firewall::RuleText;
 use rl_model::{ObservedGuest, ResolvedGuest};
 use rl_store::GuestRecord;
 use serde::{Deserialize, Serialize};
@@ -54,4 +55,55 @@ pub(crate) struct GuestWhole {
     /// As the site shows it.
     #[schema(value_type = Option<Object>)]
     pub(crate) observed: Option<ObservedGuest>,
+}
+
+/// A guest with all that its site tells of it.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub(crate) struct GuestDetails {
+    /// The guest.
+    #[serde(flatten)]
+    pub(crate) guest: GuestWhole,
+    /// Its firewall, as the site evaluates it; null where it could not be read.
+    pub(crate) firewall: Option<FirewallShape>,
+    /// What the node did with it of late, newest first.
+    pub(crate) tasks: Vec<TaskShape>,
+    /// Why something is missing.
+    pub(crate) unread: Vec<String>,
+}
+
+/// The firewall of a guest.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub(crate) struct FirewallShape {
+    /// The switches (`datacenter`, `enable`, one for each NIC), the policies, and what passes by itself.
+    #[schema(value_type = Object)]
+    pub(crate) options: serde_json::Map<String, serde_json::Value>,
+    /// The rules: those of the guest, then those of each group that they call.
+    pub(crate) levels: Vec<FirewallLevel>,
+}
+
+/// Rules that stand in one place.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub(crate) struct FirewallLevel {
+    /// `guest`, or `group NAME`.
+    pub(crate) level: String,
+    /// The rules in their order, as Proxmox lists them.
+    #[schema(value_type = Vec<Object>)]
+    pub(crate) rules: Vec<RuleText>,
+}
+
+/// A task of a node.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub(crate) struct TaskShape {
+    /// Its id.
+    pub(crate) upid: String,
+    /// Its type, such as `vzstart`.
+    pub(crate) kind: String,
+    /// How it ended: `OK` or an error; null while it runs.
+    pub(crate) status: Option<String>,
+    /// Who started it.
+    pub(crate) user: Option<String>,
+    /// When, by the node's clock.
+    pub(crate) started_at_ms: u64,
+    /// When it ended.
+    pub(crate) finished_at_ms: Option<u64>,
 }

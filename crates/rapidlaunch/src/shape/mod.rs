@@ -4,4 +4,5 @@ pub(crate) mod access;
 pub(crate) mod guest;
 pub(crate) mod operation;
 pub(crate) mod plan;
+pub(crate) mod secret;
 pub(crate) mod stack;

@@ -3,16 +3,47 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use rl_model::{GuestStatus, ObservedGuest, ObservedSite, SiteName, StackName, Stamp};
-use rl_ops::{Scope, Target, look_closer, observe};
+use rl_model::{GuestStatus, NodeName, ObservedGuest, ObservedSite, SiteName, StackName, Stamp, Upid};
+use rl_ops::{Scope, SiteApi, Target, look_closer, observe};
+use rl_pve::api::tasks::{TaskQuery, TaskRow, TaskSource};
 use rl_store::GuestRecord;
 
 use crate::error::CommandError;
 use crate::out::Out;
-use crate::shape::guest::{GuestShape, GuestWhole};
+use crate::shape::guest::{GuestDetails, GuestShape, GuestWhole, TaskShape};
 use crate::work::connect::{self, Sites};
 use crate::work::data::{Data, store_error};
+use crate::work::firewall::shown;
 use crate::work::operate;
+
+/// Tasks of a guest that are shown: what a person reads through.
+const TASKS_SHOWN: u32 = 20;
+
+/// A guest by its name, by stack and name, or by its id.
+pub(crate) async fn find(data: &Data, text: &str) -> Result<GuestRecord, CommandError> {
+    find_in(&data.store.all_guests().await.map_err(store_error)?, text)
+}
+
+/// The same among some guests.
+pub(crate) fn find_in(all: &[GuestRecord], text: &str) -> Result<GuestRecord, CommandError> {
+    let (stack, name) = match text.split_once('/') {
+        Some((stack, name)) => (Some(stack), name),
+        None => (None, text),
+    };
+    let named = |g: &&GuestRecord| g.name.as_str() == name && stack.is_none_or(|stack| g.stack.as_str() == stack);
+    let found: Vec<&GuestRecord> = all.iter().filter(named).collect();
+    match found.as_slice() {
+        [one] => Ok((*one).clone()),
+        [] => all.iter().find(|guest| guest.id.as_str() == text).cloned().ok_or_else(|| {
+            CommandError::input(format!("there is no guest `{text}`")).hinted("`rapidlaunch guest ls` lists them")
+        }),
+        several => {
+            let stacks: Vec<String> = several.iter().map(|g| format!("{}/{}", g.stack, g.name)).collect();
+            Err(CommandError::input(format!("several stacks have a guest `{name}`"))
+                .hinted(format!("name one of {}", stacks.join(", "))))
+        }
+    }
+}
 
 /// Clients of stored sites. A site that is not known is left out.
 pub(crate) async fn connect_sites(
@@ -81,11 +112,52 @@ fn addresses(record: &GuestRecord) -> Vec<String> {
 /// A guest with its configuration as it is now and as it was applied.
 pub(crate) async fn whole(data: &Data, record: &GuestRecord, out: &Out) -> Result<GuestWhole, CommandError> {
     let sites = connect_sites(data, [record.site.clone()], out).await?;
+    whole_on(&sites, record).await
+}
+
+/// The same with all else that its site tells of it.
+pub(crate) async fn details(data: &Data, record: &GuestRecord, out: &Out) -> Result<GuestDetails, CommandError> {
+    let sites = connect_sites(data, [record.site.clone()], out).await?;
+    let whole = whole_on(&sites, record).await?;
+    let mut details = GuestDetails { guest: whole, firewall: None, tasks: Vec::new(), unread: Vec::new() };
+    let ours = details.guest.observed.as_ref().filter(|now| now.has_stamp_tag(&Stamp::tag_of(&record.id)));
+    let (Some(site), Some(now)) = (sites.get(&record.site), ours) else { return Ok(details) };
+    let told = |error: CommandError| error.text(false);
+    match shown::shown(site.pve(), &now.node, record.vmid).await {
+        Ok(firewall) => details.firewall = Some(firewall),
+        Err(error) => details.unread.push(told(error)),
+    }
+    match tasks(site, &now.node, record).await {
+        Ok(tasks) => details.tasks = tasks,
+        Err(error) => details.unread.push(told(error)),
+    }
+    Ok(details)
+}
+
+/// What a node did with a guest of late.
+async fn tasks(site: &SiteApi, node: &NodeName, record: &GuestRecord) -> Result<Vec<TaskShape>, CommandError> {
+    let about = Some(record.vmid);
+    let query = TaskQuery { source: TaskSource::All, since: None, limit: TASKS_SHOWN, about };
+    let rows = site.pve().send(rl_pve::api::tasks::list(node, &query)).await;
+    let rows =
+        rows.map_err(|error| CommandError::failed(format!("the tasks of {node} cannot be read")).because(error))?;
+    let shape = |row: TaskRow| TaskShape {
+        status: row.ended().map(str::to_owned),
+        user: row.upid.parse::<Upid>().ok().map(|upid| upid.user().to_owned()),
+        started_at_ms: row.starttime.unsigned() * 1_000,
+        finished_at_ms: row.endtime.map(|at| at.unsigned() * 1_000),
+        kind: row.kind,
+        upid: row.upid,
+    };
+    Ok(rows.into_iter().map(shape).collect())
+}
+
+async fn whole_on(sites: &Sites, record: &GuestRecord) -> Result<GuestWhole, CommandError> {
     let unseen = |error: rl_ops::ObserveError| CommandError::failed("the site cannot be read").because(error);
-    let mut observed = observe(&sites, &Scope::default(), operate::now_ms()).await.map_err(unseen)?;
+    let mut observed = observe(sites, &Scope::default(), operate::now_ms()).await.map_err(unseen)?;
     let mut scope = Scope::default();
     scope.configs.entry(record.site.clone()).or_default().insert(record.vmid);
-    look_closer(&sites, &scope, &mut observed).await;
+    look_closer(sites, &scope, &mut observed).await;
     let now = observed.sites.get(&record.site).and_then(|site| site.guests.get(&record.vmid));
     let node = now.map_or_else(|| record.node.to_string(), |now| now.node.to_string());
     let guest = GuestShape::of(record, now.map_or("gone", |now| status(now.status)), node, addresses(record));

@@ -2,9 +2,12 @@
 
 use std::path::Path;
 
-use rl_model::{SecretRef, SecretValue};
+use rl_engine::UnixMs;
+use rl_model::{GuestPath, SecretRef, SecretSource, SecretValue};
 use rl_providers::secrets::{IdentityFile, Keyring, KeyringError, Recipient};
-use rl_store::{Conflict, Generator, NewVersion, Origin, RecipientRole, StoreError};
+use rl_store::{
+    Conflict, Deed, DeliveryRecord, Generator, NewVersion, Origin, RecipientRole, SecretRecord, StoreError,
+};
 
 use crate::env;
 use crate::error::CommandError;
@@ -14,12 +17,12 @@ use crate::work::data::{Data, store_error};
 const TRIES_MAX: u32 = 5;
 
 /// For whom values are encrypted. The first time, the installation's key is made.
-pub(crate) async fn keyring(data: &Data) -> Result<Keyring, CommandError> {
+pub(crate) async fn keyring(data: &Data, actor: &str) -> Result<Keyring, CommandError> {
     let installation = match data.store.recipient(RecipientRole::Installation).await.map_err(store_error)? {
         Some(text) => text,
         None => {
             let made = make_identity(data)?.recipient().to_string();
-            data.store.claim_recipient(made, env::actor()).await.map_err(store_error)?
+            data.store.claim_recipient(made, actor.to_owned()).await.map_err(store_error)?
         }
     };
     let recovery = data.store.recipient(RecipientRole::Recovery).await.map_err(store_error)?;
@@ -68,29 +71,107 @@ fn key_error(error: KeyringError) -> CommandError {
         .hinted("name the file of the installation's key with --identity FILE")
 }
 
-/// Stores a value as the next version; answers its number.
-pub(crate) async fn put(
+/// What a secret becomes.
+pub(crate) struct Put<'a> {
+    /// The secret.
+    pub(crate) name: &'a SecretRef,
+    /// Its value.
+    pub(crate) value: &'a SecretValue,
+    /// How a rotation makes the next one.
+    pub(crate) generator: Option<Generator>,
+    /// Who sets it.
+    pub(crate) actor: &'a str,
+    /// The version it must be at, where a person has said (0: there is none).
+    pub(crate) seen: Option<u64>,
+}
+
+impl<'a> Put<'a> {
+    /// A value that a person gives, whatever was before.
+    pub(crate) fn given(name: &'a SecretRef, value: &'a SecretValue, actor: &'a str) -> Self {
+        Self { name, value, generator: None, actor, seen: None }
+    }
+}
+
+/// Stores a value as the next version; answers its number. `deed` is asked, with that number, for what is written with it.
+pub(crate) async fn put<E: From<CommandError>>(
     data: &Data,
-    name: &SecretRef,
-    value: &SecretValue,
-    generator: Option<Generator>,
-) -> Result<u64, CommandError> {
-    let keys = keyring(data).await?;
+    put: Put<'_>,
+    deed: impl Fn(u64) -> Result<Option<Deed>, E>,
+) -> Result<Result<u64, StoreError>, E> {
+    let Put { name, value, generator, actor, seen } = put;
+    let keys = keyring(data, actor).await?;
     let mut tries = 0;
     loop {
         let latest = data.store.secret(name).await.map_err(store_error)?.map_or(0, |record| record.latest);
+        if let Some(seen) = seen.filter(|seen| *seen != latest) {
+            return Ok(Err(Conflict::Version { what: "the secret", seen, found: latest }.into()));
+        }
         let version = latest + 1;
         let sealed = keys
             .seal(name, version, value)
             .map_err(|error| CommandError::input(format!("secret {name} cannot be stored")).because(error))?;
         let origin = if generator.is_some() { Origin::Generated } else { Origin::Given };
-        let new = NewVersion { name: name.clone(), version, sealed, origin, generator, actor: env::actor() };
-        match data.store.put_secret_version(new).await {
-            Ok(()) => return Ok(version),
+        let new = NewVersion { name: name.clone(), version, sealed, origin, generator, actor: actor.to_owned() };
+        match data.store.put_secret_version(new, deed(version)?).await {
+            Ok(()) => return Ok(Ok(version)),
             Err(StoreError::Conflict(Conflict::SecretVersion { .. })) if tries < TRIES_MAX => tries += 1,
-            Err(error) => return Err(store_error(error)),
+            Err(error) => return Ok(Err(error)),
         }
     }
+}
+
+/// How a rotation makes the next value: as it was made before, or with the length that is asked for.
+pub(crate) fn rotation(record: &SecretRecord, length: Option<u32>) -> Result<Generator, CommandError> {
+    let name = &record.name;
+    length.map(|length| Generator { length }).or(record.generator).ok_or_else(|| {
+        CommandError::input(format!("the value of {name} was given by a person, so nobody else can make another"))
+            .hinted(format!("give it with `rapidlaunch secret set {name}`"))
+            .hinted(format!("or let values be made from now on: `rapidlaunch secret set {name} --generate 32`"))
+    })
+}
+
+/// A secret that is there.
+pub(crate) async fn existing(data: &Data, name: &SecretRef) -> Result<Option<SecretRecord>, CommandError> {
+    let record = data.store.secret(name).await.map_err(store_error)?;
+    Ok(record.filter(|record| record.removed.is_none()))
+}
+
+/// A file of a guest that holds a secret.
+pub(crate) struct Held {
+    /// The guest, as STACK/NAME; its id where it is known no more.
+    pub(crate) guest: String,
+    /// The file in the guest.
+    pub(crate) path: GuestPath,
+    /// The version it holds.
+    pub(crate) version: u64,
+    /// When it was delivered.
+    pub(crate) at: UnixMs,
+}
+
+/// The files that hold a secret.
+pub(crate) async fn held(data: &Data, name: &SecretRef) -> Result<Vec<Held>, CommandError> {
+    let source = SecretSource::Store(name.clone());
+    let all = data.store.all_deliveries().await.map_err(store_error)?;
+    let mut held = Vec::new();
+    for DeliveryRecord { guest, path, version, delivered_at, .. } in all.into_iter().filter(|one| one.source == source)
+    {
+        let known = data.store.guest(&guest).await.map_err(store_error)?;
+        let guest = known.map_or_else(|| guest.to_string(), |guest| format!("{}/{}", guest.stack, guest.name));
+        held.push(Held { guest, path, version, at: delivered_at });
+    }
+    Ok(held)
+}
+
+/// Refuses to remove a secret that guests hold.
+pub(crate) async fn refuse_held(data: &Data, name: &SecretRef) -> Result<(), CommandError> {
+    let held = held(data, name).await?;
+    if held.is_empty() {
+        return Ok(());
+    }
+    let guests: Vec<&str> = held.iter().map(|held| held.guest.as_str()).collect();
+    Err(CommandError::blocked(format!("secret {name} is held by {}", guests.join(", ")))
+        .hinted("take the grant out of the stack file and apply it, which removes the file")
+        .hinted("or remove the secret with --force; the files stay where they are"))
 }
 
 /// The newest value of a secret; `None` when there is no such secret.
@@ -105,7 +186,7 @@ pub(crate) async fn newest(data: &Data, name: &SecretRef) -> Result<Option<Secre
 
 /// Names the recovery recipient, or takes it away, and encrypts every kept value anew; answers how many.
 pub(crate) async fn set_recovery(data: &Data, to: Option<Recipient>) -> Result<usize, CommandError> {
-    let mut keys = keyring(data).await?;
+    let mut keys = keyring(data, &env::actor()).await?;
     let stored = data.store.sealed_secrets().await.map_err(store_error)?;
     keys.recovery.clone_from(&to);
     let mut anew = Vec::new();

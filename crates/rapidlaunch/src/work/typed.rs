@@ -50,7 +50,8 @@ fn read(from: impl Read) -> io::Result<Zeroizing<Vec<u8>>> {
     Ok(bytes)
 }
 
-fn value(bytes: &[u8]) -> Result<SecretValue, CommandError> {
+/// A value as it came, if it is one.
+pub(crate) fn value(bytes: &[u8]) -> Result<SecretValue, CommandError> {
     if bytes.len() > VALUE_BYTES_MAX {
         return Err(CommandError::input(format!("the value is longer than {VALUE_BYTES_MAX} bytes")));
     }

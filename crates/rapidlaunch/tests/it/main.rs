@@ -5,6 +5,7 @@ mod abuse;
 mod accounts;
 mod agents;
 mod agents_trouble;
+mod api;
 mod cli;
 mod converge;
 mod crash;

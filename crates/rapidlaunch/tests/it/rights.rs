@@ -73,6 +73,15 @@ const TABLE: &[(&str, &str, Needs)] = &[
     ("get", "/v1/guests/{guest}", Needs::Right("read")),
     ("get", "/v1/guests/{guest}/snapshots", Needs::Right("read")),
     ("post", "/v1/guests/{guest}/actions", Needs::Right("operate")),
+    ("get", "/v1/leases", Needs::Anybody),
+    ("get", "/v1/zones", Needs::Anybody),
+    ("get", "/v1/zones/{zone}/records", Needs::Right("read")),
+    ("post", "/v1/firewall/explain", Needs::Right("read")),
+    ("get", "/v1/secrets", Needs::Anybody),
+    ("get", "/v1/secrets/{secret}", Needs::Right("read")),
+    ("put", "/v1/secrets/{secret}", Needs::Right("deploy")),
+    ("delete", "/v1/secrets/{secret}", Needs::Right("deploy")),
+    ("post", "/v1/secrets/{secret}/rotate", Needs::Right("deploy")),
     ("get", "/v1/sites", Needs::Anybody),
     ("post", "/v1/sites", Needs::Admin),
     ("get", "/v1/sites/{site}", Needs::Right("read")),
@@ -240,6 +249,8 @@ fn every_route_lets_in_whom_it_should_and_nobody_else() {
                         .replace("{stack}", "shop")
                         .replace("{site}", "fra9")
                         .replace("{revision}", "1")
+                        .replace("{secret}", "shop%2Fdb")
+                        .replace("{zone}", "none.example")
                         .replace("{guest}", "00000000000000000000");
                     let at = at.replace("{operation}", "01ARZ3NDEKTSV4RRFFQ69G5FAV");
                     // A body that nothing takes: whoever may, hears of that.

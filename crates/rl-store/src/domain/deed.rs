@@ -106,15 +106,24 @@ impl Store {
         deed: Deed,
         work: impl FnOnce(&dyn Sql, UnixMs) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<(T, u64), StoreError> {
+        self.change_for(Some(deed), work).await
+    }
+
+    /// The same for a change that may come without a deed: then the number is 0.
+    pub(crate) async fn change_for<T: Send + 'static>(
+        &self,
+        deed: Option<Deed>,
+        work: impl FnOnce(&dyn Sql, UnixMs) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<(T, u64), StoreError> {
         let now = self.now();
         let done = self
             .db()
             .write_with(Lane::Intake, move |tx, db| {
                 let now = tx.at(now).now();
                 // The key first: whoever comes second with it has nothing else to hear.
-                keep_answer(db, &deed, now)?;
+                deed.iter().try_for_each(|deed| keep_answer(db, deed, now))?;
                 let value = work(db, now)?;
-                let seq = audit::append(db, &deed.audit, now)?;
+                let seq = deed.map_or(Ok(0), |deed| audit::append(db, &deed.audit, now))?;
                 Ok::<_, StoreError>((value, seq))
             })
             .await;

@@ -6,6 +6,7 @@ mod deed;
 mod delivery;
 mod dns;
 mod guest;
+mod held;
 mod lease;
 mod plan;
 mod policy;
@@ -36,6 +37,7 @@ pub use delivery::DeliveryRecord;
 pub(crate) use dns::read_set as read_record_set;
 pub(crate) use guest::RESOLVED as GUEST_PAYLOAD;
 pub use guest::{GuestRecord, GuestState};
+pub use held::{LeaseKey, LeaseRecord};
 pub use plan::{NewPlan, PLAN_KEPT, PLANS_PER_STACK_MAX, PlanQuery, PlanRecord, PlanRefusal, PlanState, StoredPlanId};
 pub use policy::{Owner, OwnerError, StackPolicy};
 pub(crate) use proof::{DRIFT as DRIFT_PAYLOAD, PROOF as PROOF_PAYLOAD};
@@ -64,12 +66,21 @@ pub enum LeaseKind {
 impl LeaseKind {
     const ALL: [LeaseKind; 3] = [LeaseKind::Vmid, LeaseKind::Mac, LeaseKind::Address];
 
-    fn as_str(self) -> &'static str {
+    /// The name in the store and in output.
+    pub fn as_str(self) -> &'static str {
         match self {
             LeaseKind::Vmid => "vmid",
             LeaseKind::Mac => "mac",
             LeaseKind::Address => "address",
         }
+    }
+}
+
+impl std::str::FromStr for LeaseKind {
+    type Err = std::io::Error;
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        let found = Self::ALL.into_iter().find(|kind| kind.as_str() == name);
+        found.ok_or_else(|| std::io::Error::other(format!("`{name}` is no kind of a lease")))
     }
 }
 

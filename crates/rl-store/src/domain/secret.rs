@@ -5,6 +5,8 @@ use std::str::FromStr;
 use rl_engine::{Lane, UnixMs};
 use rl_model::{SealedValue, SecretRef};
 
+use super::deed::Deed;
+use super::policy::next_version;
 use super::rows::{all, first, listed, read_as};
 use crate::error::{Conflict, StoreError};
 use crate::sql::{CellError, Sql, SqlRow, values};
@@ -181,14 +183,8 @@ impl Store {
 
     /// Stores a version and wipes the values of those too old to be kept. A version that is not the one after the latest
     /// is refused with [`Conflict::SecretVersion`]: somebody else was quicker.
-    pub async fn put_secret_version(&self, new: NewVersion) -> Result<(), StoreError> {
-        let now = self.now();
-        self.db()
-            .write_with(Lane::Intake, move |tx, db| {
-                let now = tx.at(now).now();
-                put(db, &new, now)
-            })
-            .await
+    pub async fn put_secret_version(&self, new: NewVersion, deed: Option<Deed>) -> Result<(), StoreError> {
+        self.change_for(deed, move |db, now| put(db, &new, now)).await.map(|((), _)| ())
     }
 
     /// Encrypts stored values anew, as when a recovery recipient is named: each as `(name, version, value)`. Versions that have
@@ -218,23 +214,29 @@ impl Store {
             .await
     }
 
-    /// Removes a secret: every value is wiped, the history stays. Answers whether there was one.
-    pub async fn remove_secret(&self, name: &SecretRef, actor: String) -> Result<bool, StoreError> {
-        let (name, now) = (name.clone(), self.now());
-        self.db()
-            .write_with(Lane::Intake, move |tx, db| {
-                let now = tx.at(now).now();
-                let doing = "removing a secret";
-                let sql = "update secret set removed_at = ?2, removed_by = ?3 where name = ?1 and removed_at is null";
-                if db.execute(sql, values![name.as_str(), now, actor], doing)? == 0 {
-                    return Ok(false);
-                }
-                let sql = "update secret_version set sealed = null, wiped_at = ?2
-                           where name = ?1 and sealed is not null";
-                db.execute(sql, values![name.as_str(), now], doing)?;
-                Ok(true)
-            })
-            .await
+    /// Removes a secret, if its newest version is the one that was seen (`None`: whatever it is): every value is wiped, the
+    /// history stays. Answers whether there was one.
+    pub async fn remove_secret(
+        &self,
+        name: &SecretRef,
+        seen: Option<u64>,
+        actor: String,
+        deed: Option<Deed>,
+    ) -> Result<bool, StoreError> {
+        let name = name.clone();
+        let remove = move |db: &dyn Sql, now| {
+            let found = one(db, &name)?.map_or(0, |record| record.latest);
+            next_version("the secret", found, seen)?;
+            let doing = "removing a secret";
+            let sql = "update secret set removed_at = ?2, removed_by = ?3 where name = ?1 and removed_at is null";
+            if db.execute(sql, values![name.as_str(), now, actor], doing)? == 0 {
+                return Ok(false);
+            }
+            let sql = "update secret_version set sealed = null, wiped_at = ?2 where name = ?1 and sealed is not null";
+            db.execute(sql, values![name.as_str(), now], doing)?;
+            Ok(true)
+        };
+        self.change_for(deed, remove).await.map(|(removed, _)| removed)
     }
 
     /// For whom values are encrypted in this role.

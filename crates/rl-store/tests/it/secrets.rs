@@ -49,10 +49,10 @@ crate::home::cases! {
 async fn versions_follow_each_other_and_old_values_are_wiped(home: Home) {
     let store = open(&home).await;
     for number in 1..=VERSIONS_KEPT + 2 {
-        store.put_secret_version(version("shop/db", number)).await.unwrap();
+        store.put_secret_version(version("shop/db", number), None).await.unwrap();
     }
     for wrong in [1, VERSIONS_KEPT + 2, VERSIONS_KEPT + 4] {
-        let refused = store.put_secret_version(version("shop/db", wrong)).await.unwrap_err();
+        let refused = store.put_secret_version(version("shop/db", wrong), None).await.unwrap_err();
         assert!(matches!(refused, StoreError::Conflict(Conflict::SecretVersion { .. })), "{refused}");
     }
     let history = store.secret_history(&secret("shop/db")).await.unwrap();
@@ -73,16 +73,16 @@ async fn versions_follow_each_other_and_old_values_are_wiped(home: Home) {
 
 async fn removed_secret_keeps_its_history_and_goes_on(home: Home) {
     let store = open(&home).await;
-    assert!(!store.remove_secret(&secret("a"), "maria".to_owned()).await.unwrap());
-    store.put_secret_version(version("a", 1)).await.unwrap();
-    assert!(store.remove_secret(&secret("a"), "maria".to_owned()).await.unwrap());
-    assert!(!store.remove_secret(&secret("a"), "maria".to_owned()).await.unwrap());
+    assert!(!store.remove_secret(&secret("a"), None, "maria".to_owned(), None).await.unwrap());
+    store.put_secret_version(version("a", 1), None).await.unwrap();
+    assert!(store.remove_secret(&secret("a"), None, "maria".to_owned(), None).await.unwrap());
+    assert!(!store.remove_secret(&secret("a"), None, "maria".to_owned(), None).await.unwrap());
     assert_eq!(store.secrets().await.unwrap(), []);
     assert_eq!(store.sealed_secret(&secret("a"), 1).await.unwrap(), None);
     let record = store.secret(&secret("a")).await.unwrap().unwrap();
     assert_eq!(record.removed.map(|(_, by)| by).as_deref(), Some("maria"));
-    store.put_secret_version(version("a", 1)).await.unwrap_err();
-    store.put_secret_version(version("a", 2)).await.unwrap();
+    store.put_secret_version(version("a", 1), None).await.unwrap_err();
+    store.put_secret_version(version("a", 2), None).await.unwrap();
     assert_eq!(store.secret(&secret("a")).await.unwrap().unwrap().removed, None);
 }
 
@@ -128,7 +128,7 @@ async fn deliveries_go_with_their_guest(home: Home) {
 
 async fn copy_and_check_know_of_secrets(home: Home) {
     let store = open(&home).await;
-    store.put_secret_version(version("shop/db", 1)).await.unwrap();
+    store.put_secret_version(version("shop/db", 1), None).await.unwrap();
     store.claim_recipient("age1a".to_owned(), "x".to_owned()).await.unwrap();
     let ids = rl_engine::Ids::from_seed(clock(), 1);
     let start = start(&store, "shop", 0, vec![guest("web-1", 1)]);

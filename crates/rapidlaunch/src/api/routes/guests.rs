@@ -21,7 +21,7 @@ use crate::api::extract::{Accepted, At, Page, PageQuery, Params, named};
 use crate::api::problem::{Code, Problem};
 use crate::error::CommandError;
 use crate::out::Out;
-use crate::shape::guest::{GuestShape, GuestWhole};
+use crate::shape::guest::{GuestDetails, GuestShape};
 use crate::work::{guests, operate};
 
 /// The routes of this file.
@@ -100,13 +100,13 @@ async fn find(api: &Api, caller: &Caller, id: &str, right: Right) -> Result<Gues
     Ok(record)
 }
 
-/// A guest with its configuration, as it was applied and as it is.
+/// A guest with its configuration, as it was applied and as it is, its firewall and what its node did with it.
 #[utoipa::path(get, path = "/v1/guests/{guest}", tag = "guests", params(("guest" = String, Path, description = "Its id")),
-    responses((status = 200, description = "The guest", body = GuestWhole),
+    responses((status = 200, description = "The guest", body = GuestDetails),
         (status = 502, description = "Its site cannot be read", body = crate::api::problem::ProblemBody, content_type = "application/problem+json")))]
-async fn show(State(api): State<Api>, caller: Caller, At(id): At<String>) -> Result<axum::Json<GuestWhole>, Problem> {
+async fn show(State(api): State<Api>, caller: Caller, At(id): At<String>) -> Result<axum::Json<GuestDetails>, Problem> {
     let record = find(&api, &caller, &id, Right::Read).await?;
-    Ok(axum::Json(guests::whole(&api.data, &record, &Out::silent()).await?))
+    Ok(axum::Json(guests::details(&api.data, &record, &Out::silent()).await?))
 }
 
 /// What is done to a guest.

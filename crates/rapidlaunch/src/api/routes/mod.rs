@@ -1,15 +1,19 @@
 //! The routes, one file a family of resources.
 
 mod audit;
+mod dns;
 mod events;
+mod firewall;
 mod grants;
 mod guests;
 mod health;
+mod leases;
 mod meta;
 mod operations;
 mod overview;
 mod plans;
 mod search;
+mod secrets;
 mod session;
 mod sites;
 mod stacks;
@@ -47,7 +51,11 @@ pub(super) fn router() -> (Router<Api>, String) {
         .merge(session::routes())
         .merge(users::routes())
         .merge(tokens::routes())
-        .merge(grants::routes());
+        .merge(grants::routes())
+        .merge(secrets::routes())
+        .merge(leases::routes())
+        .merge(dns::routes())
+        .merge(firewall::routes());
     let (router, document) = routes.split_for_parts();
     let document = openapi::finish(document);
     let text = document.to_pretty_json().unwrap_or_default();

@@ -164,6 +164,7 @@ async fn planned(api: &Api, caller: &Caller, body: PlanBody) -> Result<Planned, 
         let site: SiteName = site;
         caller.need(Right::Read, &[AccessPath::Site(site.clone())], "site", site.as_str())?;
     }
+    super::secrets::may_grant(api, caller, name, &subject.manifest.stacks[name]).await?;
     let (policy, out) = (body.policy.policy()?, Out::silent());
     Ok(if body.destroy {
         planning::plan_destroy(&api.data, &subject, name, &policy, &out).await?

@@ -17,6 +17,7 @@ use crate::api::extract::{At, Json, Page, PageQuery, Params, Secret, named};
 use crate::api::files::{self, FileText};
 use crate::api::problem::{Code, Problem};
 use crate::out::Out;
+use crate::work::secrets::Put;
 use crate::work::{secrets, site_check};
 
 /// The routes of this file.
@@ -116,7 +117,7 @@ async fn declare(State(api): State<Api>, caller: Caller, Json(body): Json<Declar
         rl_pve::ApiToken::parse(&token).map_err(|error| {
             Problem::new(Code::INPUT, format!("`token`: {error}")).hint("write user@realm!id=secret")
         })?;
-        secrets::put(&api.data, &name, &token, None).await?;
+        secrets::put(&api.data, Put::given(&name, &token, &caller.name), |_| Ok::<_, Problem>(None)).await??;
     }
     api.data.store.put_site(site.clone()).await?;
     let place = [(header::LOCATION, format!("/v1/sites/{}", site.name))];

@@ -1,17 +1,15 @@
-//! What the command line asks: who sends what to which guest.
+//! What is asked: who sends what to which guest, or which guest sends what to whom.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use rl_model::{Cidr, NicName, NicSlot, ResolvedNic, Vmid};
+use rl_model::{Cidr, NicName, NicSlot, ResolvedNic, SiteName, Vmid};
 use rl_planner::firewall::{self, Packet, Question, Sender, SourcePort, TCP};
 use rl_store::GuestRecord;
 
-use crate::cli::args::GuestRef;
-use crate::cli::firewall::ExplainArgs;
-use crate::cli::guest;
 use crate::error::CommandError;
 use crate::work::data::{Data, store_error};
+use crate::work::guests;
 
 /// A guest and the NIC that is meant.
 #[derive(Debug, Clone)]
@@ -44,6 +42,42 @@ pub(crate) enum Payload {
     Ping,
 }
 
+impl Payload {
+    /// The packet that carries it.
+    pub(crate) fn packet(self, source: IpAddr, dest: IpAddr, source_port: Option<u16>) -> Packet {
+        let mut packet = match self {
+            Payload::Ping => Packet::ping(source, dest),
+            Payload::Port(TCP, port) => Packet::tcp(source, dest, port),
+            Payload::Port(proto, port) => Packet::with_port(source, dest, proto, port),
+        };
+        if let Some(port) = source_port {
+            packet.sport = SourcePort::Known(port);
+        }
+        packet
+    }
+
+    /// Reads a port, by number or service, and a protocol by name.
+    pub(crate) fn port(port: &str, proto: &str) -> Result<Self, String> {
+        let number = port.parse().ok().or_else(|| firewall::service_port(port));
+        let number = number.ok_or_else(|| format!("`{port}` is no port and no service"))?;
+        let proto = firewall::protocol_number(proto).filter(|proto| firewall::has_ports(*proto)).ok_or(proto);
+        Ok(Payload::Port(proto.map_err(|proto| format!("`{proto}` names no protocol with ports"))?, number))
+    }
+}
+
+/// A question as a person writes it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Words<'a> {
+    /// Who sends: an address, a network, or a guest.
+    pub(crate) from: &'a str,
+    /// Who receives: a guest, each with @NIC, or an address.
+    pub(crate) to: &'a str,
+    /// What is sent.
+    pub(crate) payload: Payload,
+    /// Source port, where one was given.
+    pub(crate) source_port: Option<u16>,
+}
+
 /// A question, understood.
 #[derive(Debug, Clone)]
 pub(crate) struct Asked {
@@ -57,11 +91,11 @@ pub(crate) struct Asked {
     pub(crate) source_port: Option<u16>,
 }
 
-/// Reads the options and looks the guests up.
-pub(crate) async fn understand(data: &Data, args: &ExplainArgs) -> Result<Asked, CommandError> {
-    let (name, payload) = target(&args.to)?;
-    let to = party(data, name).await?;
-    let source = source(data, &args.from, &to).await?;
+/// Looks the guests up.
+pub(crate) async fn understand(data: &Data, words: Words<'_>) -> Result<Asked, CommandError> {
+    let Words { from, to, payload, source_port } = words;
+    let to = party(data, to).await?;
+    let source = source(data, from, &to.record.site, Some(&to)).await?;
     if let Source::Guest(from) = &source {
         if from.record.site != to.record.site {
             return Err(CommandError::input(format!(
@@ -75,7 +109,7 @@ pub(crate) async fn understand(data: &Data, args: &ExplainArgs) -> Result<Asked,
                 .hinted("packets of a guest to itself never reach the firewall"));
         }
     }
-    Ok(Asked { source, to, payload, source_port: args.source_port })
+    Ok(Asked { source, to, payload, source_port })
 }
 
 /// Parts `GUEST:PORT[/PROTO]`.
@@ -88,19 +122,16 @@ pub(crate) fn target(text: &str) -> Result<(&str, Payload), CommandError> {
         return Ok((guest, Payload::Ping));
     }
     let (port, proto) = rest.split_once('/').unwrap_or((rest, "tcp"));
-    let number = port.parse().ok().or_else(|| firewall::service_port(port));
-    let number = number.ok_or_else(|| wrong(format!("`{port}` is no port and no service")))?;
-    let proto = firewall::protocol_number(proto).filter(|proto| firewall::has_ports(*proto));
-    let proto = proto.ok_or_else(|| wrong(format!("`{rest}` names no protocol with ports")))?;
-    Ok((guest, Payload::Port(proto, number)))
+    Ok((guest, Payload::port(port, proto).map_err(wrong)?))
 }
 
-async fn party(data: &Data, text: &str) -> Result<Party, CommandError> {
+/// A guest, with the NIC that is named behind `@`.
+pub(crate) async fn party(data: &Data, text: &str) -> Result<Party, CommandError> {
     let (name, nic) = match text.rsplit_once('@') {
         Some((name, nic)) => (name, Some(nic)),
         None => (text, None),
     };
-    let record = guest::find(data, &GuestRef { guest: name.to_owned() }).await?;
+    let record = guests::find(data, name).await?;
     let nic: Option<NicName> = nic
         .map(str::parse)
         .transpose()
@@ -122,16 +153,22 @@ async fn party(data: &Data, text: &str) -> Result<Party, CommandError> {
     Ok(Party { record, nic, nics })
 }
 
-async fn source(data: &Data, text: &str, to: &Party) -> Result<Source, CommandError> {
+/// Who sends: an address that a guest of the site holds stands for that guest, unless it is the receiver.
+pub(crate) async fn source(
+    data: &Data,
+    text: &str,
+    site: &SiteName,
+    to: Option<&Party>,
+) -> Result<Source, CommandError> {
     if let Ok(address) = text.parse::<IpAddr>() {
         let all = data.store.all_guests().await.map_err(store_error)?;
         let has = |record: &GuestRecord| {
             let nics = record.applied.iter().flat_map(|guest| &guest.nics);
             nics.flat_map(|nic| [nic.ipv4.leased(), nic.ipv6.leased()]).flatten().any(|own| own == address)
         };
-        let owner = all.into_iter().find(|record| record.site == to.record.site && has(record));
+        let owner = all.into_iter().find(|record| record.site == *site && has(record));
         return match owner {
-            Some(record) if record.id != to.record.id => {
+            Some(record) if to.is_none_or(|to| record.id != to.record.id) => {
                 let mut party = party(data, &format!("{}/{}", record.stack, record.name)).await?;
                 party.nics.retain(|(_, addresses)| addresses.contains(&address));
                 Ok(Source::Guest(Box::new(party)))
@@ -143,7 +180,7 @@ async fn source(data: &Data, text: &str, to: &Party) -> Result<Source, CommandEr
         Ok(net) => return Ok(Source::Network(net)),
         // A network with host bits, which no guest's name looks like.
         Err(error) if text.contains(['.', ':']) => {
-            return Err(CommandError::input("--from names no network").because(error));
+            return Err(CommandError::input(format!("`{text}` names no network")).because(error));
         }
         Err(_) => {}
     }
@@ -151,28 +188,24 @@ async fn source(data: &Data, text: &str, to: &Party) -> Result<Source, CommandEr
 }
 
 /// Adds the addresses that running guests have by DHCP or autoconfiguration.
-pub(crate) fn with_addresses(
-    mut asked: Asked,
-    live: &BTreeMap<Vmid, Vec<(NicName, Vec<IpAddr>)>>,
-) -> Result<Asked, CommandError> {
-    let add = |party: &mut Party| {
-        let found = live.get(&party.record.vmid).into_iter().flatten();
-        for (name, addresses) in found {
-            let nic = party.nics.iter_mut().find(|(nic, _)| nic.name == *name);
-            if let Some((_, known)) = nic {
-                let new: Vec<IpAddr> = addresses.iter().filter(|address| !known.contains(*address)).copied().collect();
-                known.extend(new);
-            }
-        }
-    };
-    add(&mut asked.to);
+pub(crate) fn with_addresses(mut asked: Asked, live: &BTreeMap<Vmid, Vec<(NicName, Vec<IpAddr>)>>) -> Asked {
+    asked.to.learn(live);
     if let Source::Guest(party) = &mut asked.source {
-        add(party);
+        party.learn(live);
     }
-    Ok(asked)
+    asked
 }
 
 impl Asked {
+    /// The guests it is about.
+    pub(crate) fn guests(&self) -> Vec<&GuestRecord> {
+        let from = match &self.source {
+            Source::Guest(party) => Some(&party.record),
+            Source::Address(_) | Source::Network(_) => None,
+        };
+        std::iter::once(&self.to.record).chain(from).collect()
+    }
+
     /// The address packets come from.
     pub(crate) fn source_address(&self) -> Result<IpAddr, CommandError> {
         match &self.source {
@@ -196,28 +229,13 @@ impl Asked {
                 (Sender::Outside, slot, dest)
             }
         };
-        let mut packet = match self.payload {
-            Payload::Ping => Packet::ping(source, dest),
-            Payload::Port(TCP, port) => Packet::tcp(source, dest, port),
-            Payload::Port(proto, port) => Packet::with_port(source, dest, proto, port),
-        };
-        if let Some(port) = self.source_port {
-            packet.sport = SourcePort::Known(port);
-        }
+        let packet = self.payload.packet(source, dest, self.source_port);
         Ok(Question { from, to: (self.to.record.vmid, slot), packet })
     }
 
-    /// The receiver's NIC and address for packets from an address: the NIC named, else the one whose network the sender
-    /// is in, else the first with an address of the family.
+    /// The receiver's NIC and address for packets from an address.
     fn receiver(&self, source: IpAddr) -> Result<(NicSlot, IpAddr), CommandError> {
-        let family = |address: &IpAddr| address.is_ipv4() == source.is_ipv4();
-        let candidates = self.to.candidates();
-        let near = candidates.iter().find(|(nic, _)| on_link(nic, source));
-        let found = near
-            .into_iter()
-            .chain(&candidates)
-            .find_map(|(nic, addresses)| addresses.iter().copied().find(family).map(|address| (nic.slot, address)));
-        found.ok_or_else(|| self.to.no_address(if source.is_ipv4() { "IPv4" } else { "IPv6" }))
+        self.to.towards(source)
     }
 
     /// Sender's address, receiver's NIC and address, and sender's NIC. A NIC of a network both are in comes first.
@@ -240,6 +258,28 @@ impl Asked {
 }
 
 impl Party {
+    /// Adds the addresses that it has while it runs.
+    pub(crate) fn learn(&mut self, live: &BTreeMap<Vmid, Vec<(NicName, Vec<IpAddr>)>>) {
+        for (name, addresses) in live.get(&self.record.vmid).into_iter().flatten() {
+            let nic = self.nics.iter_mut().find(|(nic, _)| nic.name == *name);
+            if let Some((_, known)) = nic {
+                let new: Vec<IpAddr> = addresses.iter().filter(|address| !known.contains(*address)).copied().collect();
+                known.extend(new);
+            }
+        }
+    }
+
+    /// The NIC and address it deals with somebody through: the NIC named, else the one whose network the other is in, else the
+    /// first with an address of the family.
+    pub(crate) fn towards(&self, dest: IpAddr) -> Result<(NicSlot, IpAddr), CommandError> {
+        let candidates = self.candidates();
+        let near = candidates.iter().find(|(nic, _)| on_link(nic, dest));
+        let family = |address: &IpAddr| address.is_ipv4() == dest.is_ipv4();
+        let mut found = near.into_iter().chain(&candidates);
+        let found = found.find_map(|(nic, own)| own.iter().copied().find(family).map(|own| (nic.slot, own)));
+        found.ok_or_else(|| self.no_address(if dest.is_ipv4() { "IPv4" } else { "IPv6" }))
+    }
+
     /// The NICs that are meant.
     fn candidates(&self) -> Vec<(&ResolvedNic, &[IpAddr])> {
         let meant = |nic: &ResolvedNic| self.nic.as_ref().is_none_or(|name| nic.name == *name);

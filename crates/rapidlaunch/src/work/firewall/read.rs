@@ -14,7 +14,6 @@ use rl_pve::api::{cluster, firewall as api, lxc};
 use rl_pve::{ErrorKind, Pve, PveError, decode};
 use rl_store::GuestRecord;
 
-use super::ask::{Asked, Source};
 use crate::error::CommandError;
 
 /// What was read.
@@ -28,15 +27,11 @@ pub(crate) struct View {
 /// The set that Proxmox itself uses.
 const BLACKLIST: &str = "blacklist";
 
-/// Reads the firewall as far as the question needs it.
-pub(crate) async fn view(pve: &Pve, asked: &Asked) -> Result<View, CommandError> {
-    let mut guests: Vec<&GuestRecord> = vec![&asked.to.record];
-    if let Source::Guest(from) = &asked.source {
-        guests.push(&from.record);
-    }
+/// Reads the firewall as far as a question about these guests needs it.
+pub(crate) async fn view(pve: &Pve, guests: &[&GuestRecord]) -> Result<View, CommandError> {
     let mut view = View { firewall: FirewallView::default(), live: BTreeMap::new() };
     let whole = pve.send(cluster::resources(Some(cluster::ResourceKind::Guests))).await.map_err(unread)?;
-    for record in guests {
+    for record in guests.iter().copied() {
         let node = node_of(&whole.0, record)?;
         let guest = guest(pve, record, &node).await?;
         let inside = pve.send(lxc::interfaces(&node, record.vmid)).await.map_err(unread)?;
@@ -53,7 +48,7 @@ pub(crate) async fn view(pve: &Pve, asked: &Asked) -> Result<View, CommandError>
     Ok(view)
 }
 
-fn unread(error: PveError) -> CommandError {
+pub(super) fn unread(error: PveError) -> CommandError {
     let refused = matches!(error.kind(), ErrorKind::Forbidden { .. });
     let failed = CommandError::failed("the firewall cannot be read").because(error);
     if refused {

@@ -33,7 +33,7 @@ fn call(world: &World, method: &str, path: &str, form: &Value) {
 }
 
 /// A site whose firewall is on, with a stack whose guests have rules.
-fn guarded() -> World {
+pub(crate) fn guarded() -> World {
     let world = World::new();
     let files = world.write_stack("shop", STACK);
     world.apply(&files).expect(0);

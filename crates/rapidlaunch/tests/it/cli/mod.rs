@@ -2,7 +2,7 @@
 
 mod dns;
 mod exits;
-mod firewall;
+pub(crate) mod firewall;
 mod guests;
 mod ops;
 mod people;
