@@ -91,9 +91,13 @@ struct NodeLoad {
 
 /// A stack with how it was found when it was looked at last.
 #[derive(Debug, Serialize, ToSchema)]
-struct StackSummary {
+pub(super) struct StackSummary {
     #[serde(flatten)]
-    stack: StackShape,
+    pub(super) stack: StackShape,
+    /// Its plans need the approval of another person than their author.
+    protected: bool,
+    /// Whose quota counts it.
+    owner: Option<String>,
     /// The last look for drift.
     drift: Option<DriftLook>,
     /// The last proof.
@@ -178,24 +182,8 @@ fn nodes(seen: &ObservedSite) -> Vec<NodeLoad> {
 async fn overview(State(api): State<Api>, caller: Caller) -> Result<axum::Json<Overview>, Problem> {
     let (sites, looks) = sites(&api, &caller).await?;
     let sites: Vec<SiteSummary> = sites.iter().map(|site| summary(site, &looks[&site.name])).collect();
-    let last: BTreeMap<_, LooksAt> =
-        api.data.store.looks().await?.into_iter().map(|looks| (looks.stack.clone(), looks)).collect();
-    let mut stacks = api.data.store.stacks().await?;
-    stacks.retain(|stack| {
-        stack.state != rl_store::StackState::Destroyed
-            && caller.may(Right::Read, &[AccessPath::Stack(stack.name.clone())])
-    });
-    let shape = |stack: &rl_store::StackRecord| {
-        let looks = last.get(&stack.name);
-        let drift = looks.and_then(|looks| looks.drift.as_ref());
-        let proof = looks.and_then(|looks| looks.proof.as_ref());
-        StackSummary {
-            stack: StackShape::of(stack),
-            drift: drift.map(|look| DriftLook { checked_at_ms: look.at.0, count: look.faults }),
-            proof: proof.map(|look| ProofLook { at_ms: look.at.0, ok: look.ok }),
-        }
-    };
-    let stacks: Vec<StackSummary> = stacks.iter().map(shape).collect();
+    let mut stacks = summaries(&api, &caller).await?;
+    stacks.retain(|summary| summary.stack.state != rl_store::StackState::Destroyed.as_str());
     let states = vec![OperationState::Running, OperationState::Blocked];
     let query = OperationQuery { subject: None, states, before: None, limit: OPERATIONS_MAX };
     let mut operations = api.data.journal().operations(query).await?;
@@ -204,6 +192,29 @@ async fn overview(State(api): State<Api>, caller: Caller) -> Result<axum::Json<O
     let problems = problems(&sites, &stacks, &operations);
     let controller = api.data.store.controller().to_string();
     Ok(axum::Json(Overview { sites, stacks, operations, problems, controller, release: env!("CARGO_PKG_VERSION") }))
+}
+
+/// The stacks that the caller may see, with their rules and the last looks at them.
+pub(super) async fn summaries(api: &Api, caller: &Caller) -> Result<Vec<StackSummary>, Problem> {
+    let store = &api.data.store;
+    let last: BTreeMap<_, LooksAt> =
+        store.looks().await?.into_iter().map(|looks| (looks.stack.clone(), looks)).collect();
+    let rules: BTreeMap<_, _> = store.stack_policies().await?.into_iter().collect();
+    let mut stacks = store.stacks().await?;
+    stacks.retain(|stack| caller.may(Right::Read, &[AccessPath::Stack(stack.name.clone())]));
+    let shape = |stack: &rl_store::StackRecord| {
+        let (looks, rules) = (last.get(&stack.name), rules.get(&stack.name));
+        let drift = looks.and_then(|looks| looks.drift.as_ref());
+        let proof = looks.and_then(|looks| looks.proof.as_ref());
+        StackSummary {
+            stack: StackShape::of(stack),
+            protected: rules.is_some_and(|rules| rules.protected),
+            owner: rules.and_then(|rules| rules.owner.as_ref()).map(ToString::to_string),
+            drift: drift.map(|look| DriftLook { checked_at_ms: look.at.0, count: look.faults }),
+            proof: proof.map(|look| ProofLook { at_ms: look.at.0, ok: look.ok }),
+        }
+    };
+    Ok(stacks.iter().map(shape).collect())
 }
 
 /// What is wrong now, worst first.

@@ -11,6 +11,7 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::overview::{StackSummary, summaries};
 use crate::api::Api;
 use crate::api::caller::Caller;
 use crate::api::deeds::audit;
@@ -36,18 +37,16 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(drift))
 }
 
-/// Stacks by name.
+/// Stacks by name, with their rules and the last looks at them.
 #[utoipa::path(get, path = "/v1/stacks", tag = "stacks", params(PageQuery),
-    responses((status = 200, description = "A page of stacks", body = Page<StackShape>)))]
+    responses((status = 200, description = "A page of stacks", body = Page<StackSummary>)))]
 async fn list(
     State(api): State<Api>,
     caller: Caller,
     Params(page): Params<PageQuery>,
-) -> Result<Page<StackShape>, Problem> {
+) -> Result<Page<StackSummary>, Problem> {
     page.limit()?;
-    let mut stacks = api.data.store.stacks().await?;
-    stacks.retain(|stack| caller.may(Right::Read, &[AccessPath::Stack(stack.name.clone())]));
-    page.cut(stacks.iter().map(StackShape::of).collect(), |stack| stack.name.clone())
+    page.cut(summaries(&api, &caller).await?, |summary| summary.stack.name.clone())
 }
 
 /// A stack with what was declared and what it has become.
