@@ -105,6 +105,11 @@ export async function post<T>(path: string, body: unknown = {}, key?: string): P
   return (await request<T>('POST', path, { body, key })).body;
 }
 
+/** The version of a thing as it is now, for `If-Match` of a change that is about to be asked for. */
+export async function etagOf(path: string, signal?: AbortSignal): Promise<string | null> {
+  return (await request('GET', path, { signal })).etag;
+}
+
 /** `/v1/stacks/{}/diff` with names escaped and a query of what is set. */
 export function path(parts: TemplateStringsArray, ...names: (string | number)[]): string {
   return parts.reduce((all, part, at) => all + part + (at < names.length ? encodeURIComponent(String(names[at])) : ''), '');

@@ -31,6 +31,20 @@ export function go(target: string): void {
   location.hash = target.replace(/^#/, '');
 }
 
+/** Goes on once something is done, unless the person has gone elsewhere meanwhile. */
+export function onwards(): (target: string) => void {
+  const from = location.hash;
+  return (target) => {
+    if (location.hash === from) go(target);
+  };
+}
+
+/** Goes there in place of where one is: the back button does not lead here again. */
+export function replace(target: string): void {
+  history.replaceState(null, '', target);
+  at.route = parse(location.hash);
+}
+
 /** Changes one value of the query without a new entry in the history, as for a filter that is typed. */
 export function setQuery(values: Record<string, string | null>): void {
   const query = new URLSearchParams(at.route.query);
@@ -39,8 +53,7 @@ export function setQuery(values: Record<string, string | null>): void {
     else query.set(key, value);
   }
   const tail = query.size ? '?' + query.toString() : '';
-  history.replaceState(null, '', '#/' + at.route.path.map(encodeURIComponent).join('/') + tail);
-  at.route = parse(location.hash);
+  replace('#/' + at.route.path.map(encodeURIComponent).join('/') + tail);
 }
 
 /** Where a path of the interface, such as `/stacks/shop`, is shown. */

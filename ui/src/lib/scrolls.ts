@@ -5,6 +5,7 @@ export function scrolls(box: HTMLElement): () => void {
     if (box.scrollWidth > box.clientWidth + 1) box.tabIndex = 0;
     else box.removeAttribute('tabindex');
   };
+  look();
   const watcher = new ResizeObserver(look);
   watcher.observe(box);
   if (box.firstElementChild) watcher.observe(box.firstElementChild);

@@ -26,9 +26,20 @@ export type Problem = {
   request?: string;
 };
 
-export type Grant = { id?: string; role: Role; path: string };
+export type Grant = { role: Role; path: string };
 export type Role = 'viewer' | 'operator' | 'deployer' | 'approver' | 'admin';
-export type Session = { user: { name: string; display?: string | null; totp?: boolean }; csrf: string; grants: Grant[] };
+export type User = {
+  name: string;
+  password: boolean;
+  totp: 'off' | 'pending' | 'on';
+  oidc: boolean;
+  groups: string[];
+  created_at_ms: number;
+  created_by: string;
+  signed_in_at_ms: number | null;
+  disabled: boolean;
+};
+export type Session = { user: User; csrf: string; grants: Grant[] };
 export type SignInWays = { password: boolean; oidc: { name: string } | null; setup_needed: boolean };
 
 export type NodeLoad = {
@@ -81,7 +92,7 @@ export type Overview = {
   stacks: StackRow[];
   operations: Operation[];
   problems: Trouble[];
-  agents: AgentRow[];
+  agents?: AgentRow[];
   controller: string;
   release: string;
 };
@@ -99,7 +110,7 @@ export type Topology = { sites: { name: string; datacenter?: string | null; node
 
 export type CheckItem = { name: string; ok: boolean; found: string; hint: string | null };
 export type SiteCheck = { ok: boolean; items: CheckItem[] };
-export type Site = Record<string, unknown> & { name: string; datacenter?: string | null; endpoints?: string[]; text?: string };
+export type Site = { name: string; datacenter: string | null; endpoints: string[]; declared: Record<string, unknown> };
 
 export type Step = {
   name: string;
@@ -135,8 +146,6 @@ export type Operation = {
   finished_at_ms: number | null;
   cancelled_by: string | null;
   jobs?: Job[];
-  proof?: Proof | null;
-  plan?: string | null;
 };
 export type LogLine = { seq: number; at_ms: number; job?: string | null; kind: string; text?: string; body?: unknown };
 
@@ -273,7 +282,8 @@ export type Plan = {
   needs_approval: boolean;
   approved_by: string | null;
   operation: string | null;
-  document: PlanDocument;
+  /** Absent in lists. */
+  document: PlanDocument | null;
 };
 export type Policy = {
   allow_replace?: string[];
@@ -295,7 +305,7 @@ export type Stack = StackRow & {
   resolved?: unknown;
   guests: unknown;
 };
-export type Revision = { revision: number; at_ms?: number; actor?: string | null; operation?: string | null; applied?: boolean };
+export type Revision = { revision: number; created_at_ms: number; actor: string; operation: string };
 
 export type Explanation = {
   verdict: string;
