@@ -4,12 +4,13 @@ SHELL := /bin/bash
 CARGO_TARGET_DIR ?= $(CURDIR)/target
 export CARGO_TARGET_DIR
 
-.PHONY: help demo test lint ui openapi bench dist soak faults setup
+.PHONY: help demo test lint ui screenshots openapi bench dist soak faults setup
 help:
 	@echo "make demo    launch containers on two simulated sites, with live progress and a proof"
 	@echo "make test    all tests"
 	@echo "make lint    formatting, clippy with warnings as errors, licences and banned dependencies"
 	@echo "make ui      the web page, from ui/ into ui/dist, which is committed"
+	@echo "make screenshots  pictures of every view of the web page in both themes, into docs/images/ui"
 	@echo "make openapi the description of the HTTP API, into schema/openapi.json, which is committed"
 	@echo "make bench   one JSON line per figure"
 	@echo "make dist    the static binary and the Debian package, in target/dist-out"
@@ -36,6 +37,11 @@ lint:
 ui:
 	@scripts/setup lint
 	scripts/ui-build --emptyOutDir
+
+screenshots:
+	@scripts/setup build test
+	cargo build --quiet -p rapidlaunch
+	UI_PACKAGES="$$(scripts/page-packages)" node ui/tests/pictures.mjs "$(CARGO_TARGET_DIR)/debug/rapidlaunch" docs/images/ui
 
 openapi:
 	@scripts/setup build

@@ -27,3 +27,4 @@ mod secrets_trouble;
 mod store;
 mod strangers;
 mod telemetry;
+mod ui;
