@@ -20,6 +20,7 @@ mod harness;
 mod launching;
 mod office;
 mod providers;
+mod readme;
 mod rights;
 mod rooms;
 mod secrets;
