@@ -196,7 +196,9 @@ pub enum Conflict {
         key: String,
     },
     /// The owner of the stack may not have that much.
-    #[error("{owner} may have {limit} {what}, and would have {wanted}; take something away, or have the quota raised")]
+    #[error(
+        "{owner} may have {limit} {what}, has {used}, and would have {wanted}; take something away, or have the quota raised"
+    )]
     Quota {
         /// The owner.
         owner: Owner,
@@ -204,6 +206,8 @@ pub enum Conflict {
         what: Counted,
         /// What the owner may have.
         limit: u64,
+        /// What the owner has now, all stacks together.
+        used: u64,
         /// What the owner would have.
         wanted: u64,
     },

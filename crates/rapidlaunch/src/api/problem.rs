@@ -213,7 +213,15 @@ impl From<AccessError> for Problem {
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
         match error {
-            StoreError::Conflict(conflict) => Self::new(of_conflict(&conflict), conflict.to_string()),
+            StoreError::Conflict(conflict) => {
+                let problem = Self::new(of_conflict(&conflict), conflict.to_string());
+                match conflict {
+                    Conflict::Quota { owner, what, limit, used, wanted } => problem.details(serde_json::json!({
+                        "owner": owner.as_str(), "what": what.as_str(), "used": used, "wanted": wanted, "allowed": limit,
+                    })),
+                    _ => problem,
+                }
+            }
             StoreError::Journal(error) => error.into(),
             other => crate::work::data::store_error(other).into(),
         }

@@ -1,13 +1,12 @@
 //! `rapidlaunch agent …`
 
-use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::{Args, Subcommand};
 use rl_agent::Post;
 use rl_agent::node::{self, Server, pct::Tools};
-use rl_agent::server::{JoinToken, Relay, Rolls};
+use rl_agent::server::{JoinToken, Rolls};
 use rl_model::{NodeName, SiteName};
 use tokio_util::sync::CancellationToken;
 
@@ -55,7 +54,7 @@ pub(crate) enum AgentCommand {
         #[command(flatten)]
         post: PostArgs,
         /// Hours until it ends
-        #[arg(long, default_value_t = 24, value_parser = clap::value_parser!(u32).range(1..=720))]
+        #[arg(long, default_value_t = agents::TOKEN_HOURS, value_parser = clap::value_parser!(u32).range(1..=i64::from(agents::TOKEN_HOURS_MAX)))]
         hours: u32,
     },
     /// List agents
@@ -151,7 +150,7 @@ async fn token(global: &Global, post: &Post, hours: u32, out: &Out) -> Result<()
         out.say(&format!("Note: no stack was applied on a site `{}` yet.", post.site));
     }
     let text = if data.is_looking() {
-        relay(&data).await?.token(post, hours, &env::actor()).await.map_err(relay_error)?
+        agents::relay(&data).await?.token(post, hours, &env::actor()).await.map_err(agents::relay_error)?
     } else {
         let authority = agents::authority(&data)?;
         let token = JoinToken::generate(&authority.fingerprint(), &mut rl_agent::random());
@@ -168,41 +167,15 @@ async fn token(global: &Global, post: &Post, hours: u32, out: &Out) -> Result<()
     Ok(())
 }
 
-/// The process that holds the data directory, which alone may write.
-async fn relay(data: &Data) -> Result<Relay, CommandError> {
-    Relay::find(&agents::folder(data)?).await.ok_or_else(|| {
-        CommandError::failed("another process holds the data directory, and it does not serve agents")
-            .hinted("start `rapidlaunch serve` with --agents ADDR, or run this when it has ended")
-    })
-}
-
-fn relay_error(error: rl_agent::server::RelayError) -> CommandError {
-    CommandError::failed("the process that serves the agents did not do it").because(error)
-}
-
 async fn list(global: &Global, out: &Out) -> Result<(), CommandError> {
     let data = Data::look(global).await?;
-    let agents = data.store.agents().await.map_err(store_error)?;
-    let connected: BTreeSet<Post> = match Relay::find(&agents::folder(&data)?).await {
-        Some(relay) => relay.connected().await.map_err(relay_error)?.into_iter().collect(),
-        None => BTreeSet::new(),
-    };
-    let state = |agent: &rl_store::AgentRecord| {
-        let post = Post { site: agent.site.clone(), node: agent.node.clone() };
-        if agent.revoked_at.is_some() {
-            "revoked"
-        } else if connected.contains(&post) {
-            "connected"
-        } else {
-            "away"
-        }
-    };
+    let agents = agents::listed(&data).await?;
     if out.json() {
         let agents: Vec<serde_json::Value> = agents
             .iter()
-            .map(|agent| {
+            .map(|(agent, state)| {
                 serde_json::json!({
-                    "site": agent.site, "node": agent.node, "state": state(agent), "release": agent.release,
+                    "site": agent.site, "node": agent.node, "state": state, "release": agent.release,
                     "joined_at": agent.joined_at.0, "seen_at": agent.seen_at.map(|at| at.0),
                     "certificate_ends_at": agent.ends_at.0, "recipient": agent.recipient,
                 })
@@ -217,11 +190,11 @@ async fn list(global: &Global, out: &Out) -> Result<(), CommandError> {
     };
     let rows = agents
         .iter()
-        .map(|agent| {
+        .map(|(agent, state)| {
             vec![
                 agent.site.to_string(),
                 agent.node.to_string(),
-                state(agent).to_owned(),
+                (*state).to_owned(),
                 agent.seen_at.map_or_else(|| "never".to_owned(), time),
                 agent.release.clone(),
                 time(agent.ends_at),
@@ -234,13 +207,7 @@ async fn list(global: &Global, out: &Out) -> Result<(), CommandError> {
 
 async fn revoke(global: &Global, post: &Post, out: &Out) -> Result<(), CommandError> {
     let data = Data::look(global).await?;
-    let was = match Relay::find(&agents::folder(&data)?).await {
-        Some(relay) => relay.revoke(post).await.map_err(relay_error)?,
-        None if data.is_looking() => {
-            return Err(relay(&data).await.err().unwrap_or_else(|| CommandError::failed("try again")));
-        }
-        None => data.store.revoke_agent(&post.site, &post.node).await.map_err(store_error)?,
-    };
+    let was = agents::revoke(&data, post).await?;
     if !was {
         return Err(
             CommandError::input(format!("node {post} has no agent")).hinted("`rapidlaunch agent ls` lists them")

@@ -102,6 +102,9 @@ pub(crate) enum Command {
     /// List stored stacks
     #[command(subcommand)]
     Stack(crate::cli::stack::StackCommand),
+    /// Limit what the stacks of one owner may have together
+    #[command(subcommand)]
+    Quota(crate::cli::quota::QuotaCommand),
     /// Start, stop and restart guests at set times
     #[command(subcommand)]
     Schedule(crate::cli::schedule::ScheduleCommand),

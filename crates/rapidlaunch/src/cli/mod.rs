@@ -14,6 +14,7 @@ pub(crate) mod inside;
 mod op;
 pub(crate) mod openapi;
 mod plan;
+pub(crate) mod quota;
 pub(crate) mod schedule;
 pub(crate) mod schema;
 pub(crate) mod secret;
@@ -45,6 +46,7 @@ pub(crate) async fn run(cli: Cli, out: &Out) -> Result<(), CommandError> {
         Command::Agent(args) => agent::run(&global, &args, out).await,
         Command::Firewall(command) => firewall::run(&global, &command, out).await,
         Command::Guest(command) => guest::run(&global, &command, out).await,
+        Command::Quota(command) => quota::run(&global, &command, out).await,
         Command::Schedule(command) => schedule::run(&global, &command, out).await,
         Command::Stack(command) => stack::run(&global, &command, out).await,
         Command::Store(command) => store::run(&global, &command, out).await,

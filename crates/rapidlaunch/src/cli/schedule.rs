@@ -1,22 +1,20 @@
 //! `rapidlaunch schedule …`
 
-use std::sync::Arc;
-
 use clap::{Args, Subcommand, ValueEnum};
 use rl_engine::schedule::CATCH_UP_DEFAULT;
-use rl_engine::{
-    Ids, JournalError, MissedPolicy, ScheduleName, ScheduleRecord, ScheduleSpec, SystemClock, Timetable, UnixMs,
-};
-use rl_ops::{GuestVerb, compile_guest};
+use rl_engine::{MissedPolicy, ScheduleName, ScheduleRecord, UnixMs};
+use rl_ops::GuestVerb;
 use serde_json::{Value, json};
 
 use crate::cli::args::{Global, GuestRef};
 use crate::cli::guest;
+use crate::env;
 use crate::error::CommandError;
 use crate::out::Out;
 use crate::render::table::table;
 use crate::work::data::Data;
-use crate::work::{guests, operate, runner};
+use crate::work::runner;
+use crate::work::schedules::{self, NewSchedule, refused};
 
 /// `schedule …`
 #[derive(Debug, Subcommand)]
@@ -104,25 +102,21 @@ pub(crate) async fn run(global: &Global, command: &ScheduleCommand, out: &Out) -
 }
 
 async fn set(data: &Data, args: &SetArgs, out: &Out) -> Result<(), CommandError> {
-    let at = Timetable::new(args.at.as_str(), args.zone.as_str())
-        .map_err(|error| CommandError::input(error.to_string()).hinted("for every night at three: --at '0 3 * * *'"))?;
+    let at = schedules::timetable(&args.at, &args.zone)
+        .map_err(|error| error.hinted("for every night at three: --at '0 3 * * *'"))?;
     let record = guest::find(data, &args.guest).await?;
     let verb = match args.act {
         Act::Start => GuestVerb::Start,
         Act::Stop => GuestVerb::Stop,
         Act::Restart => GuestVerb::Restart,
     };
-    let ids = Ids::from_os(Arc::new(SystemClock::new()));
-    let job = compile_guest(guests::target(data, &record)?, verb, &ids)
-        .map_err(|error| CommandError::failed("the job cannot be written down").because(error))?;
-    let operation = operate::on_guest(&ids, &record.site, &record.stack, format!("{} ({})", job.key, args.name), job)?;
     let missed = match args.missed {
         Missed::Skip => MissedPolicy::Skip,
         Missed::Coalesce => MissedPolicy::Coalesce,
         Missed::CatchUp => MissedPolicy::CatchUp,
     };
-    let spec = ScheduleSpec { name: args.name.clone(), at, missed, catch_up_max: args.catch_up_max, operation };
-    let next = data.journal().put_schedule(spec, runner::now()).await.map_err(refused)?;
+    let new = NewSchedule { name: args.name.clone(), at, missed, catch_up_max: args.catch_up_max, verb };
+    let next = schedules::set(data, new, &record, env::actor()).await?;
     done(out, &args.name, "set", next)
 }
 
@@ -183,13 +177,4 @@ fn shown(record: &ScheduleRecord) -> Value {
 fn time(at: UnixMs) -> String {
     let at = i64::try_from(at.0).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
     at.map(|at| at.to_string()).unwrap_or_default()
-}
-
-fn refused(error: JournalError) -> CommandError {
-    match error {
-        JournalError::Schedule { .. } => {
-            CommandError::input(error.to_string()).hinted("`rapidlaunch schedule ls` lists the schedules")
-        }
-        error => runner::journal_error(error),
-    }
 }

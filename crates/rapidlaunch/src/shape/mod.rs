@@ -4,5 +4,6 @@ pub(crate) mod access;
 pub(crate) mod guest;
 pub(crate) mod operation;
 pub(crate) mod plan;
+pub(crate) mod quota;
 pub(crate) mod secret;
 pub(crate) mod stack;

@@ -1,5 +1,6 @@
 //! The way to the agents of nodes: served by this process, or by another one of the same installation.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -14,7 +15,7 @@ use rl_store::{AgentRecord, AgentToken, Joining, Store, StoreError};
 
 use crate::env;
 use crate::error::CommandError;
-use crate::work::data::Data;
+use crate::work::data::{Data, store_error};
 
 /// Folder of the certificate authority and of the door, in the data directory.
 const FOLDER: &str = "agents";
@@ -86,6 +87,59 @@ pub(crate) async fn way(data: &Data) -> Result<Way, CommandError> {
     Ok(Way { courier: Some(agents), listening: Some((listening, door)) })
 }
 
+/// Longest time in hours until a join token must have been used: who sets a node up does it within days.
+pub(crate) const TOKEN_HOURS_MAX: u32 = 720;
+/// The same where none was asked for.
+pub(crate) const TOKEN_HOURS: u32 = 24;
+
+/// A join token to be stored.
+pub(crate) fn invitation(post: &Post, id: String, digest: String, hours: u32, actor: &str) -> AgentToken {
+    let until = crate::work::runner::now().0 + u64::from(hours) * 3_600_000;
+    let (site, node) = (post.site.clone(), post.node.clone());
+    AgentToken { id, digest, site, node, actor: actor.to_owned(), expires_at: UnixMs(until) }
+}
+
+/// Every agent that has joined, with its state in a word: `connected`, `away` or `revoked`.
+pub(crate) async fn listed(data: &Data) -> Result<Vec<(AgentRecord, &'static str)>, CommandError> {
+    let agents = data.store.agents().await.map_err(store_error)?;
+    let connected: BTreeSet<Post> = match Relay::find(&folder(data)?).await {
+        Some(relay) => relay.connected().await.map_err(relay_error)?.into_iter().collect(),
+        None => BTreeSet::new(),
+    };
+    let state = |agent: &AgentRecord| {
+        let post = Post { site: agent.site.clone(), node: agent.node.clone() };
+        match (agent.revoked_at, connected.contains(&post)) {
+            (Some(_), _) => "revoked",
+            (None, true) => "connected",
+            (None, false) => "away",
+        }
+    };
+    Ok(agents.into_iter().map(|agent| (agent.clone(), state(&agent))).collect())
+}
+
+/// Revokes an agent, and ends its connection where a process of this installation has it; answers whether there was one.
+pub(crate) async fn revoke(data: &Data, post: &Post) -> Result<bool, CommandError> {
+    match Relay::find(&folder(data)?).await {
+        Some(relay) => relay.revoke(post).await.map_err(relay_error),
+        None if data.is_looking() => Err(closed()),
+        None => data.store.revoke_agent(&post.site, &post.node).await.map_err(store_error),
+    }
+}
+
+/// The process that holds the data directory, which alone may write.
+pub(crate) async fn relay(data: &Data) -> Result<Relay, CommandError> {
+    Relay::find(&folder(data)?).await.ok_or_else(closed)
+}
+
+fn closed() -> CommandError {
+    CommandError::failed("another process holds the data directory, and it does not serve agents")
+        .hinted("start `rapidlaunch serve` with --agents ADDR, or run this when it has ended")
+}
+
+pub(crate) fn relay_error(error: server::RelayError) -> CommandError {
+    CommandError::failed("the process that serves the agents did not do it").because(error)
+}
+
 /// Who has joined, kept in the store.
 pub(crate) struct StoreRolls(pub(crate) Store);
 
@@ -154,16 +208,8 @@ impl Rolls for StoreRolls {
     }
 
     async fn add_token(&self, post: &Post, id: &str, digest: &str, hours: u32, actor: &str) -> Result<(), RollsError> {
-        let until = crate::work::runner::now().0 + u64::from(hours) * 3_600_000;
-        let token = AgentToken {
-            id: id.to_owned(),
-            digest: digest.to_owned(),
-            site: post.site.clone(),
-            node: post.node.clone(),
-            actor: actor.to_owned(),
-            expires_at: UnixMs(until),
-        };
-        self.0.add_agent_token(token).await.map_err(failed)
+        let token = invitation(post, id.to_owned(), digest.to_owned(), hours, actor);
+        self.0.add_agent_token(token, None).await.map_err(failed)
     }
 
     async fn revoke(&self, post: &Post) -> Result<bool, RollsError> {

@@ -77,6 +77,19 @@ const TABLE: &[(&str, &str, Needs)] = &[
     ("get", "/v1/zones", Needs::Anybody),
     ("get", "/v1/zones/{zone}/records", Needs::Right("read")),
     ("post", "/v1/firewall/explain", Needs::Right("read")),
+    ("get", "/v1/agents", Needs::Anybody),
+    ("post", "/v1/agents/tokens", Needs::Admin),
+    ("delete", "/v1/agents/{site}/{node}", Needs::Admin),
+    ("get", "/v1/schedules", Needs::Anybody),
+    ("get", "/v1/schedules/{name}", Needs::Right("read")),
+    ("put", "/v1/schedules/{name}", Needs::Right("operate")),
+    ("delete", "/v1/schedules/{name}", Needs::Right("operate")),
+    ("post", "/v1/schedules/{name}/pause", Needs::Right("operate")),
+    ("post", "/v1/schedules/{name}/resume", Needs::Right("operate")),
+    ("get", "/v1/quotas", Needs::Admin),
+    ("get", "/v1/quotas/{owner}", Needs::Admin),
+    ("put", "/v1/quotas/{owner}", Needs::Admin),
+    ("delete", "/v1/quotas/{owner}", Needs::Admin),
     ("get", "/v1/secrets", Needs::Anybody),
     ("get", "/v1/secrets/{secret}", Needs::Right("read")),
     ("put", "/v1/secrets/{secret}", Needs::Right("deploy")),
@@ -251,6 +264,8 @@ fn every_route_lets_in_whom_it_should_and_nobody_else() {
                         .replace("{revision}", "1")
                         .replace("{secret}", "shop%2Fdb")
                         .replace("{zone}", "none.example")
+                        .replace("{node}", "pve9")
+                        .replace("{owner}", "team")
                         .replace("{guest}", "00000000000000000000");
                     let at = at.replace("{operation}", "01ARZ3NDEKTSV4RRFFQ69G5FAV");
                     // A body that nothing takes: whoever may, hears of that.

@@ -2,6 +2,7 @@
 use rl_engine::{Lane, UnixMs};
 use rl_model::{NodeName, SiteName};
 
+use super::deed::Deed;
 use super::rows::{all, first};
 use crate::error::StoreError;
 use crate::sql::{CellError, Sql, SqlRow, values};
@@ -67,18 +68,15 @@ pub enum Joining {
 
 impl Store {
     /// Keeps a new token.
-    pub async fn add_agent_token(&self, token: AgentToken) -> Result<(), StoreError> {
-        let now = self.now();
-        self.db()
-            .write_with(Lane::Intake, move |tx, db| {
-                let sql = "insert into agent_token (id, digest, site, node, actor, created_at, expires_at)
-                           values (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
-                let now = tx.at(now).now();
-                let (site, node) = (token.site.as_str(), token.node.as_str());
-                let given = values![&*token.id, &*token.digest, site, node, &*token.actor, now, token.expires_at];
-                db.execute(sql, given, "storing a join token").map(|_| ())
-            })
-            .await
+    pub async fn add_agent_token(&self, token: AgentToken, deed: Option<Deed>) -> Result<(), StoreError> {
+        let add = move |db: &dyn Sql, now| {
+            let sql = "insert into agent_token (id, digest, site, node, actor, created_at, expires_at)
+                       values (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+            let (site, node) = (token.site.as_str(), token.node.as_str());
+            let given = values![&*token.id, &*token.digest, site, node, &*token.actor, now, token.expires_at];
+            db.execute(sql, given, "storing a join token").map(|_| ())
+        };
+        self.change_for(deed, add).await.map(|((), _)| ())
     }
 
     /// The node a token is for, used or not.

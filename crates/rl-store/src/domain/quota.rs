@@ -26,6 +26,19 @@ pub enum Counted {
     Addresses,
 }
 
+impl Counted {
+    /// The name in output.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Counted::Guests => "guests",
+            Counted::Cores => "cores",
+            Counted::MemoryMib => "memory_mib",
+            Counted::DiskGib => "disk_gib",
+            Counted::Addresses => "addresses",
+        }
+    }
+}
+
 impl fmt::Display for Counted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -125,13 +138,12 @@ impl Limits {
     }
 
     /// What goes beyond the limits when `before` becomes `after`: what shrinks, or stays as it was, is never refused.
-    fn exceeded(self, before: Use, after: Use) -> Option<(Counted, u64, u64)> {
-        let pairs = self.each(before).into_iter().zip(self.each(after));
-        pairs
-            .filter_map(|((_, _, before), (what, limit, after))| {
-                limit.filter(|limit| after > *limit && after > before).map(|limit| (what, limit, after))
-            })
-            .next()
+    fn exceeded(self, owner: &Owner, before: Use, after: Use) -> Option<Conflict> {
+        let mut pairs = self.each(before).into_iter().zip(self.each(after));
+        pairs.find_map(|((_, _, used), (what, limit, wanted))| {
+            let limit = limit.filter(|limit| wanted > *limit && wanted > used)?;
+            Some(Conflict::Quota { owner: owner.clone(), what, limit, used, wanted })
+        })
     }
 }
 
@@ -207,9 +219,9 @@ pub(super) fn check(db: &dyn Sql, stack: &StackName, resolved: &ResolvedStack) -
     let Some(quota) = first(db, &sql, values![stack.as_str()], "looking for a quota", read)? else { return Ok(()) };
     let (others, before) = used(db, &quota.owner, Some(stack), true)?;
     let after = others.and(Use::of(resolved));
-    match quota.limits.exceeded(others.and(before), after) {
+    match quota.limits.exceeded(&quota.owner, others.and(before), after) {
         None => Ok(()),
-        Some((what, limit, wanted)) => Err(Conflict::Quota { owner: quota.owner, what, limit, wanted }.into()),
+        Some(conflict) => Err(conflict.into()),
     }
 }
 

@@ -32,7 +32,7 @@ impl Bench {
             actor: "maria".to_owned(),
             expires_at: UnixMs(START + 60_000),
         };
-        self.store.add_agent_token(token).await.unwrap();
+        self.store.add_agent_token(token, None).await.unwrap();
     }
 
     async fn join(&self, id: &str, digest: &str, node: &str, fingerprint: &str) -> Joining {

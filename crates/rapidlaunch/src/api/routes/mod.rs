@@ -1,5 +1,6 @@
 //! The routes, one file a family of resources.
 
+mod agents;
 mod audit;
 mod dns;
 mod events;
@@ -12,6 +13,8 @@ mod meta;
 mod operations;
 mod overview;
 mod plans;
+mod quotas;
+mod schedules;
 mod search;
 mod secrets;
 mod session;
@@ -55,7 +58,10 @@ pub(super) fn router() -> (Router<Api>, String) {
         .merge(secrets::routes())
         .merge(leases::routes())
         .merge(dns::routes())
-        .merge(firewall::routes());
+        .merge(firewall::routes())
+        .merge(agents::routes())
+        .merge(schedules::routes())
+        .merge(quotas::routes());
     let (router, document) = routes.split_for_parts();
     let document = openapi::finish(document);
     let text = document.to_pretty_json().unwrap_or_default();

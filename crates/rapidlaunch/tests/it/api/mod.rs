@@ -1,5 +1,8 @@
 //! The resources of the API as a client meets them.
 
+mod agents;
+mod quotas;
+mod schedules;
 mod secrets;
 mod sites;
 

@@ -9,6 +9,7 @@ use crate::samples::{guest, name};
 crate::home::cases! {
     an_owner_has_no_more_than_the_quota,
     every_limit_counts,
+    of_two_starts_at_once_one_is_refused,
     what_shrinks_is_never_refused,
     quotas_are_changed_by_who_saw_them,
 }
@@ -46,8 +47,8 @@ async fn an_owner_has_no_more_than_the_quota(home: Home) {
     bench.make("shop", 0, guests(0, 2)).await.unwrap();
     bench.limit(at_most(3)).await;
     let refused = conflict(bench.make("mail", 0, guests(10, 2)).await);
-    assert_eq!(refused, Conflict::Quota { owner: team(), what: Counted::Guests, limit: 3, wanted: 4 });
-    insta::assert_snapshot!(refused, @"team may have 3 guests, and would have 4; take something away, or have the quota raised");
+    assert_eq!(refused, Conflict::Quota { owner: team(), what: Counted::Guests, limit: 3, used: 2, wanted: 4 });
+    insta::assert_snapshot!(refused, @"team may have 3 guests, has 2, and would have 4; take something away, or have the quota raised");
     assert_eq!(bench.store.stack(&name("mail")).await.unwrap(), None, "nothing of it was stored");
     bench.make("mail", 0, guests(10, 1)).await.unwrap();
     bench.make("other", 0, guests(20, 9)).await.unwrap();
@@ -62,6 +63,20 @@ async fn an_owner_has_no_more_than_the_quota(home: Home) {
     bench.store.record_applied(&name("mail"), 2, resolved, StackState::Destroyed).await.unwrap();
     bench.end_all().await;
     bench.make("shop", 2, guests(0, 3)).await.unwrap();
+}
+
+async fn of_two_starts_at_once_one_is_refused(home: Home) {
+    let bench = Bench::new(home).await;
+    bench.own("shop").await;
+    bench.own("mail").await;
+    bench.limit(at_most(3)).await;
+    let both = tokio::join!(bench.make("shop", 0, guests(0, 2)), bench.make("mail", 0, guests(10, 2)));
+    let refused = match both {
+        (Ok(_), refused) | (refused, Ok(_)) => conflict(refused),
+        both => panic!("neither was started: {both:?}"),
+    };
+    assert_eq!(refused, Conflict::Quota { owner: team(), what: Counted::Guests, limit: 3, used: 2, wanted: 4 });
+    assert_eq!(bench.store.quota_use(&team()).await.unwrap().guests, 2);
 }
 
 async fn every_limit_counts(home: Home) {
