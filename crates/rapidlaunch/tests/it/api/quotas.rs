@@ -102,7 +102,7 @@ fn a_plan_that_would_go_over_is_refused_at_apply_also_when_two_race() {
 fn the_command_line_is_held_to_quotas_and_what_shrinks_is_never_refused() {
     let world = owned();
     let said = world.run(&["quota", "set", "team", "--guests", "3", "--memory", "8GiB"]).expect(0).stdout;
-    insta::assert_snapshot!(said, @"");
+    assert!(said.contains("team") && said.contains("2 of 3") && said.contains("512 MiB of 8192 MiB"), "{said}");
     world.run(&["quota", "set", "team"]).expect(2);
     world.run(&["quota", "show", "nobody"]).expect(2);
     world.apply(&world.write_farm(&named("farm", 2))).expect(0);
