@@ -42,7 +42,6 @@ export async function furnish(world, tell = () => {}) {
   await world.site('fra1', { seed: 1, state: state('11111111-1111-4111-8111-111111111111', ['pve1', 'pve2', 'pve3']) });
   await world.site('ams1', { seed: 2, state: state('22222222-2222-4222-8222-222222222222', ['pve1', 'pve2', 'pve3']) });
   // One process at a time holds a data directory: what the command line makes, it makes before the server starts.
-  for (const [name, length] of [['market/db', '32'], ['market/session', '48']]) await world.run('secret', 'set', name, '--generate', length);
   const nodes = ['fra1', 'ams1'].flatMap((site) => ['pve1', 'pve2', 'pve3'].map((node) => ({ site, node })));
   for (const one of nodes) one.token = await world.run('agent', 'token', '--site', one.site, '--node', one.node);
   const [agents, dns] = [`127.0.0.1:${await freePort()}`, `127.0.0.1:${await freePort()}`];
@@ -55,17 +54,18 @@ export async function furnish(world, tell = () => {}) {
   }
   const everything = [{ role: 'admin', path: '/' }];
   const token = async (owner, label, scopes) => (await world.api('POST', '/v1/tokens', { label, owner, scopes })).token;
-  const jonas = await token('jonas', 'pipeline', everything);
-  await token('maria', 'grafana', [{ role: 'viewer', path: '/' }]);
+  const [maria, jonas] = [await token('maria', 'terminal', everything), await token('jonas', 'pipeline', everything)];
+  await token('lea', 'grafana', [{ role: 'viewer', path: '/' }]);
   tell('sites, secrets, agents');
-  for (const site of Object.values(world.sites)) await world.api('POST', '/v1/sites', { text: document('site', site.name, site), token: site.token });
+  for (const [name, generate] of [['market/db', 32], ['market/session', 48]]) await world.api('PUT', `/v1/secrets/${encodeURIComponent(name)}`, { generate }, { token: maria });
+  for (const site of Object.values(world.sites)) await world.api('POST', '/v1/sites', { text: document('site', site.name, site), token: site.token }, { token: maria });
   for (const { site, node, token } of nodes) world.agent(site, node, agents, token);
   tell('stacks');
-  const market = await world.apply('market', document('stack', 'market'));
+  const market = await world.apply('market', document('stack', 'market'), maria);
   await world.settled(market);
-  await world.settled(await world.apply('shop', farm('shop', 3)));
+  await world.settled(await world.apply('shop', farm('shop', 3), maria));
   await world.settled(await world.apply('shop', farm('shop', 3, '', 'fra1', 768), jonas));
-  await world.settled(await world.apply('wiki', farm('wiki', 1, '', 'ams1')));
+  await world.settled(await world.apply('wiki', farm('wiki', 1, '', 'ams1'), jonas));
   await world.api('POST', '/v1/stacks/shop/verify', {});
   await world.api('PATCH', '/v1/stacks/shop', { protected: true, owner: 'jonas' }, { 'If-Match': '*' }).catch((error) => tell(String(error)));
   tell('drift');
@@ -79,12 +79,12 @@ export async function furnish(world, tell = () => {}) {
   tell('an operation that needs a person');
   const struck = { path: '/nodes/*/lxc', method: 'POST' };
   await world.control('ams1', 'POST', '/faults', [{ when: { ...struck, times: 1 }, action: { do: 'kill-task' } }]);
-  const broken = await world.apply('mirror', farm('mirror', 2, '', 'ams1'));
+  const broken = await world.apply('mirror', farm('mirror', 2, '', 'ams1'), jonas);
   await reaches(world, broken, 'blocked');
   tell('an operation that runs');
   await world.control('fra1', 'POST', '/faults', [{ when: { ...struck, times: 1 }, action: { do: 'hang-task' } }]);
-  const running = await world.apply('batch', farm('batch', 6, '    after: []\n'));
-  await until('some jobs of it are done', async () => ((await world.api('GET', `/v1/operations/${running}`)).jobs_by_state.done ?? 0) >= 3);
+  const running = await world.apply('batch', farm('batch', 3, '  report:\n    count: 2\n    image: debian-12\n    memory: 512 MiB\n    disk: 4 GiB\n    nics: { eth0: { network: backend } }\n    after: [batch]\n'), maria);
+  await until('some jobs of it are done', async () => ((await world.api('GET', `/v1/operations/${running}`)).jobs_by_state.done ?? 0) >= 2);
   return { market, broken, running };
 }
 
@@ -96,6 +96,9 @@ export async function views(world, site = 'fra1', only = '') {
   const plans = await list('/v1/plans?limit=100');
   const guests = await list('/v1/guests?limit=200');
   const found = (items, is) => items.find(is)?.id ?? 'none';
+  const { paths } = await world.api('GET', '/openapi.json');
+  // Views whose routes the server has.
+  const served = (...names) => names.filter((name) => `/v1/${name}` in paths).map((name) => [name, `#/${name}`]);
   const operation = (is) => `#/operations/${found(operations, is)}`;
   const plan = (is) => `#/plans/${found(plans, is)}`;
   return [
@@ -121,7 +124,12 @@ export async function views(world, site = 'fra1', only = '') {
     ['operation-blocked', operation((one) => one.stack === of('mirror'))],
     ['operation-done', operation((one) => one.stack === of('market'))],
     ['guests', '#/guests'],
-    ['guest', `#/guests/${found(guests, (one) => one.stack === of('market') && (only || one.name === 'db'))}`],
+    ['guest', `#/guests/${found(guests, (one) => one.stack === of('market') && (only || one.name === 'db'))}`, async (page) => {
+      await page.getByLabel('From').fill('10.30.0.51');
+      await page.getByLabel('Port').fill('5432');
+      await page.getByRole('button', { name: 'Explain' }).click();
+      await page.locator('[data-verdict]').waitFor();
+    }],
     ['guest-drifted', `#/guests/${found(guests, (one) => one.stack === of('shop'))}`],
     ['editor', `#/stacks/${of('shop')}/edit`, (page) => page.getByRole('heading', { name: 'Plan for shop' }).waitFor()],
     ['editor-new', '#/new/stack'],
@@ -132,17 +140,18 @@ export async function views(world, site = 'fra1', only = '') {
     }],
     ['dns', '#/dns'],
     ...(only ? [] : [['dns-zone', '#/dns/market.example']]),
-    ['secrets', '#/secrets'],
+    ['secrets', '#/secrets', async (page) => {
+      await page.getByRole('button', { name: 'market/db' }).click();
+      await page.getByRole('heading', { name: 'Delivered to' }).waitFor();
+    }],
     ['leases', '#/leases'],
-    ['agents', '#/agents'],
-    ['schedules', '#/schedules'],
+    ...served('agents', 'schedules'),
     ['access', '#/access'],
     ['access-users', '#/access/users'],
     ['access-tokens', '#/access/tokens'],
     ['access-grants', '#/access/grants'],
     ['audit', '#/audit'],
-    ['webhooks', '#/webhooks'],
-    ['quotas', '#/quotas'],
+    ...served('webhooks', 'quotas'),
     ['me', '#/me'],
   ];
 }

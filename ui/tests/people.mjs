@@ -1,4 +1,5 @@
-// Goal: a second factor is set up and asked for; a protected stack's plan waits for another person; a running operation is cancelled.
+// Goal: a second factor is set up and asked for; a protected stack's plan waits for another person; the firewall explains itself;
+// a running operation is cancelled.
 // Method: three people in browsers of their own, codes as an authenticator makes them (RFC 6238), a task of the site that hangs.
 import { createHmac } from 'node:crypto';
 import { PASSWORD, begun, flow, stack, user } from './flow.mjs';
@@ -18,10 +19,13 @@ function code(key, step) {
 }
 
 await flow(async ({ world, siteFile, someone, step }) => {
-  await begun(world, siteFile);
+  // Without a way in for those who look after the nodes, no site's firewall is switched on.
+  await world.proxmox('lab', 'POST', '/cluster/firewall/ipset', { name: 'management' });
+  for (const cidr of ['10.50.0.0/24', '127.0.0.0/8']) await world.proxmox('lab', 'POST', '/cluster/firewall/ipset/management', { cidr });
+  await begun(world, `${siteFile}firewall: { enable: true, management: [lan] }\n`);
   await user(world, 'jonas', 'deployer');
   await user(world, 'lea', 'approver');
-  await world.settled(await world.apply('shop', stack('shop', 1)));
+  await world.settled(await world.apply('shop', stack('shop', 1, '    firewall: { rules: [{ allow: https, on: eth0, from: anywhere }] }\n')));
 
   step('a second factor');
   const { page: maria } = await someone('maria');
@@ -43,6 +47,19 @@ await flow(async ({ world, siteFile, someone, step }) => {
   await maria.getByLabel('Code').fill(code(key, Math.max(first + 1, Math.floor(Date.now() / STEP_MS))));
   await maria.getByRole('button', { name: 'Sign in', exact: true }).click();
   await maria.getByText('Live', { exact: true }).waitFor();
+
+  step('what the firewall does');
+  const [guest] = (await world.api('GET', '/v1/guests')).items;
+  await maria.goto(`${world.url}/#/guests/${guest.id}`);
+  await maria.getByText('IN ACCEPT', { exact: false }).first().waitFor();
+  const explain = async (port, verdict) => {
+    await maria.getByLabel('From').fill('10.50.0.77');
+    await maria.getByLabel('Port').fill(String(port));
+    await maria.getByRole('button', { name: 'Explain' }).click();
+    await maria.locator(`[data-verdict="${verdict}"]`).waitFor();
+  };
+  await explain(443, 'accept');
+  await explain(8080, 'drop');
 
   step('a protected stack');
   await maria.goto(`${world.url}/#/stacks/shop`);

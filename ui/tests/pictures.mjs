@@ -1,6 +1,6 @@
 // Pictures of every view in both themes: `node tests/pictures.mjs PROGRAM FOLDER [VIEW…]`, or `make screenshots`.
-// With URL set, of a server that `furnished.mjs` has started; with PHONE=1 also on a small screen.
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+// With URL and DATA set, of a server that `furnished.mjs` has started; with PHONE=1 also on a small screen; PNG=1 gives PNG.
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { axe, browse, go, person, settled, signIn } from './browser.mjs';
@@ -20,7 +20,12 @@ try {
   for (const theme of ['light', 'dark']) {
     for (const [size, width, height] of sizes) {
       const { context, page, wrong } = await person(browser, world.url, { theme, width, height });
-      const shot = (name) => page.screenshot({ path: join(folder, `${name}${size}-${theme}.png`) });
+      const chromium = await context.newCDPSession(page);
+      const shot = async (name) => {
+        const format = process.env.PNG ? { format: 'png' } : { format: 'webp', quality: 82 };
+        const { data } = await chromium.send('Page.captureScreenshot', format);
+        writeFileSync(join(folder, `${name}${size}-${theme}.${format.format}`), Buffer.from(data, 'base64'));
+      };
       const wanted = (name) => !only.length || only.includes(name);
       await page.goto(world.url);
       await settled(page);
@@ -34,6 +39,7 @@ try {
         for (const one of await axe(page)) wrong.push(`${name}: axe: ${one}`);
         await shot(name);
         await page.keyboard.press('Escape');
+        await page.mouse.move(0, 0);
       }
       for (const one of wrong) console.error(`${theme}${size}: ${one}`);
       failed ||= wrong.length > 0;

@@ -40,11 +40,11 @@ async function freePort() {
 }
 
 /** One request, with whatever certificate the server of this world has. */
-export function send(url, { method = 'GET', headers = {}, body, ca } = {}) {
+export function send(url, { method = 'GET', headers = {}, body, ca, trust = true } = {}) {
   const text = body === undefined ? undefined : JSON.stringify(body);
   const given = text === undefined ? headers : { 'Content-Type': 'application/json', 'Content-Length': Buffer.byteLength(text), ...headers };
   return new Promise((done, failed) => {
-    const asked = (url.startsWith('https:') ? https : http).request(url, { method, headers: given, ca, agent: false }, (response) => {
+    const asked = (url.startsWith('https:') ? https : http).request(url, { method, headers: given, ca, rejectUnauthorized: trust, agent: false }, (response) => {
       let all = '';
       response.setEncoding('utf8');
       response.on('data', (part) => (all += part));
@@ -134,6 +134,13 @@ export class World {
   join(url, data) {
     const { token, authority } = JSON.parse(readFileSync(join(data, 'api/local.json'), 'utf8'));
     Object.assign(this, { url, token, authority });
+  }
+
+  /** Asks the API of a site, as somebody else would. */
+  async proxmox(site, method, path, body) {
+    const { urls, token } = this.sites[site];
+    const answer = await send(`${urls[0]}/api2/json${path}`, { method, body, trust: false, headers: { Authorization: `PVEAPIToken=${token}` } });
+    if (answer.status !== 200) throw new Error(`${method} ${path}: ${answer.status} ${answer.text}`);
   }
 
   /** Starts the server, on the port it had before. */
