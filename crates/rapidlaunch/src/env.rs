@@ -44,6 +44,11 @@ pub(crate) fn database_password_file() -> Option<PathBuf> {
     text("RAPIDLAUNCH_DATABASE_PASSWORD_FILE").map(PathBuf::from)
 }
 
+/// The secret of this server at the provider of identities.
+pub(crate) fn oidc_client_secret() -> Option<rl_model::SecretValue> {
+    text("RAPIDLAUNCH_OIDC_CLIENT_SECRET").map(rl_model::SecretValue::new)
+}
+
 /// The user's name, as the environment gives it.
 pub(crate) fn actor() -> String {
     text(USER).unwrap_or_else(|| "unknown".to_owned())

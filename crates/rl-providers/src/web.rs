@@ -62,7 +62,7 @@ pub(crate) fn tls(roots: RootCertStore) -> Result<ClientConfig, rustls::Error> {
 }
 
 /// An error with its causes; the address, which has no secret, stands in front already.
-pub(crate) fn chain(error: &reqwest::Error) -> String {
+pub fn chain(error: &reqwest::Error) -> String {
     let mut text = String::new();
     let mut cause: Option<&dyn std::error::Error> = Some(error);
     while let Some(error) = cause {

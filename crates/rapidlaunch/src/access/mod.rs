@@ -1,4 +1,4 @@
-//! Who comes in: passwords, second factors, API tokens, sessions and the link of the first set-up.
+//! Who comes in: passwords, second factors, providers of identities, API tokens, sessions and the link of the first set-up.
 //!
 //! [`Gate`] is the one place where somebody becomes somebody: [`Gate::by_token`] and [`Gate::by_cookie`] at each request,
 //! [`Gate::sign_in`] once. What they may do is `rl_model::Access`, and is asked anew within seconds of a change.
@@ -6,6 +6,7 @@ mod bearer;
 mod cache;
 mod error;
 mod lockouts;
+mod oidc;
 mod password;
 mod random;
 mod setup;
@@ -22,8 +23,10 @@ use crate::work::data::Data;
 
 pub(crate) use bearer::{Bearer, Via};
 pub(crate) use error::AccessError;
+pub(crate) use oidc::{Attempt, Next, Oidc, OidcArgs, OidcError};
 pub(crate) use random::{NewSecret, Token};
 pub(crate) use sign_in::{Remote, SignIn, SignedIn};
+pub(crate) use totp::{SEAL_VERSION, seal_name};
 
 /// Where somebody becomes somebody. See the module.
 pub(crate) struct Gate {

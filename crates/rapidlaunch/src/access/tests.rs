@@ -8,9 +8,12 @@ use rl_engine::{Clock, SimClock, UnixMs};
 use rl_model::{Access, Grant, GrantId, Grantee, Right, Role, SecretValue, UserName};
 use rl_store::{AuditQuery, Deed, NewAudit, NewGrant, NewToken, NewUser};
 
+use rl_providers::secrets::IdentityFile;
+
 use super::random::{recovery_code, recovery_digest};
 use super::*;
 use crate::cli::args::Cli;
+use crate::work::secrets;
 
 const PASSWORD: &str = "correct horse battery";
 
@@ -193,6 +196,24 @@ async fn second_factor_is_asked_for_once_it_was_shown_and_each_code_is_good_once
     assert!(is_wrong(&lab.sign_in("maria", PASSWORD, Some(codes[3].expose())).await), "a recovery code twice");
     assert!(is_wrong(&lab.sign_in("maria", "wrong password", Some(codes[4].expose())).await));
     assert!(lab.sign_in("maria", PASSWORD, Some(codes[4].expose())).await.is_ok(), "a wrong password spends no code");
+}
+
+#[tokio::test]
+async fn second_factors_are_encrypted_anew_with_the_secrets() {
+    let lab = lab().await;
+    lab.add("maria").await;
+    let made = lab.gate.begin_totp(&user("maria"), deed()).await.unwrap();
+    lab.gate.confirm_totp(&user("maria"), &lab.code(&made.key), deed()).await.unwrap();
+    let recovery = IdentityFile::create(&lab._dir.path().join("recovery.key")).unwrap();
+    let sealed = async || lab.gate.store().sealed_factors().await.unwrap().remove(0).1;
+    let opened = async || recovery.open(&seal_name(&user("maria")).unwrap(), SEAL_VERSION, &sealed().await);
+    assert!(opened().await.is_err());
+    let changed = secrets::set_recovery(&lab.gate.data, Some(recovery.recipient())).await.unwrap();
+    assert_eq!((changed, opened().await.unwrap().expose()), (1, made.key.expose()));
+    lab.clock.advance(std::time::Duration::from_secs(60));
+    assert!(lab.sign_in("maria", PASSWORD, Some(&lab.code(&made.key))).await.is_ok(), "the factor is as it was");
+    assert_eq!(secrets::set_recovery(&lab.gate.data, None).await.unwrap(), 1);
+    assert!(opened().await.is_err(), "whoever may not read any more does not");
 }
 
 #[tokio::test]

@@ -23,7 +23,7 @@ const RECOVERY_CODES: usize = 10;
 /// Who issued the key, as an app shows it.
 const ISSUER: &str = "RapidLaunch";
 /// Keys are sealed once each: there is no second version.
-const SEAL_VERSION: u64 = 1;
+pub(crate) const SEAL_VERSION: u64 = 1;
 
 /// What a person puts into their app, shown once.
 pub(crate) struct Enrolment {
@@ -102,7 +102,7 @@ impl Gate {
 }
 
 /// What a key is sealed as: one that is moved to another user cannot be opened there.
-fn seal_name(name: &UserName) -> Result<SecretRef, AccessError> {
+pub(crate) fn seal_name(name: &UserName) -> Result<SecretRef, AccessError> {
     let digest = sha2::Sha256::digest(name.as_str().as_bytes());
     let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
     format!("access/totp/{hex}").parse().map_err(|error: rl_model::ParseError| AccessError::Key(Box::new(error)))

@@ -33,7 +33,7 @@ use rl_model::SecretValue;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::access::Gate;
+use crate::access::{Gate, Oidc, OidcArgs};
 use crate::env;
 use crate::error::CommandError;
 use crate::telemetry::Telemetry;
@@ -57,6 +57,8 @@ pub(crate) struct ListenArgs {
     /// Name or address that people reach the server by; may be given several times
     #[arg(long, value_name = "NAME")]
     pub(crate) name: Vec<String>,
+    #[command(flatten)]
+    pub(crate) oidc: OidcArgs,
 }
 
 /// What every route has at hand.
@@ -73,6 +75,8 @@ pub(crate) struct ApiState {
     pub(crate) looks: looks::Looks,
     /// Where callers become somebody.
     pub(crate) gate: Gate,
+    /// The provider of identities, where there is one.
+    pub(crate) oidc: Option<Oidc>,
     /// The way in for this machine.
     local: local::Local,
     /// The description of the routes.
@@ -129,6 +133,7 @@ pub(crate) async fn start(
         .offer_setup(&base(args, address))
         .await
         .map_err(|error| CommandError::failed("the link of the first set-up cannot be made").because(error))?;
+    let oidc = args.oidc.open(&data, &base(args, address)).await?;
     let hub = hub::Hub::start(data.journal(), shutdown.clone());
     let counted = Arc::clone(&hub);
     telemetry.count_followers(move || counted.followers());
@@ -136,6 +141,7 @@ pub(crate) async fn start(
     let state = ApiState {
         data,
         gate,
+        oidc,
         hub,
         looks: looks::Looks::default(),
         telemetry,

@@ -110,6 +110,8 @@ pub(crate) enum Command {
     Schedule(crate::cli::schedule::ScheduleCommand),
     /// Carry out what others start, until told to end
     Serve(crate::cli::serve::ServeArgs),
+    #[command(flatten)]
+    Access(crate::cli::access::AccessCommand),
     /// Check, copy and look into stores
     #[command(subcommand)]
     Store(crate::cli::store::StoreCommand),

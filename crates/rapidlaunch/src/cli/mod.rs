@@ -1,14 +1,17 @@
 //! The commands, one file each.
 
+pub(crate) mod access;
 pub(crate) mod agent;
 mod apply;
 pub(crate) mod args;
+mod audit;
 mod bench;
 pub(crate) mod completion;
 mod demo;
 mod destroy;
 mod drift;
 pub(crate) mod firewall;
+mod grant;
 pub(crate) mod guest;
 pub(crate) mod inside;
 mod op;
@@ -23,6 +26,8 @@ mod sim;
 mod site;
 mod stack;
 mod store;
+mod token;
+mod user;
 pub(crate) mod validate;
 mod verify;
 
@@ -49,6 +54,7 @@ pub(crate) async fn run(cli: Cli, out: &Out) -> Result<(), CommandError> {
         Command::Quota(command) => quota::run(&global, &command, out).await,
         Command::Schedule(command) => schedule::run(&global, &command, out).await,
         Command::Stack(command) => stack::run(&global, &command, out).await,
+        Command::Access(command) => access::run(&global, &command, out).await,
         Command::Store(command) => store::run(&global, &command, out).await,
         Command::Demo(args) => demo::run(&global, &args, out).await,
         Command::Serve(args) => serve::run(&global, &args, out).await,

@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use rl_engine::UnixMs;
 use rl_model::{SecretRef, SecretSource, SecretValue};
 use rl_providers::secrets::generated;
 use rl_store::{GENERATED_LEN_MAX, Generator, RecipientRole, SecretRecord, VersionRecord};
@@ -13,7 +12,7 @@ use crate::cli::args::Global;
 use crate::env;
 use crate::error::CommandError;
 use crate::out::Out;
-use crate::render::style::count;
+use crate::render::style::{count, time};
 use crate::render::table::table;
 use crate::work::data::{Data, store_error};
 use crate::work::secrets::{Held, Put};
@@ -96,12 +95,6 @@ pub(crate) async fn run(global: &Global, command: &SecretCommand, out: &Out) -> 
         }
         SecretCommand::Recovery(RecoveryCommand::Off) => change_recovery(&Data::open(global).await?, None, out).await,
     }
-}
-
-/// A time as people and programs read it, to the second.
-fn time(at: UnixMs) -> String {
-    let at = i64::try_from(at.0).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
-    at.map_or_else(|| "-".to_owned(), |at| format!("{at:.0}"))
 }
 
 async fn set(data: &Data, args: &SetArgs, out: &Out) -> Result<(), CommandError> {

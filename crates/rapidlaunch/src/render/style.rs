@@ -1,5 +1,7 @@
 //! Colours and the small words of the terminal.
 
+use rl_engine::UnixMs;
+
 /// Paints text, or leaves it alone where colour is off.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Style {
@@ -50,6 +52,12 @@ impl Style {
     pub(crate) fn magenta(self, text: &str) -> String {
         self.paint("35", text)
     }
+}
+
+/// A time as people and programs read it, to the second.
+pub(crate) fn time(at: UnixMs) -> String {
+    let at = i64::try_from(at.0).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
+    at.map_or_else(|| "-".to_owned(), |at| format!("{at:.0}"))
 }
 
 /// `1 guest`, `2 guests`.

@@ -1,9 +1,12 @@
 //! Users, tokens and grants as they are shown.
 
+use rl_engine::UnixMs;
 use rl_model::Grant;
-use rl_store::{GrantRecord, TokenRecord, TotpState, UserRecord};
+use rl_store::{GrantRecord, NewToken, TokenRecord, TotpState, UserRecord};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+
+use crate::access::Token;
 
 /// A role on a path.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
@@ -103,6 +106,31 @@ impl TokenShape {
             used_at_ms: token.used_at.map(|at| at.0),
             revoked_at_ms: token.revoked_at.map(|at| at.0),
         }
+    }
+}
+
+/// A new token with its text, which is not shown again.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct MadeToken {
+    /// The text: what programs send as `Authorization: Bearer TOKEN`. Null where the same request is answered again.
+    token: Option<String>,
+    /// Why it is null.
+    note: Option<&'static str>,
+    /// All else.
+    #[serde(flatten)]
+    record: TokenShape,
+}
+
+impl MadeToken {
+    /// A new one with its text.
+    pub(crate) fn shown(new: &NewToken, token: &Token, now: UnixMs) -> Self {
+        Self { token: Some(token.expose().to_owned()), note: None, record: TokenShape::of(&new.record(now)) }
+    }
+
+    /// The same without its text, as it is kept for repeated requests.
+    pub(crate) fn kept(new: &NewToken, now: UnixMs) -> Self {
+        let note = "it was shown once, in the first answer to this request, and is not kept";
+        Self { token: None, note: Some(note), record: TokenShape::of(&new.record(now)) }
     }
 }
 

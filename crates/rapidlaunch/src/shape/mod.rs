@@ -1,6 +1,7 @@
 //! What machines are shown: the same shapes on the command line (`--output json`) and over the API.
 
 pub(crate) mod access;
+pub(crate) mod audit;
 pub(crate) mod guest;
 pub(crate) mod operation;
 pub(crate) mod plan;

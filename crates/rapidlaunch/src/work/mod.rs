@@ -1,5 +1,6 @@
 //! What several commands share: reading files, holding the data directory, connecting sites, planning, running.
 
+pub(crate) mod accounts;
 pub(crate) mod agents;
 pub(crate) mod answering;
 pub(crate) mod assume;

@@ -3,12 +3,13 @@
 use std::path::Path;
 
 use rl_engine::UnixMs;
-use rl_model::{GuestPath, SecretRef, SecretSource, SecretValue};
+use rl_model::{GuestPath, SealedValue, SecretRef, SecretSource, SecretValue, UserName};
 use rl_providers::secrets::{IdentityFile, Keyring, KeyringError, Recipient};
 use rl_store::{
     Conflict, Deed, DeliveryRecord, Generator, NewVersion, Origin, RecipientRole, SecretRecord, StoreError,
 };
 
+use crate::access::{SEAL_VERSION, seal_name};
 use crate::env;
 use crate::error::CommandError;
 use crate::work::data::{Data, store_error};
@@ -199,9 +200,29 @@ pub(crate) async fn set_recovery(data: &Data, to: Option<Recipient>) -> Result<u
             anew.push((name.clone(), *version, again));
         }
     }
+    let factors = factors_anew(data, &keys).await?;
     // The recipient first: a value that is set meanwhile is encrypted for it, and a second run encrypts the rest.
     data.store.put_recovery(to.map(|to| to.to_string()), env::actor()).await.map_err(store_error)?;
-    let count = anew.len();
+    let count = anew.len() + factors.len();
     data.store.reseal_secrets(anew).await.map_err(store_error)?;
+    data.store.reseal_factors(factors).await.map_err(store_error)?;
     Ok(count)
+}
+
+/// The keys of second factors, which lie with their users, encrypted anew: name, before, after.
+async fn factors_anew(data: &Data, keys: &Keyring) -> Result<Vec<(UserName, SealedValue, SealedValue)>, CommandError> {
+    let stored = data.store.sealed_factors().await.map_err(store_error)?;
+    if stored.is_empty() {
+        return Ok(Vec::new());
+    }
+    let identity = identity(data).await?;
+    let mut anew = Vec::new();
+    for (user, before) in stored {
+        let failed = || CommandError::failed(format!("the second factor of {user} cannot be encrypted anew"));
+        let name = seal_name(&user).map_err(|error| failed().because(error))?;
+        let key = identity.open(&name, SEAL_VERSION, &before).map_err(|error| failed().because(error))?;
+        let after = keys.seal(&name, SEAL_VERSION, &key).map_err(|error| failed().because(error))?;
+        anew.push((user, before, after));
+    }
+    Ok(anew)
 }

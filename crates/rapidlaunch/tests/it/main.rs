@@ -19,6 +19,7 @@ mod fuzzed;
 mod harness;
 mod launching;
 mod office;
+mod oidc;
 mod providers;
 mod readme;
 mod rights;

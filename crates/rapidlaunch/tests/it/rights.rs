@@ -38,6 +38,8 @@ const TABLE: &[(&str, &str, Needs)] = &[
     ("get", "/v1/setup", Needs::Open),
     ("post", "/v1/setup", Needs::Open),
     ("post", "/v1/session", Needs::Open),
+    ("get", "/v1/oidc/login", Needs::Open),
+    ("get", "/v1/oidc/callback", Needs::Open),
     ("get", "/v1/session", Needs::Anybody),
     ("delete", "/v1/session", Needs::Anybody),
     ("get", "/v1/operations", Needs::Anybody),

@@ -5,8 +5,8 @@ use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use rl_model::Right;
-use rl_store::{AuditHash, AuditQuery, AuditRecord, Store};
-use serde::{Deserialize, Serialize};
+use rl_store::{AuditHash, AuditQuery, Store};
+use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -15,6 +15,7 @@ use crate::api::Api;
 use crate::api::caller::Caller;
 use crate::api::extract::{Given, Page, PageQuery, Params, parsed};
 use crate::api::problem::{Code, Problem};
+use crate::shape::audit::{AuditShape, VerdictShape};
 
 /// The routes of this file.
 pub(super) fn routes() -> OpenApiRouter<Api> {
@@ -23,54 +24,6 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
 
 /// Entries read at once for an export.
 const EXPORT_PAGE: usize = 1_000;
-
-/// An entry.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct AuditShape {
-    /// Its number, from 1 without gaps.
-    seq: u64,
-    /// When.
-    at_ms: u64,
-    /// Who.
-    actor: String,
-    /// How they came in: `token:ID`, `session`, `local` or `schedule`.
-    via: String,
-    /// From where.
-    remote: Option<String>,
-    /// What was done, such as `plan.create`.
-    action: String,
-    /// To what.
-    path: String,
-    /// What it was before.
-    #[schema(value_type = Option<Object>)]
-    before: Option<serde_json::Value>,
-    /// What it is now.
-    #[schema(value_type = Option<Object>)]
-    after: Option<serde_json::Value>,
-    /// Hash of the entry before it.
-    prev: String,
-    /// Hash of this entry, which covers all of the above.
-    hash: String,
-}
-
-impl AuditShape {
-    fn of(record: AuditRecord) -> Self {
-        let value = |text: Option<String>| text.and_then(|text| serde_json::from_str(&text).ok());
-        Self {
-            seq: record.seq,
-            at_ms: record.at.0,
-            actor: record.actor,
-            via: record.via.to_string(),
-            remote: record.remote,
-            action: record.action,
-            path: record.path,
-            before: value(record.before),
-            after: value(record.after),
-            prev: record.prev.to_string(),
-            hash: record.hash.to_string(),
-        }
-    }
-}
 
 /// Which entries.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -129,11 +82,7 @@ async fn page_of(store: &Store, after: u64) -> Option<(Result<Bytes, rl_store::S
         Err(error) => return Some((Err(error), None)),
     };
     let last = page.items.last().map(|record| record.seq);
-    let mut text = Vec::new();
-    for record in page.items {
-        text.extend(serde_json::to_vec(&AuditShape::of(record)).unwrap_or_default());
-        text.push(b'\n');
-    }
+    let text = AuditShape::lines(page.items);
     let next = page.next.or(last).filter(|next| *next > after);
     (!text.is_empty()).then(|| (Ok(text.into()), next))
 }
@@ -146,37 +95,16 @@ struct VerifyBody {
     head: Option<String>,
 }
 
-/// Whether the audit is as it was written.
-#[derive(Debug, Serialize, ToSchema)]
-struct Verdict {
-    /// Whether it is.
-    ok: bool,
-    /// Entries that are as they should be, from the first on.
-    count: u64,
-    /// Hash of the last of them: keep it elsewhere, and give it the next time.
-    head: String,
-    /// Number of the first entry that is not as it should be.
-    broken_seq: Option<u64>,
-    /// What is wrong with it.
-    fault: Option<String>,
-}
-
 /// Checks every link of the chain.
 #[utoipa::path(post, path = "/v1/audit/verify", tag = "audit", request_body = Option<VerifyBody>,
-    responses((status = 200, description = "What was found", body = Verdict)))]
+    responses((status = 200, description = "What was found", body = VerdictShape)))]
 async fn verify(
     State(api): State<Api>,
     caller: Caller,
     Given(body): Given<VerifyBody>,
-) -> Result<axum::Json<Verdict>, Problem> {
+) -> Result<axum::Json<VerdictShape>, Problem> {
     caller.need_root(Right::Admin)?;
     let kept: Option<AuditHash> = body.head.as_deref().map(|head| parsed("head", head)).transpose()?;
     let verdict = api.data.store.verify_audit(kept).await?;
-    Ok(axum::Json(Verdict {
-        ok: verdict.broken.is_none(),
-        count: verdict.count,
-        head: verdict.head.to_string(),
-        broken_seq: verdict.broken.as_ref().map(|broken| broken.seq),
-        fault: verdict.broken.map(|broken| broken.fault.to_string()),
-    }))
+    Ok(axum::Json(VerdictShape::of(verdict)))
 }

@@ -3,9 +3,8 @@
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
-use rand::Rng;
 use rl_model::{Grant, GrantId, Grantee, Right};
-use rl_store::{Granted, NewGrant};
+use rl_store::Granted;
 use serde::Deserialize;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
@@ -17,6 +16,7 @@ use crate::api::deeds::{Answer, Keyed, audit};
 use crate::api::extract::{At, Page, PageQuery, Params, named, parsed};
 use crate::api::problem::{Code, Problem};
 use crate::shape::access::GivenShape;
+use crate::work::accounts::new_grant;
 use crate::work::runner;
 
 /// The routes of this file.
@@ -62,8 +62,8 @@ async fn add(State(api): State<Api>, keyed: Keyed<AddGrant>) -> Result<Response,
     }
     let grantee: Grantee = parsed("to", &body.to)?;
     let grant = Grant::new(parsed("role", &body.role)?, parsed("path", &body.path)?);
-    let id = GrantId::from_bits(rl_agent::random().random());
-    let new = NewGrant { id: id.clone(), grantee: grantee.clone(), grant, actor: asked.caller.name.clone() };
+    let new = new_grant(grantee.clone(), grant, asked.caller.name.clone());
+    let id = new.id.clone();
     let shape = GivenShape::of(&new.record(runner::now()));
     let answer = Answer::new(StatusCode::CREATED, Some(format!("/v1/grants/{id}")), &shape)?;
     let deed = asked.deed("grant.create", format!("/grants/{id}"), None, &answer);

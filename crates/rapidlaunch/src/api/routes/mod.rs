@@ -10,6 +10,7 @@ mod guests;
 mod health;
 mod leases;
 mod meta;
+mod oidc;
 mod operations;
 mod overview;
 mod plans;
@@ -52,6 +53,7 @@ pub(super) fn router() -> (Router<Api>, String) {
         .merge(sites::routes())
         .merge(stacks::routes())
         .merge(session::routes())
+        .merge(oidc::routes())
         .merge(users::routes())
         .merge(tokens::routes())
         .merge(grants::routes())

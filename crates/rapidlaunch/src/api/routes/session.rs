@@ -49,7 +49,8 @@ struct OidcWay {
     responses((status = 200, description = "The ways", body = Ways)))]
 async fn ways(State(api): State<Api>) -> Result<axum::Json<Ways>, Problem> {
     let setup_needed = !api.gate.store().has_users().await?;
-    Ok(axum::Json(Ways { password: true, oidc: None, setup_needed }))
+    let oidc = api.oidc.as_ref().map(|oidc| OidcWay { name: oidc.name().to_owned() });
+    Ok(axum::Json(Ways { password: true, oidc, setup_needed }))
 }
 
 /// Whether the first set-up is still to be done.

@@ -5,25 +5,20 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use rl_engine::UnixMs;
 use rl_model::{Grant, Right, TokenId, UserName};
-use rl_store::{NewToken, TOKENS_PER_USER_MAX, TokenAdded, TokenRecord};
-use serde::{Deserialize, Serialize};
+use rl_store::{TOKENS_PER_USER_MAX, TokenAdded, TokenRecord};
+use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::access::Token;
 use crate::api::Api;
 use crate::api::caller::Caller;
 use crate::api::deeds::{Answer, Keyed, audit};
 use crate::api::extract::{At, Page, PageQuery, Params, named, parsed};
 use crate::api::problem::{Code, Problem};
-use crate::shape::access::{GrantShape, TokenShape};
+use crate::shape::access::{GrantShape, MadeToken, TokenShape};
+use crate::work::accounts::WantedToken;
 use crate::work::runner;
-
-/// Longest label of a token, in characters: a line of a table.
-const LABEL_CHARS_MAX: usize = 100;
-/// Most scopes of a token: each is looked at for each request.
-const SCOPES_MAX: usize = 50;
 
 /// The routes of this file.
 pub(super) fn routes() -> OpenApiRouter<Api> {
@@ -73,28 +68,6 @@ struct AddToken {
     expires_at_ms: Option<u64>,
 }
 
-/// A new token with its text, which is not shown again.
-#[derive(Serialize, ToSchema)]
-struct MadeToken {
-    /// The text: what programs send as `Authorization: Bearer TOKEN`. Null where the same request is answered again.
-    token: Option<String>,
-    /// Why it is null.
-    note: Option<&'static str>,
-    /// All else.
-    #[serde(flatten)]
-    record: TokenShape,
-}
-
-impl MadeToken {
-    /// A new one as it is shown, and as it is kept.
-    fn of(new: &NewToken, token: &Token) -> (Self, Self) {
-        let record = || TokenShape::of(&new.record(runner::now()));
-        let note = "it was shown once, in the first answer to this request, and is not kept";
-        let shown = Self { token: Some(token.expose().to_owned()), note: None, record: record() };
-        (shown, Self { token: None, note: Some(note), record: record() })
-    }
-}
-
 /// Makes a token.
 #[utoipa::path(post, path = "/v1/tokens", tag = "access", request_body = AddToken,
     params(("Idempotency-Key" = Option<String>, Header, description = "Names the request; needed with an API token")),
@@ -105,27 +78,11 @@ async fn add(State(api): State<Api>, keyed: Keyed<AddToken>) -> Result<Response,
     if let Some(response) = asked.before(&api).await? {
         return Ok(response);
     }
-    let scopes = scopes(&body.scopes)?;
-    let label = body.label.trim();
-    if label.is_empty() || label.chars().count() > LABEL_CHARS_MAX || label.chars().any(char::is_control) {
-        let text = format!("`label`: it must have 1 to {LABEL_CHARS_MAX} printable characters");
-        return Err(Problem::new(Code::INPUT, text));
-    }
-    let expires_at = body.expires_at_ms.map(UnixMs);
-    if expires_at.is_some_and(|end| end <= runner::now()) {
-        return Err(Problem::new(Code::INPUT, "`expires_at_ms`: that moment is over"));
-    }
-    let token = Token::new();
-    let new = NewToken {
-        id: token.id.clone(),
-        digest: token.digest(),
-        owner: owner.clone(),
-        label: label.to_owned(),
-        scopes,
-        expires_at,
-        actor: asked.caller.name.clone(),
-    };
-    let (shown, kept) = MadeToken::of(&new, &token);
+    let (label, scopes) = (body.label, scopes(&body.scopes)?);
+    let (expires_at, now) = (body.expires_at_ms.map(UnixMs), runner::now());
+    let wanted = WantedToken { owner: owner.clone(), label, scopes, expires_at, actor: asked.caller.name.clone() };
+    let (token, new) = wanted.made(now)?;
+    let (shown, kept) = (MadeToken::shown(&new, &token, now), MadeToken::kept(&new, now));
     let location = format!("/v1/tokens/{}", token.id);
     let answer = Answer::new(StatusCode::CREATED, Some(location), &shown)?.keeping(&kept)?;
     let deed = asked.deed("token.create", format!("/tokens/{}", token.id), None, &answer);
@@ -169,9 +126,6 @@ fn owner(caller: &Caller, wanted: Option<&str>) -> Result<UserName, Problem> {
 }
 
 fn scopes(given: &[GrantShape]) -> Result<Vec<Grant>, Problem> {
-    if given.is_empty() || given.len() > SCOPES_MAX {
-        return Err(Problem::new(Code::INPUT, format!("`scopes`: there must be 1 to {SCOPES_MAX}")));
-    }
     given.iter().map(|scope| Ok(Grant::new(parsed("role", &scope.role)?, parsed("path", &scope.path)?))).collect()
 }
 

@@ -1,5 +1,6 @@
 //! The commands as a person and as a script meet them.
 
+mod access;
 mod dns;
 mod exits;
 pub(crate) mod firewall;

@@ -15,7 +15,7 @@ const OTHER: &str = "Kd8+vh3Nn0BuSx5e";
 
 impl World {
     /// Runs a command with this on its standard input.
-    fn tell(&self, args: &[&str], input: &str) -> Run {
+    pub(crate) fn tell(&self, args: &[&str], input: &str) -> Run {
         let mut command = self.command(args);
         command.stdin(Stdio::piped());
         let mut child = self.spawn_command(command);

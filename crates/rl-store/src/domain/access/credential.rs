@@ -6,7 +6,7 @@ use rl_engine::Lane;
 use rl_model::{SealedValue, UserName};
 
 use super::super::deed::Deed;
-use super::super::rows::first;
+use super::super::rows::{all, first};
 use super::user::{changing, one};
 use super::{Changed, Digest, TotpState, UserRecord};
 use crate::error::StoreError;
@@ -119,6 +119,31 @@ impl Store {
             })
         })
         .await
+    }
+
+    /// The keys of all second factors, encrypted.
+    pub async fn sealed_factors(&self) -> Result<Vec<(UserName, SealedValue)>, StoreError> {
+        self.db()
+            .read_with(|db| {
+                let sql = "select name, totp from access_user where totp is not null order by name";
+                all(db, sql, values![], "reading second factors", |row| Ok((row.parsed(0)?, row.parsed(1)?)))
+            })
+            .await
+    }
+
+    /// Keeps keys of second factors that were encrypted anew: name, the one before, the same anew. One that was changed meanwhile
+    /// stays as it is.
+    pub async fn reseal_factors(&self, anew: Vec<(UserName, SealedValue, SealedValue)>) -> Result<(), StoreError> {
+        self.db()
+            .write_with(Lane::Intake, move |_, db| {
+                for (name, before, after) in &anew {
+                    let sql = "update access_user set totp = ?3 where name = ?1 and totp = ?2";
+                    let given = values![name.as_str(), before.as_str(), after.as_str()];
+                    db.execute(sql, given, "keeping a second factor")?;
+                }
+                Ok(())
+            })
+            .await
     }
 
     /// Spends a time step: answers whether it and every later one was unspent, so that no code is good twice.
