@@ -45,7 +45,7 @@ pub use domain::{
     PlanQuery, PlanRecord, PlanRefusal, PlanState, QuotaRecord, RecipientRole, RevisionRecord, SESSION_IDLE,
     SESSION_LIFE, SESSIONS_PER_USER_MAX, SecretRecord, SessionBearer, SessionRecord, SetUp, SiteRecord, StackPolicy,
     StackRecord, StackStart, StackState, Started, StoredPlanId, Subject, TOKENS_PER_USER_MAX, TokenAdded, TokenBearer,
-    TokenRecord, Totp, TotpState, USERS_MAX, Use, UserRecord, VERSIONS_KEPT, VersionRecord, Via,
+    TokenRecord, Totp, TotpState, USERS_MAX, Use, UserRecord, VERSIONS_KEPT, VersionRecord, Via, session_id,
 };
 pub use error::{Conflict, StoreError};
 pub use pg::{PgError, Postgres, Target, UrlError, plain_claim_complete};

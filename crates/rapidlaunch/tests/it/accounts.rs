@@ -153,3 +153,32 @@ fn the_last_administrator_stays() {
         assert_eq!(api.ask(&admin, "delete", "/v1/users/admin", None).0, 204, "another one is there");
     });
 }
+
+#[test]
+fn people_see_their_sessions_and_end_them() {
+    with_api(|api| {
+        let [token, here] = api.person("viewer");
+        let there = api.session("viewer");
+        let [_, other] = api.person("operator");
+        let list = |who: &Who| {
+            let (status, page, _) = api.ask(who, "get", "/v1/sessions", None);
+            assert_eq!(status, 200, "{page}");
+            page["items"].as_array().unwrap().clone()
+        };
+        let (seen, foreign) = (list(&here), list(&other));
+        assert_eq!((seen.len(), list(&there).len(), foreign.len(), list(&token).len()), (2, 2, 1, 0));
+        let elsewhere = seen.iter().find(|session| session["current"] == json!(false)).unwrap();
+        assert_eq!((&elsewhere["way"], &elsewhere["remote"]), (&json!("password"), &json!("127.0.0.1")));
+        let at = |session: &Value| format!("/v1/sessions/{}", session["id"].as_str().unwrap());
+        assert_eq!(api.ask(&here, "delete", &at(&foreign[0]), None).0, 404, "it is another person's");
+        assert_eq!(api.ask(&token, "delete", &at(elsewhere), None).0, 404, "a token is no person");
+        assert_eq!(api.ask(&here, "delete", &at(elsewhere), None).0, 204);
+        assert_eq!(api.ask(&there, "get", "/v1/session", None).0, 401, "it has ended at once");
+        assert_eq!((list(&here).len(), list(&other).len()), (1, 1));
+        assert_eq!(api.ask(&here, "delete", &at(elsewhere), None).0, 404);
+        assert_eq!(
+            actions(&audited(api, "/users/viewer")).iter().filter(|action| **action == "session.end").count(),
+            1
+        );
+    });
+}

@@ -42,6 +42,8 @@ const TABLE: &[(&str, &str, Needs)] = &[
     ("get", "/v1/oidc/callback", Needs::Open),
     ("get", "/v1/session", Needs::Anybody),
     ("delete", "/v1/session", Needs::Anybody),
+    ("get", "/v1/sessions", Needs::Anybody),
+    ("delete", "/v1/sessions/{id}", Needs::Anybody),
     ("get", "/v1/operations", Needs::Anybody),
     ("get", "/v1/operations/{operation}", Needs::Right("read")),
     ("get", "/v1/operations/{operation}/events", Needs::Right("read")),

@@ -25,7 +25,7 @@ pub use access::{
     Attempt, AttemptKey, Changed, Credentials, Digest, FAILURES_MAX, GrantRecord, Granted, Holder, Met, NewGrant,
     NewSession, NewToken, NewUser, PasswordHash, SESSION_IDLE, SESSION_LIFE, SESSIONS_PER_USER_MAX, SessionBearer,
     SessionRecord, SetUp, Subject, TOKENS_PER_USER_MAX, TokenAdded, TokenBearer, TokenRecord, Totp, TotpState,
-    USERS_MAX, UserRecord,
+    USERS_MAX, UserRecord, session_id,
 };
 pub use agent::{AgentRecord, AgentToken, Joining};
 pub(crate) use audit::check_chain;

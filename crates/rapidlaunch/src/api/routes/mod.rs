@@ -19,6 +19,7 @@ mod schedules;
 mod search;
 mod secrets;
 mod session;
+mod sessions;
 mod sites;
 mod stacks;
 mod tokens;
@@ -53,6 +54,7 @@ pub(super) fn router() -> (Router<Api>, String) {
         .merge(sites::routes())
         .merge(stacks::routes())
         .merge(session::routes())
+        .merge(sessions::routes())
         .merge(oidc::routes())
         .merge(users::routes())
         .merge(tokens::routes())

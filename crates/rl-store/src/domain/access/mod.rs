@@ -14,7 +14,9 @@ pub use credential::{Credentials, PasswordHash, Totp};
 pub use failure::{Attempt, AttemptKey, FAILURES_MAX};
 pub use grant::{GrantRecord, Granted, NewGrant};
 pub use holder::Holder;
-pub use session::{NewSession, SESSION_IDLE, SESSION_LIFE, SESSIONS_PER_USER_MAX, SessionBearer, SessionRecord};
+pub use session::{
+    NewSession, SESSION_IDLE, SESSION_LIFE, SESSIONS_PER_USER_MAX, SessionBearer, SessionRecord, session_id,
+};
 pub use setup::SetUp;
 pub use subject::{Met, Subject};
 pub use token::{NewToken, TOKENS_PER_USER_MAX, TokenAdded, TokenBearer, TokenRecord};

@@ -21,11 +21,16 @@ pub const SESSIONS_PER_USER_MAX: u64 = 50;
 /// Longest name of a program that is kept of a session.
 const AGENT_CHARS_MAX: usize = 200;
 
-const COLUMNS: &str = "owner, way, remote, agent, created_at, seen_at, expires_at";
+/// Characters of a digest that a session is called by: enough to tell those of one user apart, and nothing to come in with.
+const ID_CHARS: usize = 16;
+
+const COLUMNS: &str = "owner, way, remote, agent, created_at, seen_at, expires_at, digest";
 
 /// A session, without anything to come in with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SessionRecord {
+    /// What it is called where it is ended.
+    pub id: String,
     /// Who signed in.
     pub owner: UserName,
     /// How: `password` or `oidc`.
@@ -88,7 +93,7 @@ impl Store {
                 let now = clock.now(db, now)?;
                 let sql = format!("select {COLUMNS}, csrf from access_session where digest = ?1");
                 let found = first(db, &sql, values![digest.as_str()], "reading a session", |row| {
-                    Ok((read(row)?, row.parsed::<Digest>(7)?))
+                    Ok((read(row)?, row.parsed::<Digest>(8)?))
                 })?;
                 let live =
                     |session: &SessionRecord| now < session.expires_at && now < later(session.seen_at, SESSION_IDLE);
@@ -123,20 +128,43 @@ impl Store {
             .await
     }
 
+    /// Ends a session of a user by what it is called; answers whether there was one.
+    pub async fn end_session_of(&self, owner: &UserName, id: &str, deed: Deed) -> Result<bool, StoreError> {
+        let (owner, id) = (owner.clone(), id.to_owned());
+        self.try_change(deed, move |db, _| {
+            let sql = format!("select {COLUMNS} from access_session where owner = ?1");
+            let all = all(db, &sql, values![owner.as_str()], "reading sessions", |row| {
+                Ok((read(row)?, row.parsed::<Digest>(7)?))
+            })?;
+            match all.into_iter().find(|(session, _)| session.id == id) {
+                Some((session, digest)) => end(db, &session, &digest),
+                None => Ok(Came::Nothing(false)),
+            }
+        })
+        .await
+    }
+
     /// Ends a session; answers whether there was one.
     pub async fn end_session(&self, digest: &Digest, deed: Deed) -> Result<bool, StoreError> {
         let digest = digest.clone();
         self.try_change(deed, move |db, _| {
             let sql = format!("select {COLUMNS} from access_session where digest = ?1");
             let found = first(db, &sql, values![digest.as_str()], "reading a session", read)?;
-            let Some(found) = found else { return Ok(Came::Nothing(false)) };
-            let sql = "delete from access_session where digest = ?1";
-            db.execute(sql, values![digest.as_str()], "ending a session")?;
-            let before = json!({ "way": found.way, "created_at_ms": found.created_at, "remote": found.remote });
-            Ok(Came::Changed { value: true, before: Some(before), after: None })
+            found.map_or(Ok(Came::Nothing(false)), |found| end(db, &found, &digest))
         })
         .await
     }
+}
+
+/// What a session is called, by the digest of its cookie.
+pub fn session_id(digest: &Digest) -> String {
+    digest.as_str().chars().take(ID_CHARS).collect()
+}
+
+fn end(db: &dyn Sql, session: &SessionRecord, digest: &Digest) -> Result<Came<bool>, StoreError> {
+    db.execute("delete from access_session where digest = ?1", values![digest.as_str()], "ending a session")?;
+    let before = json!({ "way": session.way, "created_at_ms": session.created_at, "remote": session.remote });
+    Ok(Came::Changed { value: true, before: Some(before), after: None })
 }
 
 fn add(db: &dyn Sql, new: &NewSession, now: UnixMs) -> Result<bool, StoreError> {
@@ -162,6 +190,7 @@ fn add(db: &dyn Sql, new: &NewSession, now: UnixMs) -> Result<bool, StoreError> 
 
 fn read(row: &SqlRow) -> Result<SessionRecord, CellError> {
     Ok(SessionRecord {
+        id: session_id(&row.parsed(7)?),
         owner: row.parsed(0)?,
         way: row.text(1)?.to_owned(),
         remote: row.text(2)?.to_owned(),
