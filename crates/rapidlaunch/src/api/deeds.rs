@@ -75,9 +75,10 @@ impl<T: Confidential> FromRequest<Api> for KeyedSecret<T> {
 async fn asked<T: DeserializeOwned>(request: Request, api: &Api, secret: &[&str]) -> Result<(T, Asked), Problem> {
     let (mut parts, body) = request.into_parts();
     let caller = Caller::from_request_parts(&mut parts, api).await?;
-    let key = key(&caller, &parts.headers)?;
     let kept = parts.clone();
+    // The body before the key: whoever still sends it when the connection ends may never read why it was refused.
     let bytes = extract::body(Request::from_parts(parts, body)).await?;
+    let key = key(&caller, &kept.headers)?;
     let body = extract::given(&kept.headers, &bytes)?;
     let digest = match secret {
         [] => digest(&kept, &bytes),

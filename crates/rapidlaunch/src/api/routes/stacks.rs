@@ -1,8 +1,8 @@
 //! Stacks: what was declared, what it has become, and how the two compare.
 
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderName};
-use axum::response::IntoResponse;
+use axum::http::HeaderMap;
+use axum::response::{IntoResponse, Response};
 use rl_model::{AccessPath, Right, StackName};
 use rl_store::{Owner, StackPolicy, StackRecord};
 use serde::{Deserialize, Serialize};
@@ -103,18 +103,16 @@ async fn find(api: &Api, caller: &Caller, name: &str, right: Right) -> Result<St
 /// A stack.
 #[utoipa::path(get, path = "/v1/stacks/{stack}", tag = "stacks", params(("stack" = String, Path)),
     responses((status = 200, description = "The stack", body = StackWhole)))]
-async fn show(State(api): State<Api>, caller: Caller, At(name): At<String>) -> Result<impl IntoResponse, Problem> {
+async fn show(State(api): State<Api>, caller: Caller, At(name): At<String>) -> Result<Response, Problem> {
     let record = find(&api, &caller, &name, Right::Read).await?;
     let policy = api.data.store.stack_policy(&record.name).await?;
-    Ok(whole(record, &policy)?)
+    whole(record, &policy)
 }
 
-fn whole(
-    record: StackRecord,
-    policy: &StackPolicy,
-) -> Result<([(HeaderName, String); 1], axum::Json<StackWhole>), Problem> {
+fn whole(record: StackRecord, policy: &StackPolicy) -> Result<Response, Problem> {
     let (manifest, stack, rules) = (manifest(&record.manifest)?, StackShape::of(&record), Rules::of(policy));
-    Ok((etag(policy.version), axum::Json(StackWhole { stack, rules, manifest, resolved: record.applied })))
+    let whole = StackWhole { stack, rules, manifest, resolved: record.applied };
+    Ok((etag(policy.version), axum::Json(whole)).into_response())
 }
 
 /// Rules to be changed; what is left out stays.
@@ -137,7 +135,7 @@ async fn govern(
     At(name): At<String>,
     headers: HeaderMap,
     Json(body): Json<RulesBody>,
-) -> Result<impl IntoResponse, Problem> {
+) -> Result<Response, Problem> {
     let record = find(&api, &caller, &name, Right::Admin).await?;
     let seen = IfMatch::of(&headers)?;
     let before = api.data.store.stack_policy(&record.name).await?;
@@ -146,7 +144,7 @@ async fn govern(
     let after = serde_json::json!({ "protected": protected, "owner": owner.as_ref().map(ToString::to_string) });
     let deed = audit(&caller, "stack.govern", format!("/stacks/{}", record.name), Some(after)).into();
     let policy = api.data.store.put_stack_policy(&record.name, protected, owner, seen, deed).await?;
-    Ok(whole(record, &policy)?)
+    whole(record, &policy)
 }
 
 /// A revision: what one operation set out to do.
