@@ -24,7 +24,7 @@ mod secret;
 mod site;
 mod stamp;
 
-pub use access::{Access, AccessPath, Grant, GrantId, Grantee, GroupName, Right, Role, TokenId, UserName};
+pub use access::{Access, AccessPath, Grant, GrantId, Grantee, GroupName, Right, Role, TokenId, UserName, WebhookId};
 pub use config::{ConfigFields, FieldKey};
 pub use error::ParseError;
 pub use names::{

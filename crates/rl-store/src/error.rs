@@ -2,7 +2,7 @@
 use std::path::PathBuf;
 
 use rl_engine::{JournalError, OperationId};
-use rl_model::{GuestId, SecretRef, SiteName, StackName, VmidRange};
+use rl_model::{GuestId, SecretRef, SiteName, StackName, VmidRange, WebhookId};
 
 use crate::domain::{Counted, LeaseKind, Owner, PlanRefusal, StoredPlanId};
 
@@ -186,6 +186,26 @@ pub enum Conflict {
         latest: u64,
         /// The version that was to be stored.
         tried: u64,
+    },
+    /// There is no such webhook any more.
+    #[error("there is no webhook {id}")]
+    NoWebhook {
+        /// Its id.
+        id: WebhookId,
+    },
+    /// There are as many webhooks as there may be.
+    #[error("there are {max} webhooks, as many as there may be; remove one that is not needed any more")]
+    Webhooks {
+        /// How many.
+        max: u64,
+    },
+    /// A webhook has as many deliveries waiting as it may.
+    #[error("{count} deliveries of webhook {id} wait already; they must be taken first")]
+    DeliveriesWait {
+        /// The webhook.
+        id: WebhookId,
+        /// How many.
+        count: u64,
     },
     /// An answer is kept under the key: the request was carried out before, or is so by another at this moment.
     #[error("{principal} has made a request with the key `{key}` before; the answer to that is given again")]

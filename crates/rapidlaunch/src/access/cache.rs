@@ -53,6 +53,11 @@ impl Cache {
         }
     }
 
+    /// How often everybody was forgotten.
+    pub(super) fn round(&self) -> u64 {
+        self.lock().round
+    }
+
     /// Forgets everybody.
     pub(super) fn forget(&self) {
         let mut state = self.lock();

@@ -54,6 +54,11 @@ impl Gate {
         self.hasher.place()?.hash(password).await
     }
 
+    /// Another number after each change of what somebody may do, as far as this process knows.
+    pub(crate) fn round(&self) -> u64 {
+        self.cache.round()
+    }
+
     /// Makes a change after which somebody may do less, or is nobody: whoever was remembered is looked up again, whatever has
     /// come of the change.
     pub(crate) async fn changing<T>(&self, change: impl Future<Output = T>) -> T {

@@ -48,6 +48,37 @@ impl Caller {
         Self { name, via, remote, access, user: Some(bearer.user.clone()), session }
     }
 
+    /// Whoever sends a request with these fields.
+    pub(crate) async fn of_headers(
+        api: &Api,
+        method: &Method,
+        headers: &HeaderMap,
+        remote: IpAddr,
+    ) -> Result<Self, Problem> {
+        if headers.contains_key(header::AUTHORIZATION) {
+            let token = bearer(headers).ok_or_else(|| {
+                Problem::new(Code::UNAUTHENTICATED, "the field `Authorization` is not understood")
+                    .hint("send `Authorization: Bearer TOKEN`")
+            })?;
+            return by_token(api, token, remote).await;
+        }
+        let Some(cookie) = cookie(headers) else {
+            return Err(Problem::new(Code::UNAUTHENTICATED, "the request names nobody")
+                .hint("send `Authorization: Bearer TOKEN`, or sign in"));
+        };
+        let bearer = api
+            .gate
+            .by_cookie(cookie.expose())
+            .await?
+            .ok_or_else(|| Problem::new(Code::UNAUTHENTICATED, "the session has ended").hint("sign in again"))?;
+        let shown = headers.get(CSRF).and_then(|value| value.to_str().ok());
+        if changes(method) && !bearer.takes_csrf(shown) {
+            return Err(Problem::new(Code::CSRF, "the session's cookie alone changes nothing")
+                .hint("send `X-CSRF-Token` with the text `csrf` of GET /v1/session"));
+        }
+        Ok(Self::of(&bearer, remote))
+    }
+
     /// Whether this user asks in a session of their own: a token never stands for the person.
     pub(crate) fn is_in_person(&self, user: &UserName) -> bool {
         self.session.is_some() && self.user.as_ref() == Some(user)
@@ -99,29 +130,7 @@ impl FromRequestParts<Api> for Caller {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
-        let remote = remote(parts);
-        if parts.headers.contains_key(header::AUTHORIZATION) {
-            let token = bearer(&parts.headers).ok_or_else(|| {
-                Problem::new(Code::UNAUTHENTICATED, "the field `Authorization` is not understood")
-                    .hint("send `Authorization: Bearer TOKEN`")
-            })?;
-            return by_token(api, token, remote).await;
-        }
-        let Some(cookie) = cookie(&parts.headers) else {
-            return Err(Problem::new(Code::UNAUTHENTICATED, "the request names nobody")
-                .hint("send `Authorization: Bearer TOKEN`, or sign in"));
-        };
-        let bearer = api
-            .gate
-            .by_cookie(cookie.expose())
-            .await?
-            .ok_or_else(|| Problem::new(Code::UNAUTHENTICATED, "the session has ended").hint("sign in again"))?;
-        let shown = parts.headers.get(CSRF).and_then(|value| value.to_str().ok());
-        if changes(&parts.method) && !bearer.takes_csrf(shown) {
-            return Err(Problem::new(Code::CSRF, "the session's cookie alone changes nothing")
-                .hint("send `X-CSRF-Token` with the text `csrf` of GET /v1/session"));
-        }
-        Ok(Self::of(&bearer, remote))
+        Self::of_headers(api, &parts.method, &parts.headers, remote(parts)).await
     }
 }
 

@@ -156,7 +156,7 @@ impl Drop for Place {
 }
 
 /// Counts what was refused for a limit.
-pub(super) fn refused(why: &'static str) {
+pub(crate) fn refused(why: &'static str) {
     metrics::counter!(names::HTTP_REFUSED, "why" => why).increment(1);
 }
 

@@ -30,6 +30,7 @@ use std::sync::Arc;
 use clap::Args;
 use rl_engine::SystemClock;
 use rl_model::SecretValue;
+use rl_providers::reach::Reach;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -59,6 +60,16 @@ pub(crate) struct ListenArgs {
     pub(crate) name: Vec<String>,
     #[command(flatten)]
     pub(crate) oidc: OidcArgs,
+    /// Let webhooks reach addresses that are not public, and this machine
+    #[arg(long)]
+    pub(crate) webhook_private: bool,
+}
+
+impl ListenArgs {
+    /// Where webhooks may lead.
+    pub(crate) fn reach(&self) -> Reach {
+        if self.webhook_private { Reach::Any } else { Reach::Public }
+    }
 }
 
 /// What every route has at hand.
@@ -71,6 +82,10 @@ pub(crate) struct ApiState {
     limits: Arc<limits::Limits>,
     /// What happens, for followers.
     pub(crate) hub: Arc<hub::Hub>,
+    /// Where webhooks may lead.
+    pub(crate) reach: Reach,
+    /// The places of followers.
+    seats: Arc<hub::Seats>,
     /// What sites show.
     pub(crate) looks: looks::Looks,
     /// Where callers become somebody.
@@ -134,7 +149,9 @@ pub(crate) async fn start(
         .await
         .map_err(|error| CommandError::failed("the link of the first set-up cannot be made").because(error))?;
     let oidc = args.oidc.open(&data, &base(args, address)).await?;
-    let hub = hub::Hub::start(data.journal(), shutdown.clone());
+    let hub = hub::Hub::start(data.store.clone(), shutdown.clone())
+        .await
+        .map_err(|error| CommandError::failed("what happens cannot be read").because(error))?;
     let counted = Arc::clone(&hub);
     telemetry.count_followers(move || counted.followers());
     let limits = limits::Limits::new(Arc::clone(&telemetry.connections));
@@ -143,6 +160,8 @@ pub(crate) async fn start(
         gate,
         oidc,
         hub,
+        reach: args.reach(),
+        seats: Arc::default(),
         looks: looks::Looks::default(),
         telemetry,
         limits: Arc::clone(&limits),

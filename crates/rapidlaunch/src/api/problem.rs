@@ -251,6 +251,7 @@ fn of_conflict(conflict: &Conflict) -> Code {
         Conflict::Plan { why: PlanRefusal::Unknown, .. } => Code::NOT_FOUND,
         Conflict::Plan { why: PlanRefusal::OwnPlan | PlanRefusal::Unapproved, .. } => Code::UNAPPROVED,
         Conflict::Plan { .. } | Conflict::Revision { .. } => Code::PLAN_INVALID,
+        Conflict::NoWebhook { .. } => Code::NOT_FOUND,
         Conflict::Quota { .. } => Code::QUOTA,
         Conflict::Version { .. } => Code::ETAG,
         _ => Code::CONFLICT,

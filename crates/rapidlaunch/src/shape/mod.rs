@@ -2,6 +2,7 @@
 
 pub(crate) mod access;
 pub(crate) mod audit;
+pub(crate) mod change;
 pub(crate) mod guest;
 pub(crate) mod operation;
 pub(crate) mod plan;

@@ -96,6 +96,8 @@ impl Telemetry {
             let look = |look: LastLook| Look { at: look.at, faults: look.faults };
             self.stack_looked_at(looks.stack.as_str(), looks.proof.map(look), looks.drift.map(look));
         }
+        let waiting = parts.data.store.webhook_backlog().await.map_err(store_error)?;
+        metrics::gauge!(names::WEBHOOKS_PENDING).set(waiting as f64);
         self.leases(parts).await?;
         self.agents(parts).await
     }

@@ -62,6 +62,8 @@ metrics! {
     Counter HTTP_REFUSED = "rapidlaunch_http_refused_total", "Connections and requests that were refused for a limit, by limit.";
     Gauge CONNECTIONS = "rapidlaunch_http_connections", "Open connections of the API.";
     Gauge FOLLOWERS = "rapidlaunch_event_followers", "Open streams of events.";
+    Counter WEBHOOKS = "rapidlaunch_webhook_deliveries_total", "Tries to deliver to webhooks by this process, by result.";
+    Gauge WEBHOOKS_PENDING = "rapidlaunch_webhook_deliveries_pending", "Deliveries to webhooks that wait.";
     Counter COMMITS = "rapidlaunch_store_commits_total", "Commits of this process; concurrent writes share one.";
     Histogram COMMIT_SECONDS = "rapidlaunch_store_commit_seconds", "How long commits took until they were on disk.";
     Gauge STORE_UP = "rapidlaunch_store_up", "1 when the store answered the last time it was asked for these figures.";
@@ -84,6 +86,9 @@ pub(super) fn begin() {
     }
     for result in ["done", "conflict", "refused", "unanswered"] {
         metrics::counter!(DNS_UPDATES, "result" => result).increment(0);
+    }
+    for result in ["delivered", "retried", "failed"] {
+        metrics::counter!(WEBHOOKS, "result" => result).increment(0);
     }
     metrics::counter!(DNS_ANSWERS, "code" => "noerror").increment(0);
     for state in ["done", "failed", "stuck", "cancelled"] {

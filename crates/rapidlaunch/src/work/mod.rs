@@ -12,6 +12,8 @@ pub(crate) mod desk;
 pub(crate) mod dns_door;
 pub(crate) mod firewall;
 pub(crate) mod guests;
+pub(crate) mod happenings;
+pub(crate) mod hooks;
 pub(crate) mod inputs;
 pub(crate) mod kept_plan;
 pub(crate) mod operate;

@@ -15,6 +15,7 @@ mod dns;
 #[allow(dead_code, clippy::print_stdout, reason = "written for the providers' own tests")]
 mod dns_lab;
 mod faults;
+mod following;
 mod fuzzed;
 mod harness;
 mod launching;
@@ -30,3 +31,4 @@ mod store;
 mod strangers;
 mod telemetry;
 mod ui;
+mod webhooks;

@@ -117,6 +117,13 @@ const TABLE: &[(&str, &str, Needs)] = &[
     ("get", "/v1/grants", Needs::Admin),
     ("post", "/v1/grants", Needs::Admin),
     ("delete", "/v1/grants/{id}", Needs::Admin),
+    ("get", "/v1/webhooks", Needs::Admin),
+    ("post", "/v1/webhooks", Needs::Admin),
+    ("get", "/v1/webhooks/{id}", Needs::Admin),
+    ("patch", "/v1/webhooks/{id}", Needs::Admin),
+    ("delete", "/v1/webhooks/{id}", Needs::Admin),
+    ("get", "/v1/webhooks/{id}/deliveries", Needs::Admin),
+    ("post", "/v1/webhooks/{id}/deliveries/{n}/replay", Needs::Admin),
 ];
 
 /// Somebody who asks.

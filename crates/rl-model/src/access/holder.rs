@@ -45,6 +45,10 @@ text_newtype!(
     /// What a grant is called where it is taken back.
     GrantId, "grant id", short_id
 );
+text_newtype!(
+    /// What a webhook is called.
+    WebhookId, "webhook id", short_id
+);
 
 fn short_id(text: &str) -> Result<(), String> {
     if text.len() == SHORT_ID_CHARS && text.bytes().all(|b| BASE32.contains(&b)) {
@@ -65,6 +69,13 @@ impl TokenId {
 }
 
 impl GrantId {
+    /// Makes an id from random bits handed in by the caller; the low 60 bits count.
+    pub fn from_bits(bits: u64) -> Self {
+        Self(short_of(bits).into())
+    }
+}
+
+impl WebhookId {
     /// Makes an id from random bits handed in by the caller; the low 60 bits count.
     pub fn from_bits(bits: u64) -> Self {
         Self(short_of(bits).into())

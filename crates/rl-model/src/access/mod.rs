@@ -5,7 +5,7 @@ mod holder;
 mod path;
 mod role;
 
-pub use holder::{GrantId, Grantee, GroupName, TokenId, UserName};
+pub use holder::{GrantId, Grantee, GroupName, TokenId, UserName, WebhookId};
 pub use path::AccessPath;
 pub use role::{Right, Role};
 

@@ -23,7 +23,8 @@ pub async fn addresses(server: &DnsServer) -> Result<Vec<SocketAddr>, DnsError> 
     Ok(found.into_iter().map(|address| SocketAddr::new(address, server.port())).collect())
 }
 
-async fn lookup(host: &str) -> Result<Vec<IpAddr>, std::io::Error> {
+/// All addresses of a name, or the address that the text is.
+pub(crate) async fn lookup(host: &str) -> Result<Vec<IpAddr>, std::io::Error> {
     if let Ok(address) = host.parse() {
         return Ok(vec![address]);
     }

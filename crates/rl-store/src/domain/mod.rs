@@ -18,6 +18,7 @@ mod site;
 mod stack;
 mod start;
 mod tidy;
+mod webhook;
 
 use std::fmt;
 
@@ -51,6 +52,10 @@ pub use site::SiteRecord;
 pub(crate) use stack::RESOLVED as STACK_PAYLOAD;
 pub use stack::{RevisionRecord, StackRecord, StackState};
 pub use start::{StackStart, Started};
+pub use webhook::{
+    Claimed, DeliveryState, NewWebhook, NewWebhookDelivery, Outcome, PENDING_MAX, WEBHOOKS_MAX, WebhookChange,
+    WebhookDelivery, WebhookRecord,
+};
 
 /// What can be held on a site.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -24,6 +24,7 @@ mod sites;
 mod stacks;
 mod tokens;
 mod users;
+mod webhooks;
 
 use axum::Router;
 use axum::http::{HeaderName, HeaderValue, header};
@@ -65,7 +66,8 @@ pub(super) fn router() -> (Router<Api>, String) {
         .merge(firewall::routes())
         .merge(agents::routes())
         .merge(schedules::routes())
-        .merge(quotas::routes());
+        .merge(quotas::routes())
+        .merge(webhooks::routes());
     let (router, document) = routes.split_for_parts();
     let document = openapi::finish(document);
     let text = document.to_pretty_json().unwrap_or_default();

@@ -24,6 +24,7 @@ use crate::telemetry::{EngineWatch, Parts, Telemetry, notify};
 use crate::work::books;
 use crate::work::data::Data;
 use crate::work::desk;
+use crate::work::hooks;
 use crate::work::registry::StoreRegistry;
 use crate::work::runner;
 use crate::work::zones;
@@ -84,6 +85,7 @@ pub(crate) async fn run(server: Server, shutdown: CancellationToken) -> Result<(
     if let Some(answering) = data.answering() {
         out.say(&format!("DNS questions are answered on {}", answering.address()));
     }
+    let hooks = hooks::start(Arc::clone(&data), api.reach(), shutdown.clone())?;
     let api = match api.listen {
         Some(address) => {
             let (data, telemetry) = (Arc::clone(&data), Arc::clone(&telemetry));
@@ -105,6 +107,7 @@ pub(crate) async fn run(server: Server, shutdown: CancellationToken) -> Result<(
     shutdown.cancel();
     let _ = notified.await;
     chores.abort();
+    let _ = hooks.await;
     upkeep.abort();
     if let Some(api) = api {
         api.ended().await;

@@ -156,6 +156,11 @@ fn head(db: &dyn Sql) -> Result<(u64, AuditHash), StoreError> {
     Ok(found.unwrap_or((0, AuditHash::START)))
 }
 
+/// Number of the newest entry; 0 while there is none.
+pub(super) fn newest(db: &dyn Sql) -> Result<u64, StoreError> {
+    head(db).map(|(seq, _)| seq)
+}
+
 /// Adds an entry to the chain; answers its number.
 pub(super) fn append(db: &dyn Sql, new: &NewAudit, now: UnixMs) -> Result<u64, StoreError> {
     let (last, prev) = head(db)?;

@@ -4,6 +4,7 @@ mod deeds;
 mod looks;
 mod plans;
 mod quotas;
+mod webhooks;
 
 use std::sync::Arc;
 use std::time::Duration;
