@@ -4,7 +4,7 @@ mod figures;
 mod notify;
 mod sink;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::harness::{Allow, Served, World, farm};
 use sink::Sink;
@@ -64,5 +64,49 @@ fn logs_have_ids_traces_reach_the_collector_and_no_secret_leaves() {
     assert!(spans.iter().any(|span| span.name == "GET /healthz"), "requests are traced");
     let everything = format!("{spans:?}");
     assert!(!everything.contains(&world.secret()), "a secret was sent to the collector");
+    finish(world);
+}
+
+/// One trace from the request to the call to Proxmox, although the server that took the request is not there any more.
+#[test]
+fn a_trace_goes_on_with_the_server_that_comes_after_a_kill() {
+    const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let world = World::new();
+    world.apply(&world.write_farm(&farm(1))).expect(0);
+    let sink = Sink::start(&world.runtime);
+    let args = ["--otlp-endpoint", &sink.url()];
+    let mut served = world.api_server(&args);
+    world.until("the server is ready", || served.get(&world, "/readyz").status() == 200);
+    let locked = json!({ "do": "refuse", "status": 500, "message": "can't lock file '/run/lock/lxc/pve-config-3000.lock' - got timeout" });
+    world.faults(json!([{ "when": { "method": "POST", "path": "/nodes/*/lxc/*/status/*" }, "action": locked }]));
+    let guest = served.json(&world, "/v1/guests")["items"][0]["id"].as_str().unwrap().to_owned();
+    let request = served.request(reqwest::Method::POST, &format!("/v1/guests/{guest}/actions"));
+    let request = request.header("traceparent", format!("00-{TRACE}-00f067aa0ba902b7-01"));
+    let response = world.runtime.block_on(request.json(&json!({ "action": "stop" })).send()).unwrap();
+    assert_eq!(response.status(), 202);
+    let asked = || {
+        let spans = sink.spans();
+        spans.into_iter().find(|span| span.name == "POST /v1/guests/{guest}/actions" && hex(&span.trace) == TRACE)
+    };
+    world.until("the request has reached the collector", || asked().is_some());
+    world.until("the call was refused", || world.struck(0) > 0);
+    served.child().kill();
+    let _ = world.wait(served.child);
+    let before = sink.spans().len();
+    world.sim.clear_faults();
+    let served = world.api_server(&args);
+    until_done(&world, &served);
+    world.end(served).expect(0);
+    let request = asked().unwrap();
+    assert_eq!(hex(&request.parent), "00f067aa0ba902b7", "the caller's own span is above it");
+    let after: Vec<_> = sink.spans().into_iter().skip(before).collect();
+    let above = |span: &sink::Seen| after.iter().find(|other| other.id == span.parent).cloned();
+    let calls = after.iter().filter(|span| span.kind == "proxmox" && hex(&span.trace) == TRACE);
+    let done =
+        calls.filter(|span| span.attributes["status"] == "200").filter_map(&above).filter(|span| span.kind == "step");
+    let jobs: Vec<_> = done.filter_map(|step| above(&step)).collect();
+    assert!(!jobs.is_empty(), "no call of the second server belongs to the request: {after:#?}");
+    assert!(jobs.iter().all(|job| job.kind == "job" && job.parent == request.id), "{jobs:#?}");
     finish(world);
 }
