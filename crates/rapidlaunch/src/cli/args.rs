@@ -109,7 +109,7 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Schedule(crate::cli::schedule::ScheduleCommand),
     /// Carry out what others start, until told to end
-    Serve(crate::cli::serve::ServeArgs),
+    Serve(Box<crate::cli::serve::ServeArgs>),
     #[command(flatten)]
     Access(crate::cli::access::AccessCommand),
     /// Check, copy and look into stores

@@ -101,12 +101,12 @@ pub(super) fn verify(token: &str, keys: &[Jwk], expected: &Expected<'_>) -> Resu
 /// Whether a key may have made the signature: by its id where the token names one, its use and its kind.
 fn fits(key: &Jwk, id: Option<&str>, algorithm: Algorithm) -> bool {
     let common = &key.common;
-    let kind = match (&key.algorithm, algorithm) {
-        (AlgorithmParameters::RSA(_), Algorithm::RS256 | Algorithm::PS256) => true,
-        (AlgorithmParameters::EllipticCurve(_), Algorithm::ES256) => true,
-        (AlgorithmParameters::OctetKeyPair(_), Algorithm::EdDSA) => true,
-        _ => false,
-    };
+    let kind = matches!(
+        (&key.algorithm, algorithm),
+        (AlgorithmParameters::RSA(_), Algorithm::RS256 | Algorithm::PS256)
+            | (AlgorithmParameters::EllipticCurve(_), Algorithm::ES256)
+            | (AlgorithmParameters::OctetKeyPair(_), Algorithm::EdDSA)
+    );
     let named = common.key_algorithm.as_ref().is_none_or(|named| named.to_string() == format!("{algorithm:?}"));
     let signs = common.public_key_use.as_ref().is_none_or(|purpose| *purpose == PublicKeyUse::Signature);
     kind && named && signs && id.is_none_or(|id| common.key_id.as_deref() == Some(id))
