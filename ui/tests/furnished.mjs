@@ -73,7 +73,12 @@ export async function furnish(world, tell = () => {}) {
   await world.control('fra1', 'POST', '/guests', { vmid: guests[0].vmid, config: { memory: '2048', cores: '4' } });
   await world.control('fra1', 'POST', '/guests', { vmid: guests[1].vmid, config: { hostname: 'renamed' } });
   await world.api('GET', '/v1/stacks/shop/drift');
-  tell('plans');
+  tell('schedules, a quota, plans');
+  const [wiki] = (await world.api('GET', '/v1/guests?stack=wiki')).items;
+  await world.api('PUT', '/v1/schedules/nightly', { at: '0 3 * * *', zone: 'Europe/Berlin', action: 'restart', guest: wiki.id }, { token: maria });
+  await world.api('PUT', '/v1/schedules/weekend', { at: '0 20 * * 5', zone: 'UTC', action: 'stop', guest: guests[2].id }, { token: maria });
+  await world.api('POST', '/v1/schedules/weekend/pause', {}, { token: maria });
+  await world.api('PUT', '/v1/quotas/jonas', { guests: 12, cores: 48, memory_bytes: 64 * 1024 ** 3 }, { token: maria });
   await world.api('POST', '/v1/plans', { files: [{ name: 'shop.yaml', text: farm('shop', 4, '', 'fra1', 1024) }] }, { token: jonas });
   await world.api('POST', '/v1/plans', { stack: 'wiki', destroy: true }, { token: jonas });
   tell('an operation that needs a person');
