@@ -54,6 +54,11 @@ pub(crate) fn actor() -> String {
     text(USER).unwrap_or_else(|| "unknown".to_owned())
 }
 
+/// The API token that commands show to a server; the environment is readable for the user alone.
+pub(crate) fn token() -> Option<String> {
+    text("RAPIDLAUNCH_TOKEN")
+}
+
 /// A variable that a site file names as the source of its token.
 pub(crate) fn named(name: &str) -> Option<String> {
     text(name)

@@ -132,10 +132,8 @@ impl CommandError {
             None if self.message.is_empty() => return out,
             None => drop(writeln!(out, "{bold_red}error{reset}: {}", self.message)),
         }
-        let mut source: Option<&dyn Error> = self.source.as_deref().map(|e| e as &dyn Error);
-        while let Some(error) = source {
-            let _ = writeln!(out, "  because: {error}");
-            source = error.source();
+        for cause in self.causes() {
+            let _ = writeln!(out, "  because: {cause}");
         }
         for hint in &self.hints {
             let _ = writeln!(out, "{bold_cyan}hint{reset}: {hint}");
@@ -143,16 +141,21 @@ impl CommandError {
         out
     }
 
-    /// The same for machines.
-    pub(crate) fn json(&self) -> serde_json::Value {
+    /// The chain below it, outermost first.
+    pub(crate) fn causes(&self) -> Vec<String> {
         let mut causes = Vec::new();
         let mut source: Option<&dyn Error> = self.source.as_deref().map(|e| e as &dyn Error);
         while let Some(error) = source {
             causes.push(error.to_string());
             source = error.source();
         }
+        causes
+    }
+
+    /// The same for machines.
+    pub(crate) fn json(&self) -> serde_json::Value {
         serde_json::json!({ "error": {
-            "kind": self.kind.word(), "message": self.message, "causes": causes, "hints": self.hints, "details": self.details,
+            "kind": self.kind.word(), "message": self.message, "causes": self.causes(), "hints": self.hints, "details": self.details,
         }})
     }
 }

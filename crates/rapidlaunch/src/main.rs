@@ -10,8 +10,10 @@ mod env;
 mod error;
 mod memory;
 mod out;
+mod remote;
 mod render;
 mod shape;
+mod side;
 mod telemetry;
 mod work;
 

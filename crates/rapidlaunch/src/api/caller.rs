@@ -84,6 +84,11 @@ impl Caller {
         self.session.is_some() && self.user.as_ref() == Some(user)
     }
 
+    /// Whether it is whoever may read the data directory.
+    pub(crate) fn is_local(&self) -> bool {
+        self.via == "local"
+    }
+
     /// Whether a thing under these paths may be dealt with in this way.
     pub(crate) fn may(&self, right: Right, paths: &[AccessPath]) -> bool {
         self.access.may(right, paths)

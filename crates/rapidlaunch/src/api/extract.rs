@@ -10,6 +10,7 @@ use axum::response::{IntoResponse, Response};
 use serde::de::DeserializeOwned;
 
 use super::problem::{Code, Problem};
+pub(crate) use crate::shape::operation::Accepted;
 
 /// Largest body of a request: no value that is set, and no list that is sent, is as long.
 pub(crate) const BODY_BYTES_MAX: usize = 1 << 20;
@@ -202,13 +203,6 @@ impl<T: serde::Serialize> IntoResponse for Page<T> {
     fn into_response(self) -> Response {
         axum::Json(self).into_response()
     }
-}
-
-/// Long work was accepted.
-#[derive(Debug, serde::Serialize, utoipa::ToSchema)]
-pub(crate) struct Accepted {
-    /// The operation that does it.
-    pub(crate) operation: String,
 }
 
 impl IntoResponse for Accepted {

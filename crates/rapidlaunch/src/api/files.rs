@@ -1,6 +1,6 @@
 //! Stack and site files as they come over the API: texts, never paths; and what they name must not be the server's own.
 
-use rl_model::{AccessPath, Provider, Right, Site, TlsTrust, TokenSource};
+use rl_model::{AccessPath, Right, Site};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
@@ -9,6 +9,7 @@ use super::caller::Caller;
 use super::problem::{Code, Problem};
 use crate::out::Out;
 use crate::work::inputs::{self, Inputs};
+use crate::work::named::{self, Outside};
 
 /// Most files of one request.
 const FILES_MAX: usize = 64;
@@ -47,40 +48,15 @@ pub(crate) async fn parse(api: &Api, caller: &Caller, files: Vec<FileText>) -> R
 pub(crate) async fn may_declare(api: &Api, caller: &Caller, site: &Site) -> Result<(), Problem> {
     caller.need(Right::Admin, &[AccessPath::Site(site.name.clone())], "site", site.name.as_str())?;
     let stored = api.data.site(&site.name).await?;
-    if stored.as_ref().is_some_and(|stored| of_the_server(stored) == of_the_server(site)) {
+    if stored.as_ref().is_some_and(|stored| named::outside(stored) == named::outside(site)) {
         return Ok(());
     }
-    match of_the_server(site).first() {
+    // Whoever may read the data directory may read what the server may; its variables are its own.
+    let forbidden = |thing: &Outside| !(caller.is_local() && matches!(thing, Outside::File(_)));
+    match named::outside(site).iter().find(|thing| forbidden(thing)) {
         None => Ok(()),
         Some(named) => Err(Problem::new(Code::SERVER_FILE, format!("site {} names {named} of the server", site.name))
             .hint(format!("store the value as a secret, and name that: `{{ secret: sites/{} }}`", site.name))
             .hint("files can be named where they are: with `rapidlaunch apply` on the server itself")),
     }
-}
-
-/// Where the credentials of a site come from: its own, and those of its zones and providers.
-pub(crate) fn credentials(site: &Site) -> Vec<TokenSource> {
-    let mut site = site.clone();
-    let zones = site.zones.values_mut().flat_map(rl_model::dns::Zone::credentials_mut).map(|source| source.clone());
-    let mut sources: Vec<TokenSource> = zones.collect();
-    sources.extend(site.providers.values_mut().map(|provider| Provider::credential_mut(provider).clone()));
-    sources.push(site.token);
-    sources
-}
-
-/// Files and variables of the server that a site names.
-fn of_the_server(site: &Site) -> Vec<String> {
-    let mut site = site.clone();
-    let mut found = Vec::new();
-    if let TlsTrust::CaFile(path) = &site.tls {
-        found.push(format!("the file {}", path.display()));
-    }
-    let paths = site.providers.values_mut().flat_map(Provider::paths_mut);
-    found.extend(paths.map(|path| format!("the file {}", path.display())));
-    found.extend(credentials(&site).iter().filter_map(|source| match source {
-        TokenSource::File(path) => Some(format!("the file {}", path.display())),
-        TokenSource::Env(name) => Some(format!("the environment variable {name}")),
-        TokenSource::Secret(_) => None,
-    }));
-    found
 }

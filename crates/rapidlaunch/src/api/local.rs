@@ -18,6 +18,9 @@ use crate::env;
 /// Name of the file in the folder of the API.
 const FILE: &str = "local.json";
 
+/// What every such token begins with.
+pub(crate) const PREFIX: &str = "rll_";
+
 /// What commands on the same machine need.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Door {
@@ -40,7 +43,7 @@ impl Local {
     pub(crate) fn open(dir: &Path, address: SocketAddr, authority: Option<String>) -> std::io::Result<Self> {
         let mut secret = [0u8; 32];
         rl_agent::random().fill_bytes(&mut secret);
-        let token = format!("rll_{}", URL_SAFE_NO_PAD.encode(secret));
+        let token = format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(secret));
         let host = match address.ip() {
             ip if ip.is_unspecified() => "127.0.0.1".to_owned(),
             IpAddr::V4(ip) => ip.to_string(),

@@ -20,7 +20,7 @@ mod problem;
 mod routes;
 mod tls;
 
-pub(crate) use local::{Door, find as find_door};
+pub(crate) use local::{Door, PREFIX as LOCAL_TOKEN, find as find_door};
 pub(crate) use page::files as page_files;
 
 use std::net::{IpAddr, SocketAddr};
@@ -41,7 +41,9 @@ use crate::telemetry::Telemetry;
 use crate::work::data::Data;
 
 /// Folder of the API in the data directory.
-const FOLDER: &str = "api";
+pub(crate) const FOLDER: &str = "api";
+/// The field of every answer that tells the server's release: where another release does not understand it, it can say why.
+pub(crate) const RELEASE: &str = "x-rapidlaunch-release";
 
 /// What a server listens with.
 #[derive(Debug, Clone, Args)]

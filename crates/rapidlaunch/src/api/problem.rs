@@ -69,6 +69,7 @@ codes! {
 pub(crate) struct Problem {
     code: Code,
     detail: String,
+    causes: Vec<String>,
     hints: Vec<String>,
     details: Option<Box<serde_json::Value>>,
     retry_after: Option<u64>,
@@ -88,6 +89,9 @@ pub(crate) struct ProblemBody {
     code: &'static str,
     /// What happened, where, and why.
     detail: String,
+    /// The causes at the end of `detail`, outermost first, each for itself.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    causes: Vec<String>,
     /// What to do next.
     hints: Vec<String>,
     /// The id of the request, as logs have it.
@@ -102,7 +106,7 @@ pub(crate) struct ProblemBody {
 impl Problem {
     /// A problem with what happened and where.
     pub(crate) fn new(code: Code, detail: impl Into<String>) -> Self {
-        Self { code, detail: detail.into(), hints: Vec::new(), details: None, retry_after: None }
+        Self { code, detail: detail.into(), causes: Vec::new(), hints: Vec::new(), details: None, retry_after: None }
     }
 
     /// Adds what to do next.
@@ -145,6 +149,7 @@ impl IntoResponse for Problem {
             status: self.code.status.as_u16(),
             code: self.code.code,
             detail: self.detail,
+            causes: self.causes,
             hints: self.hints,
             request: observe::id(),
             details: self.details,
@@ -170,14 +175,13 @@ impl From<CommandError> for Problem {
             ErrorKind::Interrupted => Code::UNAVAILABLE,
             ErrorKind::Failed | ErrorKind::Differences | ErrorKind::Inside(_) => failed(&error),
         };
+        let causes = error.causes();
         let mut detail = error.message.clone();
-        let mut cause: Option<&dyn std::error::Error> = error.source.as_deref().map(|e| e as &dyn std::error::Error);
-        while let Some(error) = cause {
+        for cause in &causes {
             detail.push_str(": ");
-            detail.push_str(&error.to_string());
-            cause = error.source();
+            detail.push_str(cause);
         }
-        Self { code, detail, hints: error.hints, details: error.details, retry_after: None }
+        Self { code, detail, causes, hints: error.hints, details: error.details, retry_after: None }
     }
 }
 

@@ -30,7 +30,7 @@ pub(crate) struct AgentArgs {
     #[command(subcommand)]
     command: Option<AgentCommand>,
     /// Server to connect to, as https://HOST:PORT; may be given several times: the agent stays connected to all of them
-    #[arg(long = "server", value_name = "URL", required = true)]
+    #[arg(id = "server", long = "server", value_name = "URL", required = true)]
     servers: Vec<Server>,
     /// File with the join token; needed until the agent has joined
     #[arg(long, value_name = "FILE")]
@@ -77,6 +77,13 @@ pub(crate) struct PostArgs {
 impl PostArgs {
     fn post(&self) -> Post {
         Post { site: self.site.clone(), node: self.node.clone() }
+    }
+}
+
+impl AgentArgs {
+    /// Whether agents are looked after, rather than one run.
+    pub(crate) fn manages(&self) -> bool {
+        self.command.is_some()
     }
 }
 

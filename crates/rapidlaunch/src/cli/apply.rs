@@ -1,30 +1,28 @@
 //! `rapidlaunch apply`
 
 use rl_engine::{OperationId, OperationState};
-use rl_model::{Policy, Proof, StackName};
+use rl_model::{Proof, StackName};
 use serde::Serialize;
 
 use crate::cli::args::{ApplyArgs, Global};
-use crate::cli::plan;
 use crate::error::{CommandError, ErrorKind};
 use crate::out::Out;
 use crate::render;
 use crate::render::style::Style;
 use crate::shape::plan::PlanDocument;
-use crate::work::data::Data;
+use crate::side::{Offer, Side, Subject, Wish, blocked_guests};
 use crate::work::operate::{self, Ending};
-use crate::work::planning::{self, Planned, Subject};
-use crate::work::trouble::{self, Trouble};
+use crate::work::planning;
+use crate::work::trouble::Trouble;
 
 /// Makes stacks be as declared, one after the other, and proves each.
 pub(crate) async fn run(global: &Global, args: &ApplyArgs, out: &Out) -> Result<(), CommandError> {
     operate::need_consent(args.yes, out)?;
-    let data = Data::open(global).await?;
-    let subject = planning::subject(&data, &args.stack, out).await?;
-    let policy = planning::policy(&args.policy);
+    let side = Side::open(global, out).await?;
+    let subject = side.subject(&args.stack, out).await?;
     let mut results = Vec::new();
-    for name in &subject.stacks {
-        results.push(one(&data, &subject, name, &policy, args, out).await?);
+    for name in subject.stacks() {
+        results.push(one(&side, &subject, name, args, out).await?);
         if results.last().is_some_and(|result| result.ending.is_some()) {
             break;
         }
@@ -41,7 +39,7 @@ pub(crate) async fn run(global: &Global, args: &ApplyArgs, out: &Out) -> Result<
 struct Applied {
     stack: StackName,
     resumed: Option<OperationId>,
-    planned: Option<Planned>,
+    offer: Option<Offer>,
     operation: Option<OperationJson>,
     proof: Option<Proof>,
     ending: Option<ErrorKind>,
@@ -71,9 +69,9 @@ impl OperationJson {
         Self { id: id.to_string(), state: OperationState::Running.as_str(), troubles: Vec::new() }
     }
 
-    async fn of(data: &Data, id: OperationId, ending: &Ending) -> Result<Option<Self>, CommandError> {
+    async fn of(side: &Side, id: OperationId, ending: &Ending) -> Result<Option<Self>, CommandError> {
         let Some(state) = ending.state() else { return Ok(None) };
-        let troubles = if state == OperationState::Done { Vec::new() } else { trouble::of(data, id).await? };
+        let troubles = if state == OperationState::Done { Vec::new() } else { side.troubles(id).await? };
         Ok(Some(Self { id: id.to_string(), state: state.as_str(), troubles }))
     }
 }
@@ -83,7 +81,7 @@ impl Applied {
         AppliedJson {
             stack: &self.stack,
             resumed: self.resumed.map(|id| id.to_string()),
-            plan: self.planned.as_ref().map(plan::json),
+            plan: self.offer.as_ref().map(Offer::document),
             operation: self.operation.as_ref(),
             proof: self.proof.as_ref(),
             ok: self.ending.is_none(),
@@ -92,104 +90,115 @@ impl Applied {
 }
 
 async fn one(
-    data: &Data,
+    side: &Side,
     subject: &Subject,
     name: &StackName,
-    policy: &Policy,
     args: &ApplyArgs,
     out: &Out,
 ) -> Result<Applied, CommandError> {
     let mut applied =
-        Applied { stack: name.clone(), resumed: None, planned: None, operation: None, proof: None, ending: None };
-    let unfinished = data.unfinished(name).await?;
-    if let Some(id) = unfinished.filter(|_| args.detach) {
-        out.say(&format!("Stack {name} has the unfinished operation {id}; nothing else was started."));
-        applied.resumed = Some(id);
-        applied.operation = Some(OperationJson::begun(id));
+        Applied { stack: name.clone(), resumed: None, offer: None, operation: None, proof: None, ending: None };
+    if go_on_first(side, subject, args.detach, &mut applied, out).await? {
         return Ok(applied);
     }
-    if let Some(id) = unfinished {
-        out.say(&format!("Stack {name} has the unfinished operation {id}: going on with it first."));
-        applied.resumed = Some(id);
-        let ending = operate::resume(data, &subject.manifest.sites, id, out).await?;
-        if let Some(kind) = said(&ending, id, out) {
-            applied.operation = OperationJson::of(data, id, &ending).await?;
-            applied.ending = Some(kind);
-            return Ok(applied);
-        }
-    }
-    let planned = planning::plan(data, subject, name, policy, args.deep, out).await?;
-    show(&planned, out);
-    refuse_blocked(&planned, args.partial)?;
-    if !planned.plan.is_empty() {
+    let wish = Wish { policy: planning::policy(&args.policy), deep: args.deep, destroy: false };
+    let offer = side.plan(subject, name, &wish, out).await?;
+    show(&offer, out);
+    refuse_blocked(&offer.document(), args.partial)?;
+    if !offer.document().empty {
         if !args.yes && !out.ask("Apply this plan?") {
+            side.let_go(&offer).await;
             return Err(CommandError::input("not applied: the answer was no; nothing was touched"));
         }
-        let id = operate::start(data, &planned, "apply").await?;
+        let id = side.start(&offer, args.partial, "apply").await?;
         if args.detach {
             out.say(&format!("Operation {id} is accepted; `rapidlaunch serve` carries it out."));
             applied.operation = Some(OperationJson::begun(id));
-            applied.planned = Some(planned);
+            applied.offer = Some(offer);
             return Ok(applied);
         }
-        let ending = operate::run(data, &planned.sites, id, out).await?;
-        applied.operation = OperationJson::of(data, id, &ending).await?;
-        applied.ending = said(&ending, id, out);
+        let ending = side.run(&offer, id, out).await?;
+        applied.operation = OperationJson::of(side, id, &ending).await?;
+        applied.ending = said(side, &ending, id, out);
     }
     if applied.ending.is_none() {
-        let proof = operate::prove_applied(data, &planned, out).await?;
+        let proof = side.prove(&offer, out).await?;
         if !out.json() {
             out.print(&render::proof::proof(&proof, false, Style::new(out.colour)));
         }
-        applied.ending = ending_of(&proof, &planned);
+        applied.ending = ending_of(&proof, &offer.document());
         applied.proof = Some(proof);
     }
-    applied.planned = Some(planned);
+    if offer.document().empty {
+        side.let_go(&offer).await;
+    }
+    applied.offer = Some(offer);
     Ok(applied)
 }
 
+/// Goes on with what an earlier command has left; `true` where nothing is to be done after that.
+async fn go_on_first(
+    side: &Side,
+    subject: &Subject,
+    detach: bool,
+    applied: &mut Applied,
+    out: &Out,
+) -> Result<bool, CommandError> {
+    let name = &applied.stack;
+    let Some(id) = side.unfinished(name).await? else { return Ok(false) };
+    applied.resumed = Some(id);
+    if detach {
+        out.say(&format!("Stack {name} has the unfinished operation {id}; nothing else was started."));
+        applied.operation = Some(OperationJson::begun(id));
+        return Ok(true);
+    }
+    out.say(&format!("Stack {name} has the unfinished operation {id}: going on with it first."));
+    let ending = side.go_on(id, subject.sites(), out).await?;
+    let Some(kind) = said(side, &ending, id, out) else { return Ok(false) };
+    applied.operation = OperationJson::of(side, id, &ending).await?;
+    applied.ending = Some(kind);
+    Ok(true)
+}
+
 /// What a proof means for the exit code: guests that wait for a person cannot be proven yet, and that is no failure.
-fn ending_of(proof: &Proof, planned: &Planned) -> Option<ErrorKind> {
-    let blocked = |name: &rl_model::GuestName| {
-        let mut notes = planned.report.notes.iter();
-        notes.any(|note| note.level == rl_model::NoteLevel::Blocked && note.guest.as_ref() == Some(name))
-    };
-    if proof.items.iter().any(|item| !item.ok() && !blocked(&item.guest)) {
+fn ending_of(proof: &Proof, document: &PlanDocument<'_>) -> Option<ErrorKind> {
+    let blocked = blocked_guests(document);
+    if proof.items.iter().any(|item| !item.ok() && !blocked.contains(&item.guest)) {
         return Some(ErrorKind::Failed);
     }
-    planned.report.is_blocked().then_some(ErrorKind::Blocked)
+    document.blocked.then_some(ErrorKind::Blocked)
 }
 
 /// Shows a plan on its way to being carried out.
-pub(crate) fn show(planned: &Planned, out: &Out) {
+pub(crate) fn show(offer: &Offer, out: &Out) {
     if !out.json() {
-        out.print(&render::plan::plan(&planned.plan, &planned.report, Style::new(out.colour)));
+        out.print(&render::plan::plan(&offer.document(), Style::new(out.colour)));
     }
 }
 
 /// A plan that a person must help along is not begun, unless the rest of it was asked for.
-pub(crate) fn refuse_blocked(planned: &Planned, partial: bool) -> Result<(), CommandError> {
-    if !planned.report.is_blocked() {
+pub(crate) fn refuse_blocked(document: &PlanDocument<'_>, partial: bool) -> Result<(), CommandError> {
+    if !document.blocked {
         return Ok(());
     }
     let general =
-        planned.report.notes.iter().any(|note| note.level == rl_model::NoteLevel::Blocked && note.guest.is_none());
+        document.report.notes.iter().any(|note| note.level == rl_model::NoteLevel::Blocked && note.guest.is_none());
     if partial && !general {
         return Ok(());
     }
     let error = CommandError::blocked("a part of the plan is blocked until a person acts, so nothing was begun")
-        .detailed(serde_json::json!(plan::json(planned)));
-    if general || planned.plan.is_empty() {
+        .detailed(serde_json::json!(document));
+    if general || document.empty {
         return Err(error.hinted("the hints above say what to do"));
     }
-    if planned.plan.destroy {
+    if document.destroy {
         return Err(error.hinted("do what the hints above say, then destroy again"));
     }
     Err(error.hinted("do what the hints above say, or carry out the rest with --partial"))
 }
 
 /// Says how an operation ended when that is not well; gives the kind that decides the exit code.
-pub(crate) fn said(ending: &Ending, id: OperationId, out: &Out) -> Option<ErrorKind> {
+pub(crate) fn said(side: &Side, ending: &Ending, id: OperationId, out: &Out) -> Option<ErrorKind> {
     let (kind, text) = match ending {
         Ending::Done => return None,
         Ending::Failed => (
@@ -209,6 +218,12 @@ pub(crate) fn said(ending: &Ending, id: OperationId, out: &Out) -> Option<ErrorK
             ErrorKind::Blocked,
             format!(
                 "Operation {id} is blocked until a person acts. Afterwards `rapidlaunch op retry {id}`, or `rapidlaunch op cancel {id}`."
+            ),
+        ),
+        Ending::Detached if side.is_there() => (
+            ErrorKind::Interrupted,
+            format!(
+                "Detached. The server goes on with operation {id}; `rapidlaunch op watch {id}` or the same command follows it, and `rapidlaunch op cancel {id}` undoes what is half done."
             ),
         ),
         Ending::Detached => (

@@ -36,6 +36,8 @@ pub(crate) struct Global {
     /// Answer DNS questions about built-in zones here while the command runs, as 0.0.0.0:53
     #[arg(long, global = true, env = "RAPIDLAUNCH_DNS", value_name = "ADDR", hide_env_values = true)]
     pub(crate) dns: Option<SocketAddr>,
+    #[command(flatten)]
+    pub(crate) remote: crate::remote::ServerArgs,
     /// How results are printed
     #[arg(long, short = 'o', global = true, value_enum, default_value_t = OutputFormat::Text)]
     pub(crate) output: OutputFormat,

@@ -3,26 +3,24 @@
 use std::collections::BTreeMap;
 
 use rl_model::{Drift, StackName};
-use rl_store::StackState;
 
 use crate::cli::args::{DriftArgs, Global};
 use crate::error::CommandError;
 use crate::out::Out;
 use crate::render;
 use crate::render::style::{Style, count};
-use crate::work::compare;
-use crate::work::data::{Data, store_error};
+use crate::side::Side;
 
 /// Tells what no longer matches the last apply. Exit code 3 when there is anything.
 pub(crate) async fn run(global: &Global, args: &DriftArgs, out: &Out) -> Result<(), CommandError> {
-    let data = Data::look(global).await?;
+    let side = Side::look(global, out).await?;
     let names = match &args.stack {
         Some(name) => vec![name.clone()],
-        None => applied_stacks(&data).await?,
+        None => side.applied_stacks().await?,
     };
     let mut all: BTreeMap<StackName, Vec<Drift>> = BTreeMap::new();
     for name in names {
-        let drift = compare::drift(&data, &name, out).await?;
+        let drift = side.drift(&name, out).await?;
         all.insert(name, drift);
     }
     let clean = all.values().all(Vec::is_empty);
@@ -40,13 +38,4 @@ pub(crate) async fn run(global: &Global, args: &DriftArgs, out: &Out) -> Result<
         }
     }
     if clean { Ok(()) } else { Err(CommandError::differences()) }
-}
-
-async fn applied_stacks(data: &Data) -> Result<Vec<StackName>, CommandError> {
-    let stacks = data.store.stacks().await.map_err(store_error)?;
-    Ok(stacks
-        .into_iter()
-        .filter(|stack| stack.applied.is_some() && stack.state != StackState::Destroyed)
-        .map(|stack| stack.name)
-        .collect())
 }

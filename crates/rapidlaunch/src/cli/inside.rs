@@ -14,7 +14,6 @@ use rl_model::GuestPath;
 use rl_ops::{Scope, observe};
 
 use crate::cli::args::GuestRef;
-use crate::cli::guest;
 use crate::error::{CommandError, ErrorKind};
 use crate::out::Out;
 use crate::work::agents;
@@ -252,7 +251,7 @@ struct Inside<'a> {
 
 impl<'a> Inside<'a> {
     async fn of(data: &'a Data, guest: &GuestRef, wait: Duration, out: &'a Out) -> Result<Self, CommandError> {
-        let record = guest::find(data, guest).await?;
+        let record = guests::find(data, &guest.guest).await?;
         let target = guests::target(data, &record)?;
         let way = agents::way(data).await?;
         let courier = way.courier().ok_or_else(|| {

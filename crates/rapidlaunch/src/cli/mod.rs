@@ -31,7 +31,8 @@ mod user;
 pub(crate) mod validate;
 mod verify;
 
-use args::{Cli, Command};
+use args::{Cli, Command, Global, GuestCommand};
+use secret::SecretCommand;
 
 use crate::error::CommandError;
 use crate::out::Out;
@@ -39,6 +40,7 @@ use crate::out::Out;
 /// Runs a command that needs the runtime.
 pub(crate) async fn run(cli: Cli, out: &Out) -> Result<(), CommandError> {
     let global = cli.global;
+    refuse_remote(&global, &cli.command)?;
     match cli.command {
         Command::Plan(args) => plan::run(&global, &args, out).await,
         Command::Apply(args) => apply::run(&global, &args, out).await,
@@ -65,4 +67,31 @@ pub(crate) async fn run(cli: Cli, out: &Out) -> Result<(), CommandError> {
         Command::Openapi => openapi::run(out),
         Command::Completion { shell } => completion::run(shell, out),
     }
+}
+
+/// Refuses what is not done through a server, where one is named.
+fn refuse_remote(global: &Global, command: &Command) -> Result<(), CommandError> {
+    if !global.remote.is_given() {
+        return Ok(());
+    }
+    let (name, why) = match command {
+        Command::Store(_) => ("store", "it looks into the data directory or database itself"),
+        Command::Serve(_) => ("serve", "it is the server"),
+        Command::Demo(_) => ("demo", "it brings its own data directory"),
+        Command::Sim(_) => ("sim", "it is a site, and knows no server"),
+        Command::Bench(_) => ("bench", "it brings its own server"),
+        Command::Guest(GuestCommand::Exec(_) | GuestCommand::Cp(_) | GuestCommand::Logs(_)) => {
+            ("guest exec`, `cp` and `logs", "they reach the agents of nodes from the machine of the server alone")
+        }
+        Command::Secret(SecretCommand::Recovery(_)) => ("secret recovery", "it works with the key of the installation"),
+        Command::Firewall(_) => ("firewall", "it works on the data directory"),
+        Command::Schedule(_) => ("schedule", "it works on the data directory"),
+        Command::Quota(_) => ("quota", "it works on the data directory"),
+        Command::Access(_) => ("user`, `grant`, `token` and `audit", "they work on the data directory"),
+        // `agent` alone connects to servers by options of its own.
+        Command::Agent(args) if args.manages() => ("agent token`, `ls` and `revoke", "they work on the data directory"),
+        _ => return Ok(()),
+    };
+    Err(CommandError::input(format!("`{name}` is not done through a server: {why}"))
+        .hinted("run it on the machine of the server, without --server and RAPIDLAUNCH_SERVER"))
 }

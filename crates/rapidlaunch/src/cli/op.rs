@@ -3,20 +3,19 @@
 use std::collections::BTreeMap;
 
 use clap::{Args, Subcommand};
-use rl_engine::{JournalError, OperationQuery, OperationRecord, OperationState, PAGE_MAX};
+use rl_engine::OperationState;
 use rl_model::StackName;
 
 use crate::cli::apply::said;
 use crate::cli::args::Global;
-use crate::env;
 use crate::error::{CommandError, ErrorKind};
 use crate::out::Out;
 use crate::render;
 use crate::render::style::Style;
-use crate::shape::operation::{JobShape, OperationShape, OperationWhole};
-use crate::work::data::Data;
-use crate::work::operate;
-use crate::work::runner::{self, journal_error};
+use crate::shape::operation::OperationShape;
+use crate::side::{Cancelled, Side};
+use crate::work::operate::Ending;
+use crate::work::runner;
 
 /// `op …`
 #[derive(Debug, Subcommand)]
@@ -51,9 +50,7 @@ pub(crate) struct OpRef {
 /// Lists, shows, follows, cancels and retries operations.
 pub(crate) async fn run(global: &Global, command: &OpCommand, out: &Out) -> Result<(), CommandError> {
     match command {
-        OpCommand::Ls { stack, unfinished } => {
-            list(global, stack.as_ref().map(ToString::to_string), *unfinished, out).await
-        }
+        OpCommand::Ls { stack, unfinished } => list(global, stack.as_ref(), *unfinished, out).await,
         OpCommand::Show(op) => show(global, op, out).await,
         OpCommand::Watch(op) => watch(global, op, out).await,
         OpCommand::Cancel(op) => cancel(global, op, out).await,
@@ -61,14 +58,10 @@ pub(crate) async fn run(global: &Global, command: &OpCommand, out: &Out) -> Resu
     }
 }
 
-async fn list(global: &Global, subject: Option<String>, unfinished: bool, out: &Out) -> Result<(), CommandError> {
-    let data = Data::look(global).await?;
-    let states = if unfinished { vec![OperationState::Running, OperationState::Blocked] } else { Vec::new() };
-    let query = OperationQuery { subject, states, before: None, limit: PAGE_MAX };
-    let operations = data.journal().operations(query).await.map_err(journal_error)?;
+async fn list(global: &Global, stack: Option<&StackName>, unfinished: bool, out: &Out) -> Result<(), CommandError> {
+    let operations = Side::look(global, out).await?.operations(stack, unfinished).await?;
     if out.json() {
-        let rows: Vec<OperationShape> = operations.iter().map(OperationShape::of).collect();
-        out.print_json(&serde_json::json!({ "operations": rows }));
+        out.print_json(&serde_json::json!({ "operations": operations }));
     } else {
         out.print(&render::operation::list(&operations, runner::now()));
     }
@@ -76,37 +69,32 @@ async fn list(global: &Global, subject: Option<String>, unfinished: bool, out: &
 }
 
 async fn show(global: &Global, op: &OpRef, out: &Out) -> Result<(), CommandError> {
-    let data = Data::look(global).await?;
-    let record = data.operation(&op.id).await?;
-    let jobs = runner::jobs_with_steps(&*data.journal(), record.info.id).await?;
+    let whole = Side::look(global, out).await?.whole(&op.id).await?;
     if out.json() {
-        let jobs = jobs.iter().map(|(job, steps)| JobShape::of(job, steps)).collect();
-        let value = OperationWhole { operation: OperationShape::of(&record), jobs };
-        out.print_json(&value);
+        out.print_json(&whole);
     } else {
-        out.print(&render::operation::show(&record, &jobs, Style::new(out.colour)));
+        out.print(&render::operation::show(&whole, Style::new(out.colour)));
     }
     Ok(())
 }
 
 async fn watch(global: &Global, op: &OpRef, out: &Out) -> Result<(), CommandError> {
-    let data = Data::open(global).await?;
-    let record = data.operation(&op.id).await?;
-    if !Data::is_open(&record) {
-        out.say(&format!("Operation {} is {}.", record.info.id, record.status.state.as_str()));
+    let side = Side::open(global, out).await?;
+    let operation = side.operation(&op.id).await?;
+    if !operation.is_open() {
+        out.say(&format!("Operation {} is {}.", operation.id, operation.state));
         return Ok(());
     }
-    go_on(&data, &record, out).await
+    go_on(&side, &operation, out).await
 }
 
-async fn go_on(data: &Data, record: &OperationRecord, out: &Out) -> Result<(), CommandError> {
-    let id = record.info.id;
-    let ending = operate::resume(data, &BTreeMap::new(), id, out).await?;
+async fn go_on(side: &Side, operation: &OperationShape, out: &Out) -> Result<(), CommandError> {
+    let id = operation.parsed_id()?;
+    let ending = side.go_on(id, &BTreeMap::new(), out).await?;
     if out.json() {
-        let record = data.operation(&id.to_string()).await?;
-        out.print_json(&OperationShape::of(&record));
+        out.print_json(&side.operation_of(id).await?);
     }
-    match said(&ending, id, out) {
+    match said(side, &ending, id, out) {
         Some(kind) => Err(CommandError::said(kind)),
         None => {
             out.say(&format!("Operation {id} is done."));
@@ -116,41 +104,38 @@ async fn go_on(data: &Data, record: &OperationRecord, out: &Out) -> Result<(), C
 }
 
 async fn cancel(global: &Global, op: &OpRef, out: &Out) -> Result<(), CommandError> {
-    let data = Data::look(global).await?;
-    let record = data.operation(&op.id).await?;
-    let id = record.info.id;
-    if !Data::is_open(&record) {
-        return Err(CommandError::input(format!("operation {id} is {} already", record.status.state.as_str())));
+    let side = Side::open_or_look(global, out).await?;
+    let operation = side.operation(&op.id).await?;
+    let id = operation.parsed_id()?;
+    if !operation.is_open() {
+        return Err(CommandError::input(format!("operation {id} is {} already", operation.state)));
     }
-    if let Some(file) = data.cancel_file(id).filter(|_| data.is_looking()) {
-        // Another process runs it; it looks for this file and obeys.
-        std::fs::write(&file, b"")
-            .map_err(|error| CommandError::failed("the wish to cancel cannot be left").because(error))?;
-        out.say(&format!("Asked the process that runs operation {id} to cancel it."));
-        return Ok(());
-    }
-    let ending = operate::cancel_and_wait(&data, &BTreeMap::new(), id, out).await?;
+    let ending = match side.cancel(id, &BTreeMap::new(), out).await? {
+        Cancelled::Ended(ending) => ending,
+        Cancelled::Asked => {
+            out.say(&format!("Asked the process that runs operation {id} to cancel it."));
+            return Ok(());
+        }
+    };
     if out.json() {
-        out.print_json(&OperationShape::of(&data.operation(&id.to_string()).await?));
+        out.print_json(&side.operation_of(id).await?);
     }
     match ending {
-        operate::Ending::Cancelled | operate::Ending::Done => {
+        Ending::Cancelled | Ending::Done => {
             out.say(&format!("Operation {id} is {}.", ending.state().map_or("open", OperationState::as_str)));
             Ok(())
         }
-        other => Err(CommandError::said(said(&other, id, out).unwrap_or(ErrorKind::Failed))),
+        other => Err(CommandError::said(said(&side, &other, id, out).unwrap_or(ErrorKind::Failed))),
     }
 }
 
 async fn retry(global: &Global, op: &OpRef, out: &Out) -> Result<(), CommandError> {
-    let data = Data::open(global).await?;
-    let record = data.operation(&op.id).await?;
-    let retried = data.journal().retry(record.info.id, env::actor(), runner::now()).await;
-    if let Err(JournalError::WrongState { .. }) | Ok(0) = retried {
-        let (id, state) = (record.info.id, record.status.state.as_str());
-        return Err(CommandError::input(format!("operation {id} has no job to try again: it is {state}"))
-            .hinted("what failed and was undone is planned again by `apply`"));
+    let side = Side::open(global, out).await?;
+    let operation = side.operation(&op.id).await?;
+    if side.retry(operation.parsed_id()?).await? {
+        return go_on(&side, &operation, out).await;
     }
-    retried.map_err(journal_error)?;
-    go_on(&data, &record, out).await
+    let OperationShape { id, state, .. } = operation;
+    Err(CommandError::input(format!("operation {id} has no job to try again: it is {state}"))
+        .hinted("what failed and was undone is planned again by `apply`"))
 }

@@ -7,14 +7,13 @@ use rl_ops::GuestVerb;
 use serde_json::{Value, json};
 
 use crate::cli::args::{Global, GuestRef};
-use crate::cli::guest;
 use crate::env;
 use crate::error::CommandError;
 use crate::out::Out;
 use crate::render::table::table;
 use crate::work::data::Data;
-use crate::work::runner;
 use crate::work::schedules::{self, NewSchedule, refused};
+use crate::work::{guests, runner};
 
 /// `schedule …`
 #[derive(Debug, Subcommand)]
@@ -104,7 +103,7 @@ pub(crate) async fn run(global: &Global, command: &ScheduleCommand, out: &Out) -
 async fn set(data: &Data, args: &SetArgs, out: &Out) -> Result<(), CommandError> {
     let at = schedules::timetable(&args.at, &args.zone)
         .map_err(|error| error.hinted("for every night at three: --at '0 3 * * *'"))?;
-    let record = guest::find(data, &args.guest).await?;
+    let record = guests::find(data, &args.guest.guest).await?;
     let verb = match args.act {
         Act::Start => GuestVerb::Start,
         Act::Stop => GuestVerb::Stop,

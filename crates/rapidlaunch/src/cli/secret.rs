@@ -3,19 +3,19 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use rl_model::{SecretRef, SecretSource, SecretValue};
-use rl_providers::secrets::generated;
-use rl_store::{GENERATED_LEN_MAX, Generator, RecipientRole, SecretRecord, VersionRecord};
+use rl_engine::UnixMs;
+use rl_model::SecretRef;
+use rl_store::{GENERATED_LEN_MAX, RecipientRole};
 use serde_json::json;
 
 use crate::cli::args::Global;
-use crate::env;
 use crate::error::CommandError;
 use crate::out::Out;
-use crate::render::style::{count, time};
+use crate::render::style::{self, count};
 use crate::render::table::table;
+use crate::shape::secret::{DeliveredShape, SecretSet, SecretShape, VersionShape};
+use crate::side::{NewValue, Side};
 use crate::work::data::{Data, store_error};
-use crate::work::secrets::{Held, Put};
 use crate::work::{secrets, typed};
 
 /// `secret …`
@@ -84,11 +84,14 @@ pub(crate) enum RecoveryCommand {
 /// Runs the command.
 pub(crate) async fn run(global: &Global, command: &SecretCommand, out: &Out) -> Result<(), CommandError> {
     match command {
-        SecretCommand::Set(args) => set(&Data::open(global).await?, args, out).await,
-        SecretCommand::Ls => list(&Data::look(global).await?, out).await,
-        SecretCommand::History(secret) => history(&Data::look(global).await?, &secret.name, out).await,
-        SecretCommand::Rotate(secret) => rotate(&Data::open(global).await?, &secret.name, out).await,
-        SecretCommand::Rm { secret, force } => remove(&Data::open(global).await?, &secret.name, *force, out).await,
+        SecretCommand::Set(args) => set(global, args, out).await,
+        SecretCommand::Ls => list(&Side::look(global, out).await?, out).await,
+        SecretCommand::History(secret) => history(&Side::look(global, out).await?, &secret.name, out).await,
+        SecretCommand::Rotate(secret) => {
+            say_version(&Side::open(global, out).await?.rotate_secret(&secret.name).await?, out);
+            Ok(())
+        }
+        SecretCommand::Rm { secret, force } => remove(&Side::open(global, out).await?, &secret.name, *force, out).await,
         SecretCommand::Recovery(RecoveryCommand::Show) => recovery(&Data::look(global).await?, out).await,
         SecretCommand::Recovery(RecoveryCommand::Set { recipient }) => {
             change_recovery(&Data::open(global).await?, Some(recipient), out).await
@@ -97,7 +100,11 @@ pub(crate) async fn run(global: &Global, command: &SecretCommand, out: &Out) -> 
     }
 }
 
-async fn set(data: &Data, args: &SetArgs, out: &Out) -> Result<(), CommandError> {
+fn time(at_ms: u64) -> String {
+    style::time(UnixMs(at_ms))
+}
+
+async fn set(global: &Global, args: &SetArgs, out: &Out) -> Result<(), CommandError> {
     let name = &args.secret.name;
     if !args.misplaced.is_empty() {
         return Err(CommandError::input(
@@ -106,50 +113,25 @@ async fn set(data: &Data, args: &SetArgs, out: &Out) -> Result<(), CommandError>
         .hinted(format!("give it on standard input: `rapidlaunch secret set {name} < FILE`"))
         .hinted("take the value that was just given for known to others, and choose another one"));
     }
-    let (value, generator) = match (&args.file, args.generate) {
-        (Some(path), _) => (typed::from_file(path)?, None),
-        (None, Some(length)) => (generated(length), Some(Generator { length })),
-        (None, None) => (typed::from_stdin(name.as_str())?, None),
+    let side = Side::open(global, out).await?;
+    let value = match (&args.file, args.generate) {
+        (Some(path), _) => NewValue::Given(typed::from_file(path)?),
+        (None, Some(length)) => NewValue::Made(length),
+        (None, None) => NewValue::Given(typed::from_stdin(name.as_str())?),
     };
-    put(data, name, &value, generator, out).await
+    say_version(&side.set_secret(name, value).await?, out);
+    Ok(())
 }
 
-async fn put(
-    data: &Data,
-    name: &SecretRef,
-    value: &SecretValue,
-    generator: Option<Generator>,
-    out: &Out,
-) -> Result<(), CommandError> {
-    let actor = env::actor();
-    let put = Put { generator, ..Put::given(name, value, &actor) };
-    let version = secrets::put::<CommandError>(data, put, |_| Ok(None)).await?.map_err(store_error)?;
-    say_version(data, name, version, out).await
-}
-
-async fn rotate(data: &Data, name: &SecretRef, out: &Out) -> Result<(), CommandError> {
-    let generator = secrets::rotation(&existing(data, name).await?, None)?;
-    put(data, name, &generated(generator.length), Some(generator), out).await
-}
-
-/// A secret that is there.
-async fn existing(data: &Data, name: &SecretRef) -> Result<SecretRecord, CommandError> {
-    secrets::existing(data, name).await?.ok_or_else(|| unknown(name))
-}
-
-fn unknown(name: &SecretRef) -> CommandError {
-    CommandError::input(format!("there is no secret {name}")).hinted("`rapidlaunch secret ls` lists them")
-}
-
-fn held_json(held: &[Held]) -> Vec<serde_json::Value> {
+fn held_json(held: &[DeliveredShape]) -> Vec<serde_json::Value> {
     held.iter().map(|one| json!({ "guest": one.guest, "path": one.path, "version": one.version })).collect()
 }
 
-async fn say_version(data: &Data, name: &SecretRef, version: u64, out: &Out) -> Result<(), CommandError> {
-    let held = secrets::held(data, name).await?;
+fn say_version(set: &SecretSet, out: &Out) {
+    let SecretSet { name, version, held } = set;
     if out.json() {
-        out.print_json(&json!({ "name": name, "version": version, "held": held_json(&held) }));
-        return Ok(());
+        out.print_json(&json!({ "name": name, "version": version, "held": held_json(held) }));
+        return;
     }
     out.print(&format!("Secret {name} is at version {version}.\n"));
     if !held.is_empty() {
@@ -159,75 +141,65 @@ async fn say_version(data: &Data, name: &SecretRef, version: u64, out: &Out) -> 
             guests.join(", ")
         ));
     }
-    Ok(())
 }
 
-async fn list(data: &Data, out: &Out) -> Result<(), CommandError> {
-    let records = data.store.secrets().await.map_err(store_error)?;
-    let deliveries = data.store.all_deliveries().await.map_err(store_error)?;
-    let mut rows = Vec::new();
-    let mut listed = Vec::new();
-    for record in &records {
-        let source = SecretSource::Store(record.name.clone());
-        let holders = deliveries.iter().filter(|delivery| delivery.source == source).count();
-        let history = data.store.secret_history(&record.name).await.map_err(store_error)?;
-        let newest = history.first();
-        let (by, at) = newest.map_or_else(Default::default, |v| (v.actor.clone(), time(v.created_at)));
-        let made = record.generator.map_or_else(|| "a person".to_owned(), |g| format!("generator, {}", g.length));
-        listed.push(json!({
-            "name": record.name, "version": record.latest, "set_at": at, "set_by": by,
-            "generated_length": record.generator.map(|g| g.length), "files": holders,
-        }));
-        rows.push(vec![record.name.to_string(), record.latest.to_string(), at, by, made, holders.to_string()]);
-    }
+async fn list(side: &Side, out: &Out) -> Result<(), CommandError> {
+    let secrets = side.secrets().await?;
     if out.json() {
-        out.print_json(&json!({ "secrets": listed }));
-    } else {
-        out.print(&table(&["secret", "version", "set", "by", "value from", "files"], rows));
-    }
-    Ok(())
-}
-
-async fn history(data: &Data, name: &SecretRef, out: &Out) -> Result<(), CommandError> {
-    let record = data.store.secret(name).await.map_err(store_error)?.ok_or_else(|| unknown(name))?;
-    let versions = data.store.secret_history(name).await.map_err(store_error)?;
-    let held = secrets::held(data, name).await?;
-    if out.json() {
-        let versions: Vec<serde_json::Value> = versions.iter().map(version_json).collect();
-        let removed = record.removed.as_ref().map(|(at, by)| json!({ "at": time(*at), "by": by }));
-        out.print_json(&json!({ "name": name, "versions": versions, "removed": removed, "held": held_json(&held) }));
+        let listed = secrets.iter().map(|s| {
+            json!({
+                "name": s.name, "version": s.version, "set_at": time(s.changed_at_ms), "set_by": s.changed_by,
+                "generated_length": s.generated_length, "files": s.files,
+            })
+        });
+        out.print_json(&json!({ "secrets": listed.collect::<Vec<_>>() }));
         return Ok(());
     }
-    if let Some((at, by)) = &record.removed {
-        out.print(&format!("Removed {} by {by}.\n", time(*at)));
+    let row = |s: SecretShape| {
+        let made = s.generated_length.map_or_else(|| "a person".to_owned(), |length| format!("generator, {length}"));
+        vec![s.name, s.version.to_string(), time(s.changed_at_ms), s.changed_by, made, s.files.to_string()]
+    };
+    let rows = secrets.into_iter().map(row).collect();
+    out.print(&table(&["secret", "version", "set", "by", "value from", "files"], rows));
+    Ok(())
+}
+
+async fn history(side: &Side, name: &SecretRef, out: &Out) -> Result<(), CommandError> {
+    let whole = side.secret(name).await?;
+    let removed = whole.removed_at_ms.zip(whole.removed_by.as_ref());
+    if out.json() {
+        let versions: Vec<serde_json::Value> = whole.versions.iter().map(version_json).collect();
+        let removed = removed.map(|(at, by)| json!({ "at": time(at), "by": by }));
+        let held = held_json(&whole.delivered);
+        out.print_json(&json!({ "name": name, "versions": versions, "removed": removed, "held": held }));
+        return Ok(());
+    }
+    if let Some((at, by)) = removed {
+        out.print(&format!("Removed {} by {by}.\n", time(at)));
     }
     let holders = |version: u64| {
-        let of: Vec<&str> = held.iter().filter(|h| h.version == version).map(|h| h.guest.as_str()).collect();
+        let of: Vec<&str> = whole.delivered.iter().filter(|h| h.version == version).map(|h| h.guest.as_str()).collect();
         if of.is_empty() { "-".to_owned() } else { of.join(" ") }
     };
-    let row = |v: &VersionRecord| {
-        let value = if v.wiped_at.is_some() { "wiped" } else { "kept" };
-        let (at, origin) = (time(v.created_at), v.origin.as_str().to_owned());
-        vec![v.version.to_string(), at, v.actor.clone(), origin, value.to_owned(), holders(v.version)]
+    let row = |v: &VersionShape| {
+        let value = if v.wiped_at_ms.is_some() { "wiped" } else { "kept" };
+        let (at, origin) = (time(v.at_ms), v.origin.clone());
+        vec![v.version.to_string(), at, v.set_by.clone(), origin, value.to_owned(), holders(v.version)]
     };
-    let rows = versions.iter().map(row).collect();
+    let rows = whole.versions.iter().map(row).collect();
     out.print(&table(&["version", "set", "by", "origin", "value", "held by"], rows));
     Ok(())
 }
 
-fn version_json(v: &VersionRecord) -> serde_json::Value {
+fn version_json(v: &VersionShape) -> serde_json::Value {
     json!({
-        "version": v.version, "set_at": time(v.created_at), "set_by": v.actor, "origin": v.origin.as_str(),
-        "wiped_at": v.wiped_at.map(time),
+        "version": v.version, "set_at": time(v.at_ms), "set_by": v.set_by, "origin": v.origin,
+        "wiped_at": v.wiped_at_ms.map(time),
     })
 }
 
-async fn remove(data: &Data, name: &SecretRef, force: bool, out: &Out) -> Result<(), CommandError> {
-    existing(data, name).await?;
-    if !force {
-        secrets::refuse_held(data, name).await?;
-    }
-    data.store.remove_secret(name, None, env::actor(), None).await.map_err(store_error)?;
+async fn remove(side: &Side, name: &SecretRef, force: bool, out: &Out) -> Result<(), CommandError> {
+    side.remove_secret(name, force).await?;
     if out.json() {
         out.print_json(&json!({ "name": name, "removed": true }));
     } else {

@@ -1,40 +1,28 @@
 //! `rapidlaunch site …`
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use rl_model::{Site, SiteName, TlsTrust, TokenSource};
-use rl_ops::SiteCheck;
+use rl_model::{SiteName, TlsTrust, TokenSource};
 
 use crate::cli::args::{Global, SiteCommand};
 use crate::error::{CommandError, ErrorKind};
 use crate::out::Out;
 use crate::render::style::Style;
 use crate::render::table::table;
-use crate::work::data::Data;
-use crate::work::site_check;
+use crate::shape::site::CheckShape;
+use crate::side::Side;
 
 /// Lists and checks sites.
 pub(crate) async fn run(global: &Global, command: &SiteCommand, out: &Out) -> Result<(), CommandError> {
-    let data = Data::look(global).await?;
+    let side = Side::look(global, out).await?;
     match command {
-        SiteCommand::Ls { files } => list(&data, files, out).await,
-        SiteCommand::Check { name, files } => check(&data, name, files, out).await,
+        SiteCommand::Ls { files } => list(&side, files, out).await,
+        SiteCommand::Check { name, files } => check(&side, name, files, out).await,
     }
 }
 
-async fn sites(data: &Data, files: &[PathBuf], out: &Out) -> Result<BTreeMap<SiteName, Site>, CommandError> {
-    let mut sites: BTreeMap<SiteName, Site> =
-        data.sites().await?.into_iter().map(|site| (site.name.clone(), site)).collect();
-    if !files.is_empty() {
-        let inputs = crate::work::inputs::read(files, &data.known().await?, out)?;
-        sites.extend(inputs.manifest.sites);
-    }
-    Ok(sites)
-}
-
-async fn list(data: &Data, files: &[PathBuf], out: &Out) -> Result<(), CommandError> {
-    let sites = sites(data, files, out).await?;
+async fn list(side: &Side, files: &[PathBuf], out: &Out) -> Result<(), CommandError> {
+    let sites = side.sites(files, out).await?;
     if out.json() {
         out.print_json(&serde_json::json!({ "sites": sites.values().collect::<Vec<_>>() }));
         return Ok(());
@@ -61,20 +49,15 @@ async fn list(data: &Data, files: &[PathBuf], out: &Out) -> Result<(), CommandEr
     Ok(())
 }
 
-async fn check(data: &Data, name: &SiteName, files: &[PathBuf], out: &Out) -> Result<(), CommandError> {
-    let sites = sites(data, files, out).await?;
-    let site = sites.get(name).ok_or_else(|| {
-        CommandError::input(format!("site `{name}` is not known"))
-            .hinted("give its file with -f FILE; `rapidlaunch site ls` lists the known ones")
-    })?;
-    let check = site_check::check(data, site, files, out).await?;
+async fn check(side: &Side, name: &SiteName, files: &[PathBuf], out: &Out) -> Result<(), CommandError> {
+    let check = side.check(name, files, out).await?;
     show(name, &check, out);
-    if check.ok() { Ok(()) } else { Err(CommandError::said(ErrorKind::Failed)) }
+    if check.ok { Ok(()) } else { Err(CommandError::said(ErrorKind::Failed)) }
 }
 
-fn show(name: &SiteName, check: &SiteCheck, out: &Out) {
+fn show(name: &SiteName, check: &CheckShape, out: &Out) {
     if out.json() {
-        out.print_json(&serde_json::json!({ "site": name, "ok": check.ok(), "items": check.items }));
+        out.print_json(&serde_json::json!({ "site": name, "ok": check.ok, "items": check.items }));
         return;
     }
     let style = Style::new(out.colour);

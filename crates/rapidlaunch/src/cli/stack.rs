@@ -8,8 +8,7 @@ use crate::error::CommandError;
 use crate::out::Out;
 use crate::render::table::table;
 use crate::shape::stack::StackShape;
-use crate::work::data::{Data, store_error};
-use crate::work::planning;
+use crate::side::Side;
 
 /// `stack …`
 #[derive(Debug, Subcommand)]
@@ -26,42 +25,32 @@ pub(crate) enum StackCommand {
 
 /// Lists and shows stored stacks.
 pub(crate) async fn run(global: &Global, command: &StackCommand, out: &Out) -> Result<(), CommandError> {
-    let data = Data::look(global).await?;
+    let side = Side::look(global, out).await?;
     match command {
-        StackCommand::Ls => list(&data, out).await,
+        StackCommand::Ls => list(&side, out).await,
         StackCommand::Show { name } => {
-            let stored = planning::stored(&data, name).await?;
+            let declared = side.declaration(name).await?;
             if out.json() {
-                out.print_json(&serde_json::json!({ "file": stored.file, "text": stored.text, "stack": stored.stack }));
+                out.print_json(&declared);
             } else {
-                out.print(&stored.text);
+                out.print(&declared.text);
             }
             Ok(())
         }
     }
 }
 
-async fn list(data: &Data, out: &Out) -> Result<(), CommandError> {
-    let stacks = data.store.stacks().await.map_err(store_error)?;
+async fn list(side: &Side, out: &Out) -> Result<(), CommandError> {
+    let stacks = side.stacks().await?;
     if out.json() {
-        let rows: Vec<StackShape> = stacks.iter().map(StackShape::of).collect();
-        out.print_json(&serde_json::json!({ "stacks": rows }));
+        out.print_json(&serde_json::json!({ "stacks": stacks }));
         return Ok(());
     }
-    let rows: Vec<Vec<String>> = stacks
-        .iter()
-        .map(|stack| {
-            let guests = stack.applied.as_ref().map_or(0, |applied| applied.guests.len());
-            let applied = stack.applied_revision.map_or_else(|| "-".to_owned(), |revision| revision.to_string());
-            vec![
-                stack.name.to_string(),
-                stack.state.as_str().to_owned(),
-                stack.revision.to_string(),
-                applied,
-                guests.to_string(),
-            ]
-        })
-        .collect();
+    let row = |stack: StackShape| {
+        let applied = stack.applied_revision.map_or_else(|| "-".to_owned(), |revision| revision.to_string());
+        vec![stack.name, stack.state, stack.revision.to_string(), applied, stack.guests.to_string()]
+    };
+    let rows = stacks.into_iter().map(row).collect();
     out.print(&table(&["stack", "state", "revision", "applied", "guests"], rows));
     Ok(())
 }

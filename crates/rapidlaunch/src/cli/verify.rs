@@ -5,16 +5,15 @@ use crate::error::{CommandError, ErrorKind};
 use crate::out::Out;
 use crate::render;
 use crate::render::style::Style;
-use crate::work::data::Data;
-use crate::work::{compare, planning};
+use crate::side::Side;
 
 /// Reads stacks back and compares every item. Exit code 1 when one differs.
 pub(crate) async fn run(global: &Global, args: &StackRef, out: &Out) -> Result<(), CommandError> {
-    let data = Data::look(global).await?;
-    let subject = planning::subject(&data, args, out).await?;
+    let side = Side::look(global, out).await?;
+    let subject = side.subject(args, out).await?;
     let mut proofs = Vec::new();
-    for name in &subject.stacks {
-        proofs.push(compare::prove(&data, &subject.manifest.sites, name, out).await?);
+    for name in subject.stacks() {
+        proofs.push(side.proof(name, subject.sites(), out).await?);
     }
     let ok = proofs.iter().all(|proof| proof.ok);
     if out.json() {

@@ -2,26 +2,28 @@
 
 use std::fmt::Write as _;
 
-use rl_engine::{Direction, JobRecord, JobState, OperationRecord, OperationState, StepRecord, StepState, UnixMs};
+use rl_engine::{Direction, JobState, OperationState, StepState, UnixMs};
 
 use super::progress::seconds;
 use super::style::Style;
 use super::table::table;
+use crate::shape::operation::{JobShape, OperationShape, OperationWhole};
 
 /// One line an operation.
-pub(crate) fn list(operations: &[OperationRecord], now: UnixMs) -> String {
+pub(crate) fn list(operations: &[OperationShape], now: UnixMs) -> String {
     let rows = operations
         .iter()
-        .map(|record| {
-            let counts = &record.status.counts;
+        .map(|operation| {
+            let done = operation.jobs_by_state.get(JobState::Done.as_str()).copied().unwrap_or_default();
+            let all: usize = operation.jobs_by_state.values().sum();
             vec![
-                record.info.id.to_string(),
-                record.info.kind.clone(),
-                record.info.subject.clone(),
-                record.status.state.as_str().to_owned(),
-                format!("{}/{}", counts.of(JobState::Done), counts.total()),
-                ago(now, record.info.created_at),
-                record.info.actor.clone(),
+                operation.id.clone(),
+                operation.kind.clone(),
+                operation.stack.clone(),
+                operation.state.clone(),
+                format!("{done}/{all}"),
+                ago(now, UnixMs(operation.created_at_ms)),
+                operation.actor.clone(),
             ]
         })
         .collect();
@@ -39,32 +41,33 @@ fn ago(now: UnixMs, then: UnixMs) -> String {
 }
 
 /// An operation with its jobs and steps, as a tree.
-pub(crate) fn show(record: &OperationRecord, jobs: &[(JobRecord, Vec<StepRecord>)], style: Style) -> String {
+pub(crate) fn show(whole: &OperationWhole, style: Style) -> String {
     let mut out = String::new();
-    let _ = writeln!(out, "{} {}", style.bold(&record.info.summary), operation_state(record.status.state, style));
-    let _ = writeln!(out, "  operation {}, asked for by {}", record.info.id, record.info.actor);
-    if let Some(cancel) = &record.status.cancel {
-        let _ = writeln!(out, "  cancelled by {}", cancel.by);
+    let operation = &whole.operation;
+    let _ = writeln!(out, "{} {}", style.bold(&operation.summary), operation_state(&operation.state, style));
+    let _ = writeln!(out, "  operation {}, asked for by {}", operation.id, operation.actor);
+    if let Some(by) = &operation.cancelled_by {
+        let _ = writeln!(out, "  cancelled by {by}");
     }
-    for (job, steps) in jobs {
-        show_job(&mut out, job, steps, style);
+    for job in &whole.jobs {
+        show_job(&mut out, job, style);
     }
     out
 }
 
-fn show_job(out: &mut String, job: &JobRecord, steps: &[StepRecord], style: Style) {
-    let took = match (job.status.started_at, job.status.finished_at) {
-        (Some(start), Some(end)) => seconds(end.since(start)),
+fn show_job(out: &mut String, job: &JobShape, style: Style) {
+    let took = match (job.started_at_ms, job.finished_at_ms) {
+        (Some(start), Some(end)) => seconds(UnixMs(end).since(UnixMs(start))),
         _ => String::new(),
     };
-    let _ = writeln!(out, "  {} {}  {}", job_state(job.status.state, style), job.spec.key, style.dim(&took));
-    if let Some(reason) = job.status.reason.as_ref().filter(|_| job.status.state != JobState::Done) {
+    let _ = writeln!(out, "  {} {}  {}", job_state(&job.state, style), job.name, style.dim(&took));
+    if let Some(reason) = job.reason.as_ref().filter(|_| job.state != JobState::Done.as_str()) {
         let _ = writeln!(out, "      {reason}");
     }
-    if let Some(hint) = &job.status.hint {
+    if let Some(hint) = &job.hint {
         let _ = writeln!(out, "      {} {hint}", style.cyan("hint:"));
     }
-    for step in steps {
+    for step in &job.steps {
         let verb = if step.direction == Direction::Undo { "undo " } else { "" };
         let state = match step.state {
             StepState::Done => style.green("done"),
@@ -73,30 +76,25 @@ fn show_job(out: &mut String, job: &JobRecord, steps: &[StepRecord], style: Styl
             StepState::Withdrawn => style.dim("refused"),
             StepState::Unknown => style.red("unknown"),
         };
-        let upid = step
-            .ext_ref
-            .as_ref()
-            .filter(|text| text.starts_with("UPID:"))
-            .map(|upid| style.dim(upid))
-            .unwrap_or_default();
+        let upid =
+            step.upid.as_ref().filter(|text| text.starts_with("UPID:")).map(|upid| style.dim(upid)).unwrap_or_default();
         let _ = writeln!(out, "      {verb}{:<22} {state}  {upid}", step.name);
     }
 }
 
-fn operation_state(state: OperationState, style: Style) -> String {
-    let text = state.as_str();
-    match state {
-        OperationState::Done => style.green(text),
-        OperationState::Running => style.yellow(text),
+fn operation_state(text: &str, style: Style) -> String {
+    match OperationState::parse(text) {
+        Some(OperationState::Done) => style.green(text),
+        Some(OperationState::Running) => style.yellow(text),
         _ => style.red(text),
     }
 }
 
-fn job_state(state: JobState, style: Style) -> String {
-    let text = format!("{:<9}", state.as_str());
-    match state {
-        JobState::Done => style.green(&text),
-        JobState::Failed | JobState::Stuck | JobState::Blocked => style.red(&text),
+fn job_state(state: &str, style: Style) -> String {
+    let text = format!("{state:<9}");
+    match JobState::parse(state) {
+        Some(JobState::Done) => style.green(&text),
+        Some(JobState::Failed | JobState::Stuck | JobState::Blocked) => style.red(&text),
         _ => style.yellow(&text),
     }
 }

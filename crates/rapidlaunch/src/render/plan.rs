@@ -7,29 +7,31 @@ use std::fmt::Write as _;
 
 use rl_model::{
     Action, ActionKind, AddressMode, Change, Consequence, FieldKey, GuestName, Memory, Note, NoteLevel, PartAction,
-    PartSign, Placement, Plan, PlanReport, PropertyString, ResolvedGuest,
+    PartSign, Placement, PlanReport, PropertyString, ResolvedGuest,
 };
 
 use super::style::{Style, count};
+use crate::shape::plan::PlanDocument;
 
 /// Most names listed before the rest is counted.
 const NAMES_SHOWN_MAX: usize = 8;
 
 /// The whole text of a plan and its report.
-pub(crate) fn plan(plan: &Plan, report: &PlanReport, style: Style) -> String {
+pub(crate) fn plan(plan: &PlanDocument<'_>, style: Style) -> String {
+    let report = &*plan.report;
     let mut out = String::new();
     let placements: BTreeMap<&GuestName, &Placement> = report.placements.iter().map(|p| (&p.guest, p)).collect();
     let title = if plan.destroy { "Plan to destroy stack" } else { "Plan for stack" };
     let _ = writeln!(out, "{} {}\n", style.bold(title), style.cyan(plan.stack.as_str()));
-    for action in &plan.actions {
+    for action in plan.actions.iter() {
         action_text(&mut out, action, placements.get(&action.stamp.name).copied(), plan.destroy, style);
     }
-    for part in &plan.parts {
+    for part in plan.parts.iter() {
         part_text(&mut out, part, plan.destroy, style);
     }
     notes(&mut out, &report.notes, style);
     unchanged(&mut out, report, style);
-    let _ = writeln!(out, "{}", summary(plan, report, style));
+    let _ = writeln!(out, "{}", summary(plan, style));
     out
 }
 
@@ -254,9 +256,9 @@ fn unchanged(out: &mut String, report: &PlanReport, style: Style) {
 }
 
 /// The last line: counts by verb.
-pub(crate) fn summary(plan: &Plan, report: &PlanReport, style: Style) -> String {
-    if plan.is_empty() {
-        let text = if report.is_blocked() {
+fn summary(plan: &PlanDocument<'_>, style: Style) -> String {
+    if plan.empty {
+        let text = if plan.blocked {
             "Nothing can be done until a person acts."
         } else {
             "Nothing to do: the stack is as declared."

@@ -4,19 +4,20 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
-use rl_engine::{Event, JobId, Progress, UnixMs};
+use rl_engine::UnixMs;
 
 use super::style::Style;
 use crate::out::Out;
+use crate::shape::operation::EventShape;
 
 /// Running jobs shown at once; the rest is counted, so that a large operation does not scroll the screen away.
 const LINES_MAX: usize = 12;
 
 /// Shows one operation.
 pub(crate) struct View {
-    names: BTreeMap<JobId, String>,
-    started: BTreeMap<JobId, UnixMs>,
-    running: BTreeMap<JobId, Instant>,
+    names: BTreeMap<String, String>,
+    started: BTreeMap<String, UnixMs>,
+    running: BTreeMap<String, Instant>,
     finished: usize,
     style: Style,
     quiet: bool,
@@ -30,8 +31,8 @@ struct Screen {
 }
 
 impl View {
-    /// A view over the jobs of an operation.
-    pub(crate) fn new(out: &Out, names: BTreeMap<JobId, String>) -> Self {
+    /// A view over the jobs of an operation, whose ids are given with their names.
+    pub(crate) fn new(out: &Out, names: BTreeMap<String, String>) -> Self {
         let screen = (out.live && !out.json()).then(|| Screen::new(names.len()));
         Self {
             names,
@@ -45,13 +46,14 @@ impl View {
     }
 
     /// Takes in an event and says what a person should know of it.
-    pub(crate) fn event(&mut self, event: &Event) {
-        let Some(job) = event.job else { return self.operation_event(event) };
-        let name = self.names.get(&job).cloned().unwrap_or_else(|| job.to_string());
+    pub(crate) fn event(&mut self, event: &EventShape) {
+        let Some(job) = &event.job else { return self.operation_event(event) };
+        let (job, at) = (job.clone(), UnixMs(event.at_ms));
+        let name = self.names.get(&job).cloned().unwrap_or_else(|| job.clone());
         let reason = event.body.get("reason").and_then(|reason| reason.as_str()).unwrap_or_default().to_owned();
         match event.kind.as_str() {
             "job.started" | "job.recovered" => {
-                self.started.entry(job).or_insert(event.at);
+                self.started.entry(job.clone()).or_insert(at);
                 self.running.entry(job).or_insert_with(Instant::now);
                 return;
             }
@@ -60,7 +62,7 @@ impl View {
             _ => {}
         }
         let style = self.style;
-        let took = || self.started.get(&job).map(|start| seconds(event.at.since(*start))).unwrap_or_default();
+        let took = || self.started.get(&job).map(|start| seconds(at.since(*start))).unwrap_or_default();
         let line = match event.kind.as_str() {
             "job.done" => format!("{} {name} {}", style.green("done     "), style.dim(&took())),
             "job.failed" => format!("{} {name}: {reason}", style.red("failed   ")),
@@ -86,7 +88,7 @@ impl View {
         }
     }
 
-    fn operation_event(&mut self, event: &Event) {
+    fn operation_event(&mut self, event: &EventShape) {
         if event.kind == "operation.cancel_requested" {
             self.say(&self.style.yellow("  cancelling: what running jobs did is undone"));
         }
@@ -101,13 +103,14 @@ impl View {
         }
     }
 
-    /// Draws the live part: what runs, where it is, and how much is done.
-    pub(crate) fn draw(&mut self, board: &BTreeMap<JobId, Progress>) {
+    /// Draws the live part: what runs, where it is as far as it is known, and how much is done.
+    pub(crate) fn draw(&mut self, doing: impl FnOnce() -> BTreeMap<String, String>) {
         let Some(screen) = &mut self.screen else { return };
+        let doing = doing();
         let mut rows = Vec::new();
         for (job, since) in &self.running {
             let name = self.names.get(job).map_or("", String::as_str);
-            let doing = board.get(job).map_or("", |progress| progress.text.as_str());
+            let doing = doing.get(job).map_or("", String::as_str);
             rows.push(format!("  {name:<24} {:>6}  {}", seconds(since.elapsed()), self.style.dim(doing)));
         }
         let rest = rows.len().saturating_sub(LINES_MAX);
@@ -162,7 +165,7 @@ impl Screen {
     }
 }
 
-fn note(event: &Event) -> String {
+fn note(event: &EventShape) -> String {
     event.body.get("text").and_then(|text| text.as_str()).unwrap_or_default().to_owned()
 }
 

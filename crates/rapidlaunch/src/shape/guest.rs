@@ -107,3 +107,10 @@ pub(crate) struct TaskShape {
     /// When it ended.
     pub(crate) finished_at_ms: Option<u64>,
 }
+
+/// The snapshots of a guest.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub(crate) struct Snapshots {
+    /// Their names.
+    pub(crate) items: Vec<String>,
+}

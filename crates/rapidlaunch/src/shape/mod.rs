@@ -8,4 +8,5 @@ pub(crate) mod operation;
 pub(crate) mod plan;
 pub(crate) mod quota;
 pub(crate) mod secret;
+pub(crate) mod site;
 pub(crate) mod stack;

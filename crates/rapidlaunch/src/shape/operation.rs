@@ -2,9 +2,31 @@
 
 use std::collections::BTreeMap;
 
-use rl_engine::{Direction, Event, JobRecord, JobState, OperationRecord, StepRecord, StepState};
+use rl_engine::{
+    Direction, Event, JobRecord, JobState, OperationId, OperationRecord, OperationState, StepRecord, StepState,
+};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+
+use crate::error::CommandError;
+
+/// Long work was accepted.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub(crate) struct Accepted {
+    /// The operation that does it.
+    pub(crate) operation: String,
+}
+
+impl Accepted {
+    /// The operation's id.
+    pub(crate) fn id(&self) -> Result<OperationId, CommandError> {
+        id(&self.operation)
+    }
+}
+
+fn id(text: &str) -> Result<OperationId, CommandError> {
+    text.parse().map_err(|_| CommandError::failed(format!("`{text}` is no id of an operation")))
+}
 
 /// An operation.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
@@ -32,6 +54,16 @@ pub(crate) struct OperationShape {
 }
 
 impl OperationShape {
+    /// Its id.
+    pub(crate) fn parsed_id(&self) -> Result<OperationId, CommandError> {
+        id(&self.id)
+    }
+
+    /// Whether it is still to be settled.
+    pub(crate) fn is_open(&self) -> bool {
+        [OperationState::Running, OperationState::Blocked].iter().any(|state| state.as_str() == self.state)
+    }
+
     /// The shape of a record.
     pub(crate) fn of(record: &OperationRecord) -> Self {
         let count = |state: &JobState| {

@@ -1,33 +1,57 @@
 //! Plans.
 
-use rl_model::{Plan, PlanReport};
-use serde::Serialize;
+use std::borrow::Cow;
+
+use rl_model::{Action, PartAction, Plan, PlanId, PlanReport, StackName};
+use serde::{Deserialize, Serialize};
 
 /// A plan, as the command line prints it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct PlanDocument<'a> {
-    stack: &'a rl_model::StackName,
-    id: &'a rl_model::PlanId,
-    empty: bool,
-    blocked: bool,
-    destroy: bool,
-    actions: &'a [rl_model::Action],
-    parts: &'a [rl_model::PartAction],
-    report: &'a PlanReport,
+    /// The stack.
+    pub(crate) stack: Cow<'a, StackName>,
+    /// Fingerprint of its content.
+    pub(crate) id: Cow<'a, PlanId>,
+    /// Whether it changes nothing.
+    pub(crate) empty: bool,
+    /// Whether a person must act before it can reach its goal.
+    pub(crate) blocked: bool,
+    /// Whether it takes the stack away.
+    pub(crate) destroy: bool,
+    /// What is done, one entry a guest.
+    pub(crate) actions: Cow<'a, [Action]>,
+    /// What is done beside the guests.
+    pub(crate) parts: Cow<'a, [PartAction]>,
+    /// What it tells beside its actions.
+    pub(crate) report: Cow<'a, PlanReport>,
 }
 
 impl<'a> PlanDocument<'a> {
     /// The document of a plan and its report.
     pub(crate) fn of(plan: &'a Plan, report: &'a PlanReport) -> Self {
         Self {
-            stack: &plan.stack,
-            id: &plan.id,
+            stack: Cow::Borrowed(&plan.stack),
+            id: Cow::Borrowed(&plan.id),
             empty: plan.is_empty(),
             blocked: report.is_blocked(),
             destroy: plan.destroy,
-            actions: &plan.actions,
-            parts: &plan.parts,
-            report,
+            actions: Cow::Borrowed(&plan.actions),
+            parts: Cow::Borrowed(&plan.parts),
+            report: Cow::Borrowed(report),
+        }
+    }
+
+    /// The same document, lent.
+    pub(crate) fn lent(&self) -> PlanDocument<'_> {
+        PlanDocument {
+            stack: Cow::Borrowed(&*self.stack),
+            id: Cow::Borrowed(&*self.id),
+            actions: Cow::Borrowed(&*self.actions),
+            parts: Cow::Borrowed(&*self.parts),
+            report: Cow::Borrowed(&*self.report),
+            empty: self.empty,
+            blocked: self.blocked,
+            destroy: self.destroy,
         }
     }
 }

@@ -1,8 +1,11 @@
 //! Stacks.
 
+use rl_model::manifest::Stack;
 use rl_store::StackRecord;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+
+use crate::work::planning::StoredManifest;
 
 /// A stack.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
@@ -33,4 +36,32 @@ impl StackShape {
             applied_at_ms: record.applied_at.map(|at| at.0),
         }
     }
+}
+
+/// What was declared.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub(crate) struct StackDeclaration {
+    /// Name of the file.
+    pub(crate) file: String,
+    /// Its text.
+    pub(crate) text: String,
+    /// The stack, checked, with defaults filled in.
+    #[schema(value_type = Object)]
+    pub(crate) stack: Stack,
+}
+
+impl StackDeclaration {
+    /// The shape of what is stored.
+    pub(crate) fn of(stored: StoredManifest) -> Self {
+        let StoredManifest { file, text, stack } = stored;
+        Self { file, text, stack }
+    }
+}
+
+/// What no longer matches the last apply.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub(crate) struct DriftShape {
+    /// One entry a difference.
+    #[schema(value_type = Vec<Object>)]
+    pub(crate) items: Vec<rl_model::Drift>,
 }

@@ -47,11 +47,14 @@ pub(crate) async fn drift(data: &Data, name: &StackName, out: &Out) -> Result<Ve
 /// A stack as it was last applied.
 async fn applied(data: &Data, name: &StackName) -> Result<ResolvedStack, CommandError> {
     let record = data.store.stack(name).await.map_err(store_error)?;
-    let resolved = record.and_then(|record| record.applied).ok_or_else(|| {
-        CommandError::input(format!("stack `{name}` was never applied to its end"))
-            .hinted("apply it first; there is nothing to compare with")
-    })?;
+    let resolved = record.and_then(|record| record.applied).ok_or_else(|| never_applied(name))?;
     operate::as_recorded(data, resolved).await
+}
+
+/// The error for a stack that there is nothing to compare with.
+pub(crate) fn never_applied(name: &StackName) -> CommandError {
+    CommandError::input(format!("stack `{name}` was never applied to its end"))
+        .hinted("apply it first; there is nothing to compare with")
 }
 
 /// The sites a resolved stack lies on.

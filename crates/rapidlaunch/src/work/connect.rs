@@ -80,6 +80,13 @@ async fn token(data: &Data, site: &Site, out: &Out) -> Result<ApiToken, CommandE
     })
 }
 
+/// Warns where others may read the file of a token.
+pub(crate) fn warn_of_readers(path: &Path, mode: u32, out: &Out) {
+    if mode & 0o077 != 0 {
+        out.say(&format!("warning: others can read the API token in {0}; run `chmod 600 {0}`", path.display()));
+    }
+}
+
 fn from_file(site: &Site, path: &Path, out: &Out) -> Result<SecretValue, CommandError> {
     let unreadable = |error| {
         CommandError::input(format!("site {}: its token file {} cannot be read", site.name, path.display()))
@@ -88,9 +95,7 @@ fn from_file(site: &Site, path: &Path, out: &Out) -> Result<SecretValue, Command
     };
     let file = std::fs::File::open(path).map_err(unreadable)?;
     let mode = file.metadata().map_err(unreadable)?.permissions().mode();
-    if mode & 0o077 != 0 {
-        out.say(&format!("warning: others can read the API token in {0}; run `chmod 600 {0}`", path.display()));
-    }
+    warn_of_readers(path, mode, out);
     let mut text = String::new();
     file.take(TOKEN_BYTES_MAX).read_to_string(&mut text).map_err(unreadable)?;
     Ok(SecretValue::new(text))

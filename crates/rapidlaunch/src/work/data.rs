@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rl_engine::{Journal, OperationId, OperationQuery, OperationRecord, OperationState, SystemClock};
+use rl_engine::{Journal, OperationId, OperationQuery, OperationRecord, SystemClock};
 use rl_model::dns::DnsServer;
 use rl_model::{Provider, Site, SiteName, StackName, TlsTrust, TokenSource};
 use rl_planner::parse::Known;
@@ -21,7 +21,7 @@ use crate::work::place;
 use crate::work::runner::journal_error;
 
 /// Operations looked through for one that a person names by the beginning or end of its id.
-const OPERATIONS_SEARCHED_MAX: usize = 1_000;
+pub(crate) const OPERATIONS_SEARCHED_MAX: usize = 1_000;
 
 /// Name of the file in a data directory that holds the key of its secrets.
 const IDENTITY: &str = "secrets.key";
@@ -61,6 +61,15 @@ impl Data {
             }
         };
         Self::over(global, &place, store).await
+    }
+
+    /// Opens the store, unless another process holds the data directory.
+    pub(crate) async fn open_if_free(global: &Global) -> Result<Option<Self>, CommandError> {
+        let place = place::of(global)?;
+        match Store::at(&place, Arc::new(SystemClock::new())).await {
+            Err(StoreError::Held { .. }) => Ok(None),
+            opened => Self::over(global, &place, opened.map_err(store_error)?).await.map(Some),
+        }
     }
 
     /// Opens the store, or only looks into the data directory while another process holds it.
@@ -139,24 +148,14 @@ impl Data {
 
     /// An operation by its id, by the end of its id, or the newest for `last`.
     pub(crate) async fn operation(&self, id: &str) -> Result<OperationRecord, CommandError> {
-        let unknown =
-            || CommandError::input(format!("there is no operation `{id}`")).hinted("`rapidlaunch op ls` lists them");
-        if let Ok(id) = id.parse::<OperationId>() {
-            return self.journal().operation(id).await.map_err(journal_error)?.ok_or_else(unknown);
+        if let Ok(parsed) = id.parse::<OperationId>() {
+            let found = self.journal().operation(parsed).await.map_err(journal_error)?;
+            return found.ok_or_else(|| unknown_operation(id));
         }
         let limit = if id == "last" { 1 } else { OPERATIONS_SEARCHED_MAX };
         let query = OperationQuery { limit, ..OperationQuery::default() };
         let all = self.journal().operations(query).await.map_err(journal_error)?;
-        let wanted = id.to_ascii_lowercase();
-        let mut found =
-            all.into_iter().filter(|op| id == "last" || op.info.id.to_string().to_ascii_lowercase().ends_with(&wanted));
-        match (found.next(), found.next()) {
-            (Some(one), None) => Ok(one),
-            (Some(_), Some(_)) => {
-                Err(CommandError::input(format!("several operations end with `{id}`")).hinted("give more of the id"))
-            }
-            (None, _) => Err(unknown()),
-        }
+        one_of(all, id, |record| record.info.id.to_string())
     }
 
     /// Whether another process holds the directory, so that this one only reads.
@@ -173,10 +172,23 @@ impl Data {
     pub(crate) fn cancel_file(&self, id: OperationId) -> Option<PathBuf> {
         self.dir.as_ref().map(|dir| dir.join(format!("cancel-{id}")))
     }
+}
 
-    /// Whether an operation is still to be settled.
-    pub(crate) fn is_open(record: &OperationRecord) -> bool {
-        matches!(record.status.state, OperationState::Running | OperationState::Blocked)
+/// The error for an operation that is not there.
+pub(crate) fn unknown_operation(name: &str) -> CommandError {
+    CommandError::input(format!("there is no operation `{name}`")).hinted("`rapidlaunch op ls` lists them")
+}
+
+/// The operation of a list, newest first, whose id ends with a text, or the newest for `last`.
+pub(crate) fn one_of<T>(all: Vec<T>, name: &str, id: impl Fn(&T) -> String) -> Result<T, CommandError> {
+    let wanted = name.to_ascii_lowercase();
+    let mut found = all.into_iter().filter(|one| name == "last" || id(one).to_ascii_lowercase().ends_with(&wanted));
+    match (found.next(), found.next()) {
+        (Some(one), None) => Ok(one),
+        (Some(_), Some(_)) => {
+            Err(CommandError::input(format!("several operations end with `{name}`")).hinted("give more of the id"))
+        }
+        (None, _) => Err(unknown_operation(name)),
     }
 }
 

@@ -26,19 +26,27 @@ pub(crate) async fn find(data: &Data, text: &str) -> Result<GuestRecord, Command
 
 /// The same among some guests.
 pub(crate) fn find_in(all: &[GuestRecord], text: &str) -> Result<GuestRecord, CommandError> {
+    one_of(all, text, |guest| [guest.stack.as_str(), guest.name.as_str(), guest.id.as_str()])
+}
+
+/// The one that is meant, where `named` tells stack, name and id of each.
+pub(crate) fn one_of<T: Clone>(all: &[T], text: &str, named: impl Fn(&T) -> [&str; 3]) -> Result<T, CommandError> {
     let (stack, name) = match text.split_once('/') {
         Some((stack, name)) => (Some(stack), name),
         None => (None, text),
     };
-    let named = |g: &&GuestRecord| g.name.as_str() == name && stack.is_none_or(|stack| g.stack.as_str() == stack);
-    let found: Vec<&GuestRecord> = all.iter().filter(named).collect();
+    let meant = |guest: &&T| {
+        let [of, called, _] = named(guest);
+        called == name && stack.is_none_or(|stack| of == stack)
+    };
+    let found: Vec<&T> = all.iter().filter(meant).collect();
     match found.as_slice() {
         [one] => Ok((*one).clone()),
-        [] => all.iter().find(|guest| guest.id.as_str() == text).cloned().ok_or_else(|| {
+        [] => all.iter().find(|guest| named(guest)[2] == text).cloned().ok_or_else(|| {
             CommandError::input(format!("there is no guest `{text}`")).hinted("`rapidlaunch guest ls` lists them")
         }),
         several => {
-            let stacks: Vec<String> = several.iter().map(|g| format!("{}/{}", g.stack, g.name)).collect();
+            let stacks: Vec<String> = several.iter().map(|guest| named(guest)[..2].join("/")).collect();
             Err(CommandError::input(format!("several stacks have a guest `{name}`"))
                 .hinted(format!("name one of {}", stacks.join(", "))))
         }
@@ -162,6 +170,16 @@ async fn whole_on(sites: &Sites, record: &GuestRecord) -> Result<GuestWhole, Com
     let node = now.map_or_else(|| record.node.to_string(), |now| now.node.to_string());
     let guest = GuestShape::of(record, now.map_or("gone", |now| status(now.status)), node, addresses(record));
     Ok(GuestWhole { guest, applied: record.applied.clone(), observed: now.cloned() })
+}
+
+/// The names of a guest's snapshots, as its site lists them.
+pub(crate) async fn snapshots(data: &Data, record: &GuestRecord, out: &Out) -> Result<Vec<String>, CommandError> {
+    let sites = connect_sites(data, [record.site.clone()], out).await?;
+    let api =
+        sites.get(&record.site).ok_or_else(|| CommandError::input(format!("site `{}` is not known", record.site)))?;
+    api.snapshots(&record.node, record.vmid).await.map_err(|error| {
+        CommandError::failed(format!("the snapshots of {} cannot be read", record.name)).because(error)
+    })
 }
 
 /// Who a guest is, for whoever acts on it.

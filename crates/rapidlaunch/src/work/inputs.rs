@@ -39,9 +39,14 @@ pub(crate) fn read(paths: &[PathBuf], known: &Known, out: &Out) -> Result<Inputs
     Ok(inputs)
 }
 
+/// Findings about files, with excerpts.
+pub(crate) fn render(found: &[Diagnostic], files: &[InputFile], colour: bool) -> String {
+    diagnostic::render(found, &sources(files), colour)
+}
+
 /// The warnings of files without mistakes, with excerpts.
 pub(crate) fn render_warnings(inputs: &Inputs, colour: bool) -> String {
-    diagnostic::render(&inputs.warnings, &sources(&inputs.files), colour)
+    render(&inputs.warnings, &inputs.files, colour)
 }
 
 /// The same as [`read`], with the warnings left to the caller.

@@ -3,10 +3,13 @@
 use std::collections::BTreeMap;
 
 use rl_engine::Envelope;
-use rl_model::{Plan, PlanReport, Site, SiteName};
+use rl_model::{Plan, PlanReport, ResolvedStack, Site, SiteName};
 use serde::{Deserialize, Serialize};
 
 use crate::error::CommandError;
+use crate::out::Out;
+use crate::work::connect;
+use crate::work::data::Data;
 use crate::work::planning::Planned;
 
 /// Kind and version in the store.
@@ -25,13 +28,23 @@ pub(crate) struct KeptPlan {
     pub(crate) keepers: Vec<Site>,
     /// What the store will keep of the stack's declaration.
     pub(crate) manifest: String,
+    /// All that the stack may have been made into before.
+    #[serde(default)]
+    pub(crate) before: Vec<ResolvedStack>,
 }
 
 impl KeptPlan {
     /// What is kept of a plan.
     pub(crate) fn of(planned: Planned) -> Self {
-        let Planned { plan, report, declared, keepers, manifest, .. } = planned;
-        Self { plan, report, declared, keepers, manifest }
+        let Planned { plan, report, declared, keepers, manifest, before, .. } = planned;
+        Self { plan, report, declared, keepers, manifest, before }
+    }
+
+    /// The plan with clients of its sites.
+    pub(crate) async fn connected(self, data: &Data) -> Result<Planned, CommandError> {
+        let Self { plan, report, declared, keepers, manifest, before } = self;
+        let sites = connect::connect(data, declared.values(), connect::pace(), &Out::silent()).await?;
+        Ok(Planned { plan, report, sites, declared, keepers, before, manifest })
     }
 
     /// The same for the store.

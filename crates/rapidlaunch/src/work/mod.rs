@@ -16,6 +16,8 @@ pub(crate) mod happenings;
 pub(crate) mod hooks;
 pub(crate) mod inputs;
 pub(crate) mod kept_plan;
+pub(crate) mod meant;
+pub(crate) mod named;
 pub(crate) mod operate;
 pub(crate) mod place;
 pub(crate) mod planning;

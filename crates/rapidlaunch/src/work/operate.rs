@@ -67,13 +67,19 @@ impl Ending {
     fn of(left: &Left) -> Self {
         match left {
             Left::Detached => Self::Detached,
-            Left::Settled(record) => match record.status.state {
-                OperationState::Done => Self::Done,
-                OperationState::Failed => Self::Failed,
-                OperationState::Cancelled => Self::Cancelled,
-                OperationState::Stuck => Self::Stuck,
-                OperationState::Blocked | OperationState::Running => Self::Blocked,
-            },
+            Left::Settled(record) => Self::settled(Some(record.status.state)),
+        }
+    }
+
+    /// How an operation ended that is in this state now; none where the person detached.
+    pub(crate) fn settled(state: Option<OperationState>) -> Self {
+        match state {
+            None => Self::Detached,
+            Some(OperationState::Done) => Self::Done,
+            Some(OperationState::Failed) => Self::Failed,
+            Some(OperationState::Cancelled) => Self::Cancelled,
+            Some(OperationState::Stuck) => Self::Stuck,
+            Some(OperationState::Blocked | OperationState::Running) => Self::Blocked,
         }
     }
 }
@@ -304,7 +310,7 @@ pub(crate) async fn as_recorded(data: &Data, mut resolved: ResolvedStack) -> Res
 pub(crate) async fn prove_applied(data: &Data, planned: &Planned, out: &Out) -> Result<Proof, CommandError> {
     let resolved = as_recorded(data, planned.plan.resolved.clone()).await?;
     let proof = rl_ops::prove(&planned.sites, &resolved, now_ms()).await;
-    let proof = with_records(data, planned.declared.values().chain(&planned.keepers), &resolved, proof, out).await?;
+    let proof = with_records(data, planned.sites_declared(), &resolved, proof, out).await?;
     desk::prove(data, proof, &resolved).await
 }
 
@@ -325,8 +331,7 @@ pub(crate) async fn prove_destroyed(data: &Data, planned: &Planned, out: &Out) -
     let guests: Vec<(SiteName, rl_model::Stamp)> =
         planned.plan.actions.iter().map(|action| (action.site.clone(), action.stamp.clone())).collect();
     let proof = rl_ops::prove_gone(&planned.sites, &planned.plan.stack, &guests, now_ms()).await;
-    let sites = planned.declared.values().chain(&planned.keepers);
-    let providers = zones::of_stacks(data, sites, &planned.before, out).await?;
+    let providers = zones::of_stacks(data, planned.sites_declared(), &planned.before, out).await?;
     let owner = Owner { controller: planned.plan.resolved.controller.clone(), stack: planned.plan.stack.clone() };
     Ok(rl_ops::prove_records_gone(&providers, &owner, &planned.before, proof).await)
 }

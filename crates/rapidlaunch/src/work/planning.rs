@@ -14,6 +14,7 @@ use crate::error::CommandError;
 use crate::out::Out;
 use crate::work::connect::{self, Sites};
 use crate::work::data::{Data, absolute, store_error};
+use crate::work::meant::{declared_stacks, never_stored, nothing_named};
 use crate::work::{assume, desk, inputs, operate, zones};
 
 /// Operations of one stack that did not end well, one after the other, whose records are looked for; a person has long seen
@@ -59,14 +60,20 @@ pub(crate) struct Planned {
     pub(crate) manifest: String,
 }
 
+impl Planned {
+    /// The declarations of its sites and of those that keep its records.
+    pub(crate) fn sites_declared(&self) -> Vec<&Site> {
+        self.declared.values().chain(&self.keepers).collect()
+    }
+}
+
 /// Finds out which stacks a command is about.
 pub(crate) async fn subject(data: &Data, stack: &StackRef, out: &Out) -> Result<Subject, CommandError> {
     if !stack.files.is_empty() {
         return from_files(data, stack, out).await;
     }
     let Some(name) = &stack.stack else {
-        return Err(CommandError::input("no stack was named")
-            .hinted("give files with -f FILE, or the name of a stack applied before (`rapidlaunch stack ls`)"));
+        return Err(nothing_named());
     };
     of_stored(data, name).await
 }
@@ -96,24 +103,14 @@ pub(crate) async fn of_inputs(
         manifest.sites.entry(site.name.clone()).or_insert(site);
     }
     manifest.sites = manifest.sites.into_iter().map(|(name, site)| (name, absolute(site))).collect();
-    let stacks: Vec<StackName> = match only {
-        Some(name) if manifest.stacks.contains_key(name) => vec![name.clone()],
-        Some(name) => return Err(CommandError::input(format!("the files declare no stack `{name}`"))),
-        None => manifest.stacks.keys().cloned().collect(),
-    };
-    if stacks.is_empty() {
-        return Err(CommandError::input("the files declare no stack").hinted("a stack begins with `kind: stack`"));
-    }
+    let stacks = declared_stacks(&manifest, only)?;
     Ok(Subject { files: inputs.files, manifest, stacks })
 }
 
 /// The stored declaration of a stack.
 pub(crate) async fn stored(data: &Data, name: &StackName) -> Result<StoredManifest, CommandError> {
     let record = data.store.stack(name).await.map_err(store_error)?;
-    let record = record.ok_or_else(|| {
-        CommandError::input(format!("no stack `{name}` was applied before"))
-            .hinted("give its file with -f FILE; `rapidlaunch stack ls` lists the stored ones")
-    })?;
+    let record = record.ok_or_else(|| never_stored(name))?;
     serde_json::from_str(&record.manifest).map_err(|error| {
         CommandError::failed(format!("the stored declaration of stack `{name}` cannot be read")).because(error)
     })

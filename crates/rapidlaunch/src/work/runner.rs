@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use crate::error::CommandError;
 use crate::out::Out;
 use crate::render::progress::View;
+use crate::shape::operation::EventShape;
 
 /// How often the live view is drawn, and how often a request to cancel from another process is looked for.
 const TICK: Duration = Duration::from_millis(100);
@@ -140,7 +141,7 @@ async fn follow(run: &Run<'_>, board: &ProgressBoard, engine: &Running) -> Resul
         if engine.is_finished() {
             return Err(CommandError::failed("the engine stopped before the operation was settled"));
         }
-        view.draw(&board.all());
+        view.draw(|| board.all().into_iter().map(|(job, progress)| (job.to_string(), progress.text)).collect());
     }
 }
 
@@ -172,14 +173,14 @@ fn is_out_of_reach(error: &CommandError) -> bool {
     source.is_some_and(rl_engine::JournalError::is_unavailable)
 }
 
-async fn job_names(run: &Run<'_>) -> Result<BTreeMap<rl_engine::JobId, String>, CommandError> {
+async fn job_names(run: &Run<'_>) -> Result<BTreeMap<String, String>, CommandError> {
     let mut names = BTreeMap::new();
     loop {
         let page = run.journal.jobs(run.operation, names.len() as u32, PAGE_MAX).await.map_err(journal_error)?;
         if page.is_empty() {
             return Ok(names);
         }
-        names.extend(page.into_iter().map(|job| (job.spec.id, job.spec.key)));
+        names.extend(page.into_iter().map(|job| (job.spec.id.to_string(), job.spec.key)));
     }
 }
 
@@ -210,7 +211,7 @@ impl Seen {
             let events: Vec<Event> = run.journal.events(query).await.map_err(journal_error)?;
             let Some(last) = events.last() else { return Ok(()) };
             self.after = last.seq;
-            events.iter().for_each(|event| view.event(event));
+            events.into_iter().for_each(|event| view.event(&EventShape::of(event, None)));
         }
     }
 }

@@ -12,6 +12,7 @@ use rl_store::{
 use crate::access::{SEAL_VERSION, seal_name};
 use crate::env;
 use crate::error::CommandError;
+use crate::shape::secret::{DeliveredShape, SecretWhole, VersionShape};
 use crate::work::data::{Data, store_error};
 
 /// Most tries to store a version while others store versions of the same secret.
@@ -135,6 +136,21 @@ pub(crate) fn rotation(record: &SecretRecord, length: Option<u32>) -> Result<Gen
 pub(crate) async fn existing(data: &Data, name: &SecretRef) -> Result<Option<SecretRecord>, CommandError> {
     let record = data.store.secret(name).await.map_err(store_error)?;
     Ok(record.filter(|record| record.removed.is_none()))
+}
+
+/// A secret with its versions and the files that hold it; also one that was removed.
+pub(crate) async fn whole(data: &Data, name: &SecretRef) -> Result<Option<SecretWhole>, CommandError> {
+    let Some(record) = data.store.secret(name).await.map_err(store_error)? else { return Ok(None) };
+    let versions = data.store.secret_history(name).await.map_err(store_error)?;
+    Ok(Some(SecretWhole {
+        name: name.to_string(),
+        version: record.latest,
+        generated_length: record.generator.map(|generator| generator.length),
+        versions: versions.iter().map(VersionShape::of).collect(),
+        removed_at_ms: record.removed.as_ref().map(|(at, _)| at.0),
+        removed_by: record.removed.map(|(_, by)| by),
+        delivered: DeliveredShape::all(held(data, name).await?),
+    }))
 }
 
 /// A file of a guest that holds a secret.

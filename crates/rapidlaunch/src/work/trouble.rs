@@ -4,6 +4,7 @@ use rl_engine::{JobState, OperationId, PAGE_MAX};
 use serde::Serialize;
 
 use crate::error::CommandError;
+use crate::shape::operation::JobShape;
 use crate::work::data::Data;
 use crate::work::runner::journal_error;
 
@@ -14,7 +15,7 @@ const TROUBLES_MAX: usize = 50;
 #[derive(Debug, Serialize)]
 pub(crate) struct Trouble {
     job: String,
-    state: &'static str,
+    state: String,
     reason: Option<String>,
     hint: Option<String>,
 }
@@ -27,15 +28,20 @@ pub(crate) async fn of(data: &Data, id: OperationId) -> Result<Vec<Trouble>, Com
         let page = journal.jobs(id, from, PAGE_MAX).await.map_err(journal_error)?;
         let Some(last) = page.last() else { break };
         from = last.seq + 1;
-        let bad = page.into_iter().filter(|job| {
-            matches!(job.status.state, JobState::Failed | JobState::Stuck | JobState::Blocked | JobState::Parked)
-        });
-        found.extend(bad.take(TROUBLES_MAX - found.len()).map(|job| Trouble {
-            job: job.spec.key,
-            state: job.status.state.as_str(),
-            reason: job.status.reason,
-            hint: job.status.hint,
-        }));
+        found.extend(among(page.iter().map(|job| JobShape::of(job, &[]))));
     }
+    found.truncate(TROUBLES_MAX);
     Ok(found)
+}
+
+/// Those among jobs that did not end well, up to the limit.
+pub(crate) fn among(jobs: impl IntoIterator<Item = JobShape>) -> Vec<Trouble> {
+    let bad = |job: &JobShape| {
+        matches!(
+            JobState::parse(&job.state),
+            Some(JobState::Failed | JobState::Stuck | JobState::Blocked | JobState::Parked)
+        )
+    };
+    let trouble = |job: JobShape| Trouble { job: job.name, state: job.state, reason: job.reason, hint: job.hint };
+    jobs.into_iter().filter(bad).take(TROUBLES_MAX).map(trouble).collect()
 }

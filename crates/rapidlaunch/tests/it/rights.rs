@@ -64,6 +64,7 @@ const TABLE: &[(&str, &str, Needs)] = &[
     ("delete", "/v1/plans/{plan}", Needs::Right("deploy")),
     ("post", "/v1/plans/{plan}/approve", Needs::Right("approve")),
     ("post", "/v1/plans/{plan}/apply", Needs::Right("deploy")),
+    ("post", "/v1/plans/{plan}/verify", Needs::Right("read")),
     ("get", "/v1/stacks", Needs::Anybody),
     ("get", "/v1/stacks/{stack}", Needs::Right("read")),
     ("patch", "/v1/stacks/{stack}", Needs::Right("admin")),

@@ -6,10 +6,11 @@
 use std::fmt;
 
 use rl_model::manifest::Location;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 mod redact;
 mod render;
+mod told;
 
 pub mod codes;
 
@@ -26,7 +27,7 @@ pub struct Source<'a> {
 }
 
 /// How grave a finding is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Severity {
     /// Nothing is done until it is mended.
@@ -56,7 +57,7 @@ pub struct Diagnostic {
 }
 
 /// A second place that belongs to a finding.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Related {
     /// The place.
     #[serde(flatten)]

@@ -120,3 +120,19 @@ fn colour_adds_escapes_and_nothing_else() {
     }
     assert_eq!(bare + rest, plain);
 }
+
+#[test]
+fn a_finding_is_told_and_understood() {
+    let text = "kind: sit\n";
+    let place = at(text, "sit", "c.yaml");
+    let found = [
+        Diagnostic::error(codes::UNKNOWN_KIND, Some(&place), "unknown kind")
+            .help("write site")
+            .related(Some(&place), "here"),
+        Diagnostic::warning(crate::resolve::codes::SITE_UNREAD, None, "the site could not be read"),
+    ];
+    let told = serde_json::to_string(&found).unwrap();
+    assert_eq!(serde_json::from_str::<Vec<Diagnostic>>(&told).unwrap(), found);
+    let newer = told.replace(codes::UNKNOWN_KIND, "RL0199");
+    assert!(serde_json::from_str::<Vec<Diagnostic>>(&newer).unwrap_err().to_string().contains("not known"));
+}

@@ -21,7 +21,7 @@ use crate::api::extract::{Accepted, At, Page, PageQuery, Params, named};
 use crate::api::problem::{Code, Problem};
 use crate::error::CommandError;
 use crate::out::Out;
-use crate::shape::guest::{GuestDetails, GuestShape};
+use crate::shape::guest::{GuestDetails, GuestShape, Snapshots};
 use crate::work::{guests, operate};
 
 /// The routes of this file.
@@ -217,13 +217,6 @@ async fn act(State(api): State<Api>, At(id): At<String>, keyed: Keyed<ActionBody
     asked.answered(&api, tried, answer).await
 }
 
-/// The snapshots of a guest.
-#[derive(Debug, serde::Serialize, ToSchema)]
-struct Snapshots {
-    /// Their names.
-    items: Vec<String>,
-}
-
 /// The snapshots of a guest, as its site lists them.
 #[utoipa::path(get, path = "/v1/guests/{guest}/snapshots", tag = "guests", params(("guest" = String, Path, description = "Its id")),
     responses((status = 200, description = "Names of snapshots", body = Snapshots),
@@ -234,10 +227,6 @@ async fn snapshots(
     At(id): At<String>,
 ) -> Result<axum::Json<Snapshots>, Problem> {
     let record = find(&api, &caller, &id, Right::Read).await?;
-    let sites = guests::connect_sites(&api.data, [record.site.clone()], &Out::silent()).await?;
-    let site = sites.get(&record.site).ok_or_else(|| Problem::not_found("site", &record.site))?;
-    let items = site.snapshots(&record.node, record.vmid).await.map_err(|error| {
-        CommandError::failed(format!("the snapshots of {} cannot be read", record.name)).because(error)
-    })?;
+    let items = guests::snapshots(&api.data, &record, &Out::silent()).await?;
     Ok(axum::Json(Snapshots { items }))
 }

@@ -14,6 +14,8 @@ mod oidc;
 mod operations;
 mod overview;
 mod plans;
+mod policy;
+mod proofs;
 mod quotas;
 mod schedules;
 mod search;
@@ -47,6 +49,7 @@ pub(super) fn router() -> (Router<Api>, String) {
         .merge(health::routes())
         .merge(operations::routes())
         .merge(plans::routes())
+        .merge(proofs::routes())
         .merge(overview::routes())
         .merge(search::routes())
         .merge(audit::routes())
@@ -83,6 +86,7 @@ pub(super) fn guarded(router: Router<Api>, api: Api) -> Router {
         .layer(CatchPanicLayer::custom(panicked))
         .layer(axum::middleware::from_fn_with_state(Api::clone(&api), limits::limited))
         .layer(axum::middleware::from_fn(observe::request))
+        .layer(fixed(crate::api::RELEASE, env!("CARGO_PKG_VERSION")))
         .layer(fixed("x-content-type-options", "nosniff"))
         .layer(fixed("referrer-policy", "no-referrer"))
         .layer(fixed("strict-transport-security", "max-age=31536000"))

@@ -1,6 +1,5 @@
 //! Plans: made, shown, approved by another person, applied once, or let go.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,7 +7,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use rl_engine::{Ids, SystemClock};
-use rl_model::{AccessPath, GuestName, NoteLevel, Policy, Right, SiteName, StackName};
+use rl_model::{AccessPath, NoteLevel, Right, SiteName, StackName};
 use rl_store::{NewPlan, PlanQuery, PlanRecord, PlanState, StoredPlanId};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -16,6 +15,7 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::policy::PolicyBody;
 use crate::api::Api;
 use crate::api::caller::Caller;
 use crate::api::deeds::{Answer, Asked, Keyed};
@@ -59,39 +59,6 @@ struct PlanBody {
     /// What a person allows.
     #[serde(default)]
     policy: PolicyBody,
-}
-
-/// What a person allows.
-#[derive(Debug, Default, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-struct PolicyBody {
-    /// Guests that may be destroyed and made anew where a change needs it.
-    #[serde(default)]
-    allow_replace: Vec<String>,
-    /// Guests whose data volumes may be lost.
-    #[serde(default)]
-    allow_data_loss: Vec<String>,
-    /// Let changes that need a restart wait for the guest's next start.
-    #[serde(default)]
-    no_restart: bool,
-    /// Let more than 30 % of a zone's DNS records change or go at once.
-    #[serde(default)]
-    allow_dns_mass_change: bool,
-}
-
-impl PolicyBody {
-    fn policy(&self) -> Result<Policy, Problem> {
-        let names = |field: &str, names: &[String]| -> Result<BTreeSet<GuestName>, Problem> {
-            names.iter().map(|name| parsed(field, name)).collect()
-        };
-        Ok(Policy {
-            allow_replace: names("policy.allow_replace", &self.allow_replace)?,
-            allow_data_loss: names("policy.allow_data_loss", &self.allow_data_loss)?,
-            no_restart: self.no_restart,
-            without: BTreeSet::new(),
-            allow_dns_mass_change: self.allow_dns_mass_change,
-        })
-    }
 }
 
 /// A plan.
@@ -302,7 +269,12 @@ async fn list(
     }
 }
 
-async fn find(api: &Api, caller: &Caller, id: &str, right: Right) -> Result<(PlanRecord, KeptPlan), Problem> {
+pub(super) async fn find(
+    api: &Api,
+    caller: &Caller,
+    id: &str,
+    right: Right,
+) -> Result<(PlanRecord, KeptPlan), Problem> {
     let id: StoredPlanId = named("plan", id)?;
     let (record, envelope) = api.data.store.plan(id).await?.ok_or_else(|| Problem::not_found("plan", id))?;
     caller.need(right, &[AccessPath::Stack(record.stack.clone())], "plan", &id.to_string())?;

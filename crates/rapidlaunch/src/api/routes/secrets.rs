@@ -17,12 +17,12 @@ use crate::api::Api;
 use crate::api::caller::Caller;
 use crate::api::deeds::{Answer, Keyed, audit};
 use crate::api::etag::{IfMatch, etag};
-use crate::api::extract::{At, Json, Page, PageQuery, Params, Secret, named};
-use crate::api::files;
+use crate::api::extract::named as named_in_path;
+use crate::api::extract::{At, Json, Page, PageQuery, Params, Secret};
 use crate::api::problem::{Code, Problem};
-use crate::shape::secret::{DeliveredShape, SecretSet, SecretShape, SecretWhole, VersionShape};
+use crate::shape::secret::{DeliveredShape, SecretSet, SecretShape, SecretWhole};
 use crate::work::secrets::{self, Put};
-use crate::work::{planning, typed};
+use crate::work::{named, planning, typed};
 
 /// The routes of this file.
 pub(super) fn routes() -> OpenApiRouter<Api> {
@@ -39,7 +39,7 @@ struct Place {
 /// else lies under the stack that its first part names, whether or not there is one yet.
 fn place(name: &SecretRef, sites: &[Site]) -> Place {
     let source = TokenSource::Secret(name.clone());
-    let mut users = sites.iter().filter(|site| files::credentials(site).contains(&source));
+    let mut users = sites.iter().filter(|site| named::credentials(site).contains(&source));
     let path = match (users.next(), users.next(), name.as_str().split_once('/')) {
         (Some(_), Some(_), _) => AccessPath::Root,
         (Some(site), None, _) => AccessPath::Site(site.name.clone()),
@@ -70,7 +70,7 @@ pub(super) async fn may_grant(api: &Api, caller: &Caller, name: &StackName, stac
 
 /// The secret of a path, for whoever may deal with it so.
 async fn open(api: &Api, caller: &Caller, name: &str, change: bool) -> Result<SecretRef, Problem> {
-    let name: SecretRef = named("secret", name)?;
+    let name: SecretRef = named_in_path("secret", name)?;
     let Place { paths, right } = place(&name, &api.data.sites().await?);
     caller.need(if change { right } else { Right::Read }, &paths, "secret", name.as_str())?;
     Ok(name)
@@ -111,18 +111,8 @@ async fn list(
     responses((status = 200, description = "The secret", body = SecretWhole, headers(("ETag" = String, description = "Its newest version")))))]
 async fn show(State(api): State<Api>, caller: Caller, At(name): At<String>) -> Result<Response, Problem> {
     let name = open(&api, &caller, &name, false).await?;
-    let record = api.data.store.secret(&name).await?.ok_or_else(|| Problem::not_found("secret", &name))?;
-    let versions = api.data.store.secret_history(&name).await?;
-    let whole = SecretWhole {
-        name: name.to_string(),
-        version: record.latest,
-        generated_length: record.generator.map(|generator| generator.length),
-        versions: versions.iter().map(VersionShape::of).collect(),
-        removed_at_ms: record.removed.as_ref().map(|(at, _)| at.0),
-        removed_by: record.removed.map(|(_, by)| by),
-        delivered: DeliveredShape::all(secrets::held(&api.data, &name).await?),
-    };
-    Ok((etag(record.latest), axum::Json(whole)).into_response())
+    let whole = secrets::whole(&api.data, &name).await?.ok_or_else(|| Problem::not_found("secret", &name))?;
+    Ok((etag(whole.version), axum::Json(whole)).into_response())
 }
 
 /// A value: given, or to be made.

@@ -17,6 +17,7 @@ use crate::api::extract::{At, Json, Page, PageQuery, Params, Secret, named};
 use crate::api::files::{self, FileText};
 use crate::api::problem::{Code, Problem};
 use crate::out::Out;
+use crate::shape::site::CheckShape;
 use crate::work::secrets::Put;
 use crate::work::{secrets, site_check};
 
@@ -124,36 +125,17 @@ async fn declare(State(api): State<Api>, caller: Caller, Json(body): Json<Declar
     Ok((StatusCode::CREATED, place, axum::Json(SiteShape::of(site))).into_response())
 }
 
-/// Whether a site can be worked with.
-#[derive(Debug, Serialize, ToSchema)]
-struct Checked {
-    /// Whether every point holds.
-    ok: bool,
-    /// The points.
-    items: Vec<Point>,
-}
-
-/// One point of a check.
-#[derive(Debug, Serialize, ToSchema)]
-struct Point {
-    /// What was looked at.
-    name: String,
-    /// Whether it holds.
-    ok: bool,
-    /// What was found.
-    found: String,
-    /// What to do.
-    hint: Option<String>,
-}
-
 /// Checks reachability, TLS, versions and privileges.
 #[utoipa::path(post, path = "/v1/sites/{site}/check", tag = "sites", params(("site" = String, Path)),
-    responses((status = 200, description = "What was found", body = Checked)))]
-async fn check(State(api): State<Api>, caller: Caller, At(name): At<String>) -> Result<axum::Json<Checked>, Problem> {
+    responses((status = 200, description = "What was found", body = CheckShape)))]
+async fn check(
+    State(api): State<Api>,
+    caller: Caller,
+    At(name): At<String>,
+) -> Result<axum::Json<CheckShape>, Problem> {
     let site = find(&api, &caller, &name).await?;
     let check = site_check::check(&api.data, &site, &[], &Out::silent()).await?;
-    let point = |item: rl_ops::CheckItem| Point { name: item.name, ok: item.ok, found: item.found, hint: item.hint };
-    Ok(axum::Json(Checked { ok: check.ok(), items: check.items.into_iter().map(point).collect() }))
+    Ok(axum::Json(CheckShape::of(check)))
 }
 
 /// Files to be checked.

@@ -19,7 +19,7 @@ use crate::api::etag::{IfMatch, etag};
 use crate::api::extract::{At, Json, Page, PageQuery, Params, named, parsed};
 use crate::api::problem::{Code, Problem, ProblemBody};
 use crate::out::Out;
-use crate::shape::stack::StackShape;
+use crate::shape::stack::{DriftShape, StackDeclaration, StackShape};
 use crate::work::compare;
 use crate::work::data::Data;
 use crate::work::planning::StoredManifest;
@@ -58,7 +58,7 @@ struct StackWhole {
     #[serde(flatten)]
     rules: Rules,
     /// What was declared last.
-    manifest: ManifestText,
+    manifest: StackDeclaration,
     /// The stack as it was applied last, with every value filled in.
     #[schema(value_type = Option<Object>)]
     resolved: Option<rl_model::ResolvedStack>,
@@ -88,10 +88,9 @@ struct ManifestText {
     text: String,
 }
 
-fn manifest(stored: &str) -> Result<ManifestText, Problem> {
-    let stored: StoredManifest = serde_json::from_str(stored)
-        .map_err(|error| Problem::new(Code::FAILED, format!("a stored declaration cannot be read: {error}")))?;
-    Ok(ManifestText { file: stored.file, text: stored.text })
+fn stored(text: &str) -> Result<StoredManifest, Problem> {
+    serde_json::from_str(text)
+        .map_err(|error| Problem::new(Code::FAILED, format!("a stored declaration cannot be read: {error}")))
 }
 
 async fn find(api: &Api, caller: &Caller, name: &str, right: Right) -> Result<StackRecord, Problem> {
@@ -110,7 +109,8 @@ async fn show(State(api): State<Api>, caller: Caller, At(name): At<String>) -> R
 }
 
 fn whole(record: StackRecord, policy: &StackPolicy) -> Result<Response, Problem> {
-    let (manifest, stack, rules) = (manifest(&record.manifest)?, StackShape::of(&record), Rules::of(policy));
+    let manifest = StackDeclaration::of(stored(&record.manifest)?);
+    let (stack, rules) = (StackShape::of(&record), Rules::of(policy));
     let whole = StackWhole { stack, rules, manifest, resolved: record.applied };
     Ok((etag(policy.version), axum::Json(whole)).into_response())
 }
@@ -164,12 +164,13 @@ struct RevisionShape {
 
 async fn read_revision(data: &Data, stack: &StackName, number: u64) -> Result<Option<RevisionShape>, Problem> {
     let Some(record) = data.store.revision(stack, number).await? else { return Ok(None) };
+    let StoredManifest { file, text, .. } = stored(&record.manifest)?;
     Ok(Some(RevisionShape {
         revision: record.revision,
         operation: record.operation.to_string(),
         actor: record.actor,
         created_at_ms: record.created_at.0,
-        manifest: manifest(&record.manifest)?,
+        manifest: ManifestText { file, text },
     }))
 }
 
@@ -291,14 +292,6 @@ async fn proof(
     let record = find(&api, &caller, &name, Right::Read).await?;
     let proof = api.data.store.proof(&record.name).await?;
     proof.map(axum::Json).ok_or_else(|| Problem::not_found("proof of stack", &record.name))
-}
-
-/// What no longer matches the last apply.
-#[derive(Debug, Serialize, ToSchema)]
-struct DriftShape {
-    /// One entry a difference.
-    #[schema(value_type = Vec<Object>)]
-    items: Vec<rl_model::Drift>,
 }
 
 /// Tells what no longer matches the last apply of a stack.

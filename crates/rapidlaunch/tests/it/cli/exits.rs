@@ -159,3 +159,11 @@ fn blocked_is_four_and_partial_does_the_rest() {
     assert_eq!(world.guest(3000)["config"]["cores"], 1);
     world.finish();
 }
+
+also_through_a_server![
+    plan_tells_by_its_exit_code,
+    drift_of_a_change,
+    drift_of_a_removal,
+    verify_names_the_very_difference,
+    blocked_is_four_and_partial_does_the_rest,
+];

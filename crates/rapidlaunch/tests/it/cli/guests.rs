@@ -93,3 +93,11 @@ fn listed_and_shown() {
     world.run(&["guest", "ls", "nothing"]).expect(0);
     world.finish();
 }
+
+also_through_a_server![
+    stopped_started_restarted,
+    snapshots_from_first_to_last,
+    one_name_in_two_stacks,
+    a_stranger_in_its_place_is_not_touched,
+    listed_and_shown,
+];

@@ -1,5 +1,14 @@
 //! The commands as a person and as a script meet them.
 
+/// Makes a test of each function named, with its commands working through a server.
+macro_rules! also_through_a_server {
+    ($($test:ident),* $(,)?) => {
+        mod through_a_server {
+            $(#[test] fn $test() { crate::harness::through_a_server(super::$test); })*
+        }
+    };
+}
+
 mod access;
 mod dns;
 mod exits;
@@ -8,6 +17,7 @@ mod guests;
 mod ops;
 mod people;
 mod refusals;
+mod remote;
 mod rights;
 mod schedules;
 mod secrets;

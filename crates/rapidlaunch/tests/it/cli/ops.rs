@@ -131,3 +131,9 @@ fn an_operation_is_named_by_the_end_of_its_id() {
     }
     world.finish();
 }
+
+also_through_a_server![
+    destroy_in_the_middle_of_an_apply,
+    nothing_to_try_again,
+    an_operation_is_named_by_the_end_of_its_id,
+];

@@ -17,6 +17,7 @@ fn on_a_terminal(world: &World, args: &[&str], typed: &str, no_color: bool) -> (
     command.args(["--quiet", "--return", "--command", &words.join(" "), "/dev/null"]).env_clear();
     command.env("RAPIDLAUNCH_DATA", &world.data).env("RAPIDLAUNCH_PACE", "100").env("TERM", "xterm-256color");
     command.env("PATH", "/usr/bin:/bin").env("HOME", world.folder()).env("USER", "tester").env("SHELL", "/bin/sh");
+    world.name_server(&mut command);
     if no_color {
         command.env("NO_COLOR", "1");
     }
@@ -81,3 +82,5 @@ fn the_log_holds_no_secret() {
     world.write_private("lab.token", world.sim.token());
     world.finish();
 }
+
+also_through_a_server![asked_and_answered, colour_where_it_is_wanted];

@@ -141,3 +141,9 @@ fn a_database_holds_no_value_and_a_process_leaves_no_image() {
     world.no_hidden_value_in(&server.data());
     world.finish();
 }
+
+also_through_a_server![
+    value_is_set_listed_rotated_and_removed,
+    file_is_taken_byte_for_byte_and_a_bad_value_not_at_all,
+    token_of_a_site_comes_from_the_store,
+];

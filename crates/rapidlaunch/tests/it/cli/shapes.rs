@@ -512,3 +512,5 @@ fn the_simulator_prints_one_line() {
     assert_eq!(ready["urls"].as_array().unwrap().len(), 2);
     world.finish();
 }
+
+also_through_a_server![applied_and_destroyed, the_stored_file_is_given_back, an_error_is_one_document_too];

@@ -58,6 +58,9 @@ impl World {
     pub(crate) fn finish_with(&self, allow: Allow) {
         self.finished.set(true);
         self.sim.clear_faults();
+        if let Some(served) = self.server.take() {
+            self.end(served).expect(0);
+        }
         self.check_now(allow);
     }
 

@@ -8,6 +8,7 @@ mod hunt;
 mod process;
 mod proxy;
 mod site;
+mod through;
 
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
@@ -22,6 +23,7 @@ pub(crate) use checks::Allow;
 pub(crate) use files::{Farm, farm, site};
 pub(crate) use process::{Child, Run};
 pub(crate) use proxy::Proxy;
+pub(crate) use through::through_a_server;
 
 /// How many times faster than real nodes the simulated ones work.
 pub(crate) const SPEED: f64 = 100.0;
@@ -52,6 +54,8 @@ pub(crate) struct World {
     /// Values of secrets that may be found nowhere.
     hidden: RefCell<Vec<String>>,
     finished: std::cell::Cell<bool>,
+    /// The server that commands work through, where they do.
+    server: RefCell<Option<Served>>,
 }
 
 impl World {
@@ -80,8 +84,13 @@ impl World {
             said: RefCell::default(),
             hidden: RefCell::default(),
             finished: std::cell::Cell::new(false),
+            server: RefCell::default(),
         };
         world.write_private("lab.token", world.sim.token());
+        if through::is_on() {
+            let served = world.api_server(&[]);
+            world.server.replace(Some(served));
+        }
         world
     }
 

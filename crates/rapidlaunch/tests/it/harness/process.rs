@@ -147,8 +147,18 @@ fn reader(mut from: impl Read + Send + 'static) -> JoinHandle<String> {
 }
 
 impl World {
-    /// The command with the test's data directory and nothing of the caller's own settings.
+    /// The command with the test's data directory and nothing of the caller's own settings; it works through the server, where
+    /// there is one and it can.
     pub(crate) fn command(&self, args: &[&str]) -> Command {
+        let mut command = self.command_here(args);
+        if args.first() != Some(&"store") {
+            self.name_server(&mut command);
+        }
+        command
+    }
+
+    /// The command that works on the data directory itself.
+    pub(crate) fn command_here(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_rapidlaunch"));
         command.args(args).env_clear().stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command.env("RAPIDLAUNCH_DATA", &self.data).env("RAPIDLAUNCH_PACE", SPEED.to_string());

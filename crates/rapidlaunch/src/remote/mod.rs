@@ -1,0 +1,15 @@
+//! A server's API, asked by commands: where the server is, how it is asked, and what its answers and refusals mean.
+
+mod client;
+mod error;
+mod events;
+mod follow;
+mod stream;
+#[cfg(test)]
+mod tests;
+mod way;
+
+pub(crate) use client::{Remote, encoded};
+pub(crate) use error::RemoteError;
+pub(crate) use follow::follow;
+pub(crate) use way::ServerArgs;
