@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use axum::body::{Bytes, HttpBody};
+use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use serde::de::DeserializeOwned;
 
@@ -16,6 +17,8 @@ pub(crate) use crate::shape::operation::Accepted;
 pub(crate) const BODY_BYTES_MAX: usize = 1 << 20;
 /// Largest body of a request that brings files.
 pub(crate) const FILES_BYTES_MAX: usize = 4 << 20;
+/// A body that is read whatever becomes of its request: most have no more, and even as many as there may be connections have room.
+const SHORT_BODY_BYTES: u64 = 16 << 10;
 /// Where files are brought.
 const FILES: [&str; 3] = ["/v1/plans", "/v1/validate", "/v1/sites"];
 /// How long a body may take to come.
@@ -33,8 +36,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
         if !is_json(request.headers()) {
-            return Err(Problem::new(Code::MEDIA_TYPE, "the body is not declared as JSON")
-                .hint("send `Content-Type: application/json`"));
+            return Err(no_json());
         }
         read(&body(request).await?).map(Json)
     }
@@ -52,8 +54,7 @@ impl<S: Send + Sync, T: DeserializeOwned + Default> FromRequest<S> for Given<T> 
         match (bytes.is_empty(), declared) {
             (true, _) => Ok(Self(T::default())),
             (false, true) => read(&bytes).map(Self),
-            (false, false) => Err(Problem::new(Code::MEDIA_TYPE, "the body is not declared as JSON")
-                .hint("send `Content-Type: application/json`")),
+            (false, false) => Err(no_json()),
         }
     }
 }
@@ -99,6 +100,19 @@ pub(crate) async fn body(request: Request) -> Result<Bytes, Problem> {
         }
         Problem::new(Code::MALFORMED, "the body could not be read to its end")
     })
+}
+
+/// Reads a short body before anything is made of its request: where a request is refused while its body is still under way, the
+/// connection ends, and whoever sends may never read why.
+pub(super) async fn gathered(request: Request, next: Next) -> Result<Response, Problem> {
+    let length = request.body().size_hint().exact().unwrap_or(u64::MAX);
+    if !(1..=SHORT_BODY_BYTES).contains(&length) {
+        return Ok(next.run(request).await);
+    }
+    let (parts, whole) = request.into_parts();
+    let (head, _) = Request::new(()).into_parts();
+    let bytes = body(Request::from_parts(head, whole)).await?;
+    Ok(next.run(Request::from_parts(parts, Body::from(bytes))).await)
 }
 
 fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {

@@ -69,10 +69,11 @@ codes! {
 pub(crate) struct Problem {
     code: Code,
     detail: String,
-    causes: Vec<String>,
+    // Both narrow, because every answer of a handler has room for a problem.
+    causes: Box<[String]>,
     hints: Vec<String>,
     details: Option<Box<serde_json::Value>>,
-    retry_after: Option<u64>,
+    retry_after: Option<u32>,
 }
 
 /// A problem as it is answered (RFC 9457).
@@ -106,7 +107,14 @@ pub(crate) struct ProblemBody {
 impl Problem {
     /// A problem with what happened and where.
     pub(crate) fn new(code: Code, detail: impl Into<String>) -> Self {
-        Self { code, detail: detail.into(), causes: Vec::new(), hints: Vec::new(), details: None, retry_after: None }
+        Self {
+            code,
+            detail: detail.into(),
+            causes: Box::default(),
+            hints: Vec::new(),
+            details: None,
+            retry_after: None,
+        }
     }
 
     /// Adds what to do next.
@@ -123,7 +131,7 @@ impl Problem {
 
     /// Says after how many seconds to try again.
     pub(crate) fn retry_after(mut self, seconds: u64) -> Self {
-        self.retry_after = Some(seconds);
+        self.retry_after = Some(u32::try_from(seconds).unwrap_or(u32::MAX));
         self
     }
 
@@ -149,7 +157,7 @@ impl IntoResponse for Problem {
             status: self.code.status.as_u16(),
             code: self.code.code,
             detail: self.detail,
-            causes: self.causes,
+            causes: self.causes.into(),
             hints: self.hints,
             request: observe::id(),
             details: self.details,
@@ -181,6 +189,7 @@ impl From<CommandError> for Problem {
             detail.push_str(": ");
             detail.push_str(cause);
         }
+        let causes = causes.into();
         Self { code, detail, causes, hints: error.hints, details: error.details, retry_after: None }
     }
 }

@@ -27,7 +27,7 @@ pub(crate) async fn follow(
     let whole: OperationWhole = remote.get(&format!("/v1/operations/{id}")).await?;
     let names: BTreeMap<String, String> = whole.jobs.into_iter().map(|job| (job.id, job.name)).collect();
     let mut following = Following { remote, id, view: View::new(out, names), seen: 0 };
-    let ended = following.to_the_end().await;
+    let ended = following.until_its_end().await;
     following.view.finish();
     ended
 }
@@ -53,7 +53,7 @@ async fn drawn<T>(view: &mut View, awaited: impl Future<Output = T>) -> T {
 }
 
 impl Following<'_> {
-    async fn to_the_end(&mut self) -> Result<Option<OperationState>, CommandError> {
+    async fn until_its_end(&mut self) -> Result<Option<OperationState>, CommandError> {
         let mut events = Events::new(self.remote, format!("/v1/events?operation={}", self.id));
         let interrupted = tokio::signal::ctrl_c();
         tokio::pin!(interrupted);

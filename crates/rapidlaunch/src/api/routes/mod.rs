@@ -36,6 +36,7 @@ use tower_http::set_header::SetResponseHeaderLayer;
 use utoipa_axum::router::OpenApiRouter;
 
 use super::Api;
+use super::extract;
 use super::limits;
 use super::observe;
 use super::openapi;
@@ -84,6 +85,7 @@ pub(super) fn guarded(router: Router<Api>, api: Api) -> Router {
     };
     router
         .layer(CatchPanicLayer::custom(panicked))
+        .layer(axum::middleware::from_fn(extract::gathered))
         .layer(axum::middleware::from_fn_with_state(Api::clone(&api), limits::limited))
         .layer(axum::middleware::from_fn(observe::request))
         .layer(fixed(crate::api::RELEASE, env!("CARGO_PKG_VERSION")))
