@@ -165,6 +165,14 @@ pub enum Conflict {
         /// Revision stored.
         found: u64,
     },
+    /// Something still lies on a site that is to be removed.
+    #[error("site {site} still has {holder}; remove what lies on it first")]
+    SiteHeld {
+        /// The site.
+        site: SiteName,
+        /// What, as a person names it.
+        holder: String,
+    },
     /// A guest of that name exists in the stack under another identity.
     #[error("stack {stack} already has a guest {name} with the id {holder}; plan again")]
     GuestName {

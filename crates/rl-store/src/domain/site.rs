@@ -2,9 +2,11 @@
 use rl_engine::{Lane, UnixMs};
 use rl_model::{Site, SiteName};
 
+use super::deed::{Came, Deed};
+use super::policy::next_version;
 use super::rows::{first, listed, open, read_as, seal};
-use crate::error::StoreError;
-use crate::sql::values;
+use crate::error::{Conflict, StoreError};
+use crate::sql::{Sql, values};
 use crate::store::Store;
 
 /// Kind and version of a stored site.
@@ -35,6 +37,26 @@ impl Store {
             .await
     }
 
+    /// Forgets a site that nothing lies on any more; `seen` is the time of its record that was read. Answers whether there was one.
+    /// Values in quarantine stay so, should a site of that name come back.
+    pub async fn remove_site(&self, name: &SiteName, seen: Option<u64>, deed: Deed) -> Result<bool, StoreError> {
+        let name = name.clone();
+        self.try_change(deed, move |db, _| {
+            let sql = "select document, updated_at from site where name = ?1";
+            let row = first(db, sql, values![name.as_str()], "reading a site", |row| {
+                Ok((row.text(0)?.to_owned(), row.ms(1)?))
+            })?;
+            let Some(record) = row.map(read).transpose()? else { return Ok(Came::Nothing(false)) };
+            next_version("the site", record.updated_at.0, seen)?;
+            if let Some(holder) = held(db, &name)? {
+                return Err(Conflict::SiteHeld { site: name, holder }.into());
+            }
+            db.execute("delete from site where name = ?1", values![name.as_str()], "removing a site")?;
+            Ok(Came::Changed { value: true, before: serde_json::to_value(&record.site).ok(), after: None })
+        })
+        .await
+    }
+
     /// A site by its name.
     pub async fn site(&self, name: &SiteName) -> Result<Option<SiteRecord>, StoreError> {
         let name = name.clone();
@@ -59,6 +81,21 @@ impl Store {
                 })
             })
             .await
+    }
+}
+
+/// What still lies on a site: a guest, or an agent that may join.
+fn held(db: &dyn Sql, site: &SiteName) -> Result<Option<String>, StoreError> {
+    let guest = "select stack, name from guest where site = ?1 and removed_at is null order by stack, name limit 1";
+    let agent = "select node, node from agent where site = ?1 and revoked_at is null order by node limit 1";
+    let found = first(db, guest, values![site.as_str()], "looking for guests of a site", |row| {
+        Ok(format!("the guest {} of stack {}", row.text(1)?, row.text(0)?))
+    })?;
+    match found {
+        Some(guest) => Ok(Some(guest)),
+        None => first(db, agent, values![site.as_str()], "looking for agents of a site", |row| {
+            Ok(format!("the agent of node {}", row.text(0)?))
+        }),
     }
 }
 

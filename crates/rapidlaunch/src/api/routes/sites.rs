@@ -1,7 +1,7 @@
 //! Sites: how they are declared, whether they answer, and what files say of them.
 
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use rl_model::{AccessPath, Right, SecretRef, Site, SiteName};
 use rl_planner::diagnostic::Diagnostic;
@@ -13,6 +13,7 @@ use utoipa_axum::routes;
 use crate::api::Api;
 use crate::api::caller::Caller;
 use crate::api::deeds::audit;
+use crate::api::etag::{IfMatch, etag};
 use crate::api::extract::{At, Json, Page, PageQuery, Params, Secret, named};
 use crate::api::files::{self, FileText};
 use crate::api::problem::{Code, Problem};
@@ -25,7 +26,7 @@ use crate::work::{secrets, site_check};
 pub(super) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new()
         .routes(routes!(list, declare))
-        .routes(routes!(show))
+        .routes(routes!(show, remove))
         .routes(routes!(check))
         .routes(routes!(validate))
 }
@@ -82,8 +83,30 @@ async fn find(api: &Api, caller: &Caller, name: &str) -> Result<Site, Problem> {
 /// A site.
 #[utoipa::path(get, path = "/v1/sites/{site}", tag = "sites", params(("site" = String, Path)),
     responses((status = 200, description = "The site", body = SiteShape)))]
-async fn show(State(api): State<Api>, caller: Caller, At(name): At<String>) -> Result<axum::Json<SiteShape>, Problem> {
-    Ok(axum::Json(SiteShape::of(find(&api, &caller, &name).await?)))
+async fn show(State(api): State<Api>, caller: Caller, At(name): At<String>) -> Result<Response, Problem> {
+    let name: SiteName = named("site", &name)?;
+    caller.need(Right::Read, &path(&name), "site", name.as_str())?;
+    let record = api.data.store.site(&name).await?.ok_or_else(|| Problem::not_found("site", &name))?;
+    Ok((etag(record.updated_at.0), axum::Json(SiteShape::of(record.site))).into_response())
+}
+
+/// Forgets a site that nothing lies on any more. Nothing is done to its nodes; the secret with its token stays.
+#[utoipa::path(delete, path = "/v1/sites/{site}", tag = "sites", params(("site" = String, Path), IfMatch),
+    responses((status = 204, description = "It is removed")))]
+async fn remove(
+    State(api): State<Api>,
+    caller: Caller,
+    At(name): At<String>,
+    headers: HeaderMap,
+) -> Result<StatusCode, Problem> {
+    let name: SiteName = named("site", &name)?;
+    caller.need(Right::Admin, &path(&name), "site", name.as_str())?;
+    let seen = IfMatch::of(&headers)?;
+    let entry = audit(&caller, "site.remove", format!("/sites/{name}"), None);
+    match api.data.store.remove_site(&name, seen, entry.into()).await? {
+        true => Ok(StatusCode::NO_CONTENT),
+        false => Err(Problem::not_found("site", name)),
+    }
 }
 
 /// A site to be declared.

@@ -135,3 +135,25 @@ fn a_guest_is_shown_with_its_firewall_and_packets_are_explained() {
 fn level(level: &Value) -> (&str, usize) {
     (level["level"].as_str().unwrap(), level["rules"].as_array().unwrap().len())
 }
+
+#[test]
+fn a_site_is_removed_once_nothing_lies_on_it() {
+    let world = World::new();
+    world.apply(&world.write_farm(&farm(1))).expect(0);
+    let served = world.api_server(&[]);
+    let root = Client::root(&world, &served);
+    root.refused(Method::DELETE, "/v1/sites/lab", &Value::Null, "RL0507");
+    world.run(&["destroy", "farm", "--yes"]).expect(0);
+    let delete = |tag: Option<&str>| {
+        let request = served.request(Method::DELETE, "/v1/sites/lab");
+        let request = tag.into_iter().fold(request, |request, tag| request.header("if-match", tag));
+        world.runtime.block_on(request.send()).unwrap().status().as_u16()
+    };
+    let read = served.get(&world, "/v1/sites/lab").headers()["etag"].to_str().unwrap().to_owned();
+    assert_eq!((delete(None), delete(Some("\"1\"")), delete(Some(&read)), delete(Some(&read))), (428, 412, 204, 404));
+    root.refused(Method::GET, "/v1/sites/lab", &Value::Null, "RL0503");
+    let entry = &root.get("/v1/audit")["items"][0];
+    assert_eq!((&entry["action"], &entry["before"]["name"]), (&json!("site.remove"), &json!("lab")), "{entry}");
+    world.end(served).expect(0);
+    world.finish_with(Allow { volumes: true, ..Allow::default() });
+}
