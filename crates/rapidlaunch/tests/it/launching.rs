@@ -116,12 +116,20 @@ fn a_protected_stack_needs_another_person() {
     let governed = world.runtime.block_on(request.json(&json!({ "protected": true })).send()).unwrap();
     assert_eq!(governed.status(), 200);
     let person = |name: &str, role: &str| {
-        post(&world, &served, &root, "/v1/users", name, &json!({ "name": name, "password": "correct horse battery" }));
+        let key = |what: &str| format!("{name}-{what}");
+        post(
+            &world,
+            &served,
+            &root,
+            "/v1/users",
+            &key("user"),
+            &json!({ "name": name, "password": "correct horse battery" }),
+        );
         let grant = json!({ "to": format!("user:{name}"), "role": role, "path": "/" });
-        post(&world, &served, &root, "/v1/grants", name, &grant);
+        post(&world, &served, &root, "/v1/grants", &key("grant"), &grant);
         let scopes = json!([{ "role": "admin", "path": "/" }]);
         let token = json!({ "label": "t", "owner": name, "scopes": scopes });
-        post(&world, &served, &root, "/v1/tokens", name, &token).2["token"].as_str().unwrap().to_owned()
+        post(&world, &served, &root, "/v1/tokens", &key("token"), &token).2["token"].as_str().unwrap().to_owned()
     };
     let (author, approver) = (person("author", "admin"), person("approver", "approver"));
     let more = json!({ "files": [{ "name": "farm.yaml", "text": farm(3).yaml() }] });
