@@ -187,7 +187,7 @@ impl CreateContainer {
                     Err(error) => error,
                 }
             }
-            Ok(None) if is_given_up(cx) => abandoned(node, vmid),
+            Ok(None) if is_given_up(cx) => given_up(api, &self.target, node, vmid).await,
             Ok(None) => wait(),
             Err(error) => classify(&error),
         }
@@ -250,13 +250,23 @@ impl From<StepError> for Trouble {
 pub(crate) const MAKING: &[&str] = &["vzcreate", "vzrestore", "vzclone"];
 
 /// Nobody makes a container any more, yet its lock is there: what an aborted create leaves behind.
-pub(crate) fn abandoned(node: &rl_model::NodeName, vmid: Vmid) -> StepError {
+fn abandoned(node: &rl_model::NodeName, vmid: Vmid) -> StepError {
     StepError::blocked(
         format!("container {vmid} on node {node} has the lock `create`, and no task runs that would take it off"),
         format!(
             "when nobody else needs it, run `pct unlock {vmid}` and `pct destroy {vmid}` on node {node}, then retry: the API cannot do it"
         ),
     )
+}
+
+/// No task makes the guest. It may have ended since the guest was looked at, so only what is half-made still is given up.
+pub(crate) async fn given_up(api: &SiteApi, target: &Target, node: &rl_model::NodeName, vmid: Vmid) -> StepError {
+    match find(api, target, vmid).await {
+        Ok(Found::BeingMade { .. }) => abandoned(node, vmid),
+        Ok(Found::Ours(ours)) if ours.config.lock.as_deref() == Some("create") => abandoned(node, vmid),
+        Ok(_) => StepError::retry(Duration::ZERO, format!("the task that made container {vmid} has ended")),
+        Err(error) => error,
+    }
 }
 
 /// Whether a half-made container that is seen again and again has been given up by whoever made it.

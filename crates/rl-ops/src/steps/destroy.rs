@@ -107,7 +107,9 @@ pub(crate) async fn remove_ours(cx: &StepCx, api: &SiteApi, target: &Target, vmi
         // It may be ours, half made. Its task has been followed or was never ours; wait until the stamp shows.
         Found::BeingMade { node } => {
             return match api.running_task(&node, vmid, create_container::MAKING).await {
-                Ok(None) if create_container::is_given_up(cx) => Err(create_container::abandoned(&node, vmid)),
+                Ok(None) if create_container::is_given_up(cx) => {
+                    Err(create_container::given_up(api, target, &node, vmid).await)
+                }
                 _ => Err(StepError::retry(LOCKED_WAIT, format!("container {vmid} on node {node} is being made"))),
             };
         }
