@@ -21,9 +21,9 @@ use crate::error::CommandError;
 use crate::memory;
 
 /// Connections at once.
-pub(super) const CONNECTIONS: usize = 64;
+const CONNECTIONS: usize = 64;
 /// How long requests are counted.
-pub(super) const MEASURED: Duration = Duration::from_secs(5);
+const MEASURED: Duration = Duration::from_secs(5);
 /// Starts of which the median counts.
 const STARTS: usize = 7;
 /// How long an idle server is let be before its memory is read.
@@ -127,18 +127,8 @@ pub(super) struct Connection {
 
 impl Connection {
     /// Asks, reads the whole answer, and gives its status.
-    pub(super) async fn get(&mut self, path: &str) -> Result<u16, CommandError> {
+    async fn get(&mut self, path: &str) -> Result<u16, CommandError> {
         self.send("GET", path, "\r\n").await?;
-        self.read_until(Self::whole).await
-    }
-
-    /// Sends a body of JSON under a key, reads the whole answer, and gives its status.
-    pub(super) async fn post(&mut self, path: &str, key: &str, body: &str) -> Result<u16, CommandError> {
-        let rest = format!(
-            "Idempotency-Key: {key}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
-            body.len()
-        );
-        self.send("POST", path, &rest).await?;
         self.read_until(Self::whole).await
     }
 
@@ -189,7 +179,7 @@ impl Connection {
         (self.buffer.len() >= end + 4 + length.unwrap_or(0)).then(|| head.get(9..12)?.parse().ok())?
     }
 
-    pub(super) fn body(&self) -> serde_json::Value {
+    fn body(&self) -> serde_json::Value {
         let end = position(&self.buffer, HEAD_END).map_or(0, |end| end + HEAD_END.len());
         serde_json::from_slice(&self.buffer[end..]).unwrap_or_default()
     }

@@ -86,11 +86,6 @@ impl World {
         self.sim.as_ref().expect("this world was started with a site")
     }
 
-    /// Ends the site; nothing answers at its address any more.
-    pub(super) fn end_site(&mut self) {
-        self.sim = None;
-    }
-
     /// The program's data directory.
     pub(super) fn data(&self) -> PathBuf {
         self.dir.join("data")
