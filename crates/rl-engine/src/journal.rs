@@ -319,6 +319,21 @@ pub trait Journal: Send + Sync + 'static {
     /// Reads the steps of a job in their order, undone ones after done ones.
     async fn steps(&self, job: JobId) -> Result<Vec<StepRecord>, JournalError>;
 
+    /// Reads a page of an operation's jobs as [`Journal::jobs`] does, each with its steps.
+    async fn jobs_with_steps(
+        &self,
+        operation: OperationId,
+        from: u32,
+        limit: usize,
+    ) -> Result<Vec<(JobRecord, Vec<StepRecord>)>, JournalError> {
+        let mut jobs = Vec::new();
+        for job in self.jobs(operation, from, limit).await? {
+            let steps = self.steps(job.spec.id).await?;
+            jobs.push((job, steps));
+        }
+        Ok(jobs)
+    }
+
     /// Reads a page of events, oldest first. A follower of all operations (`after` above 0) is told with
     /// [`JournalError::EventsGone`] when events it has not read were deleted.
     async fn events(&self, query: EventQuery) -> Result<Vec<Event>, JournalError>;

@@ -174,6 +174,19 @@ impl Asked {
         Ok(Some(response))
     }
 
+    /// The same, asked for only where trying has failed: it saves a read where most requests come once. What a request that comes
+    /// again finds may have changed in the meantime; its answer has not.
+    pub(crate) async fn unless_answered(
+        &self,
+        api: &Api,
+        tried: Result<Response, Problem>,
+    ) -> Result<Response, Problem> {
+        match tried {
+            Ok(response) => Ok(response),
+            Err(problem) => self.before(api).await?.map_or(Err(problem), Ok),
+        }
+    }
+
     /// What is written down with the change: who did what, and the answer that is given when the request comes again.
     pub(crate) fn deed(&self, action: &str, path: String, after: Option<serde_json::Value>, answer: &Answer) -> Deed {
         let answer = self.key.as_ref().map(|key| KeptAnswer {

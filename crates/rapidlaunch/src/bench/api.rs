@@ -21,7 +21,7 @@ use crate::error::CommandError;
 use crate::memory;
 
 /// Connections at once.
-const CONNECTIONS: usize = 64;
+pub(super) const CONNECTIONS: usize = 64;
 /// How long requests are counted.
 const MEASURED: Duration = Duration::from_secs(5);
 /// Starts of which the median counts.
@@ -132,6 +132,16 @@ impl Connection {
         self.read_until(Self::whole).await
     }
 
+    /// Sends a body under a key, reads the whole answer, and gives its status.
+    pub(super) async fn post(&mut self, path: &str, key: &str, body: &str) -> Result<u16, CommandError> {
+        let length = body.len();
+        let rest = format!(
+            "Idempotency-Key: {key}\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
+        );
+        self.send("POST", path, &rest).await?;
+        self.read_until(Self::whole).await
+    }
+
     /// Asks for an answer without an end, and reads its beginning.
     pub(super) async fn follow(&mut self, path: &str) -> Result<(), CommandError> {
         self.send("GET", path, "Accept: text/event-stream\r\n\r\n").await?;
@@ -179,7 +189,8 @@ impl Connection {
         (self.buffer.len() >= end + 4 + length.unwrap_or(0)).then(|| head.get(9..12)?.parse().ok())?
     }
 
-    fn body(&self) -> serde_json::Value {
+    /// The body of the answer that was read last.
+    pub(super) fn body(&self) -> serde_json::Value {
         let end = position(&self.buffer, HEAD_END).map_or(0, |end| end + HEAD_END.len());
         serde_json::from_slice(&self.buffer[end..]).unwrap_or_default()
     }

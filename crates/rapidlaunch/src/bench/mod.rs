@@ -11,6 +11,7 @@ mod operations;
 mod peers;
 mod postgres;
 mod store;
+mod submits;
 mod worker;
 mod world;
 
@@ -87,6 +88,9 @@ pub(crate) async fn run(args: &BenchArgs, out: &Out) -> Result<(), CommandError>
     if wanted(&["serve_ready_ms", "idle_rss_mb", "http_get_operation_per_s_64"]) {
         served(out).await?;
     }
+    if wanted(&["submit_http_per_s_64", "submit_http_ms_p99"]) {
+        submits_over_https(out).await?;
+    }
     if wanted(&["events_followers_10000_rss_mb"]) {
         let world = World::on_disk()?;
         let rss = load::followers(&world.data()).await?;
@@ -153,6 +157,18 @@ async fn served(out: &Out) -> Result<(), CommandError> {
     figure(out, "serve_ready_ms", ready, "ms", "< 100");
     figure(out, "idle_rss_mb", rss as f64 / 1e6, "MB", "< 30");
     figure(out, "http_get_operation_per_s_64", api::reads(&world.data()).await?, "1/s", "see docs/performance.md");
+    Ok(())
+}
+
+/// Operations started through the API.
+async fn submits_over_https(out: &Out) -> Result<(), CommandError> {
+    let world = World::start(1, FILL_SPEED, 1).await?;
+    let run = RapidLaunch::new(&world, FILL_SPEED);
+    let applied = run.run(&["apply", "--yes", "--output", "json", "--file", world.stack()]).await?;
+    succeeded(&applied, "apply of a container")?;
+    let measured = submits::submits(&world.data()).await?;
+    figure(out, "submit_http_per_s_64", measured.per_second, "1/s", ">= 20000");
+    figure(out, "submit_http_ms_p99", measured.p99.as_secs_f64() * 1000.0, "ms", "<= 10");
     Ok(())
 }
 

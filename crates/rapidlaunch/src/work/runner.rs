@@ -233,13 +233,11 @@ pub(crate) async fn jobs_with_steps(
 ) -> Result<Vec<(JobRecord, Vec<StepRecord>)>, CommandError> {
     let mut jobs = Vec::new();
     loop {
-        let page = journal.jobs(id, jobs.len() as u32, PAGE_MAX).await.map_err(journal_error)?;
-        if page.is_empty() {
+        let page = journal.jobs_with_steps(id, jobs.len() as u32, PAGE_MAX).await.map_err(journal_error)?;
+        let is_last = page.len() < PAGE_MAX;
+        jobs.extend(page);
+        if is_last {
             return Ok(jobs);
-        }
-        for job in page {
-            let steps = journal.steps(job.spec.id).await.map_err(journal_error)?;
-            jobs.push((job, steps));
         }
     }
 }

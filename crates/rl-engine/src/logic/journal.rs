@@ -193,6 +193,24 @@ impl<B: Backend> Journal for B {
         self.read(move |rows| rows.steps_of(job)).await
     }
 
+    async fn jobs_with_steps(
+        &self,
+        operation: OperationId,
+        from: u32,
+        limit: usize,
+    ) -> Result<Vec<(JobRecord, Vec<StepRecord>)>, JournalError> {
+        self.read(move |rows| {
+            let jobs = rows.list_jobs(operation, from, limit.min(PAGE_MAX))?;
+            jobs.into_iter()
+                .map(|job| {
+                    let steps = rows.steps_of(job.spec.id)?;
+                    Ok((job, steps))
+                })
+                .collect()
+        })
+        .await
+    }
+
     async fn events(&self, mut query: EventQuery) -> Result<Vec<Event>, JournalError> {
         query.limit = query.limit.min(PAGE_MAX);
         self.read(move |rows| control::events(rows, &query)).await

@@ -148,6 +148,8 @@ fn only_looking() -> JournalError {
 fn connect(path: &Path, cache_kib: i32) -> Result<Connection, StoreError> {
     let connection = Connection::open(path).doing("opening the database")?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    // Without this guarantee a statement is planned anew whenever another value is bound, because a better plan might be found.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).doing("setting a connection up")?;
     connection.pragma_update(None, "cache_size", -cache_kib).doing("setting a connection up")?;
     Ok(connection)
 }

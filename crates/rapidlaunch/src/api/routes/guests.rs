@@ -16,7 +16,7 @@ use utoipa_axum::routes;
 
 use crate::api::Api;
 use crate::api::caller::Caller;
-use crate::api::deeds::{Answer, Keyed};
+use crate::api::deeds::{Answer, Asked, Keyed};
 use crate::api::extract::{Accepted, At, Page, PageQuery, Params, named};
 use crate::api::problem::{Code, Problem};
 use crate::error::CommandError;
@@ -196,10 +196,12 @@ fn snapshot_name(name: String) -> Result<String, Problem> {
     responses((status = 202, description = "Accepted: the operation", body = Accepted, headers(("Location" = String, description = "The operation")))))]
 async fn act(State(api): State<Api>, At(id): At<String>, keyed: Keyed<ActionBody>) -> Result<Response, Problem> {
     let Keyed { body, asked } = keyed;
-    if let Some(response) = asked.before(&api).await? {
-        return Ok(response);
-    }
-    let record = find(&api, &asked.caller, &id, Right::Operate).await?;
+    let acted = start(&api, &asked, &id, body).await;
+    asked.unless_answered(&api, acted).await
+}
+
+async fn start(api: &Api, asked: &Asked, id: &str, body: ActionBody) -> Result<Response, Problem> {
+    let record = find(api, &asked.caller, id, Right::Operate).await?;
     let (action, verb) = (body.action.action(), body.verb()?);
     let target = guests::target(&api.data, &record)?;
     let ids = Ids::from_os(Arc::new(SystemClock::new()));
@@ -214,7 +216,7 @@ async fn act(State(api): State<Api>, At(id): At<String>, keyed: Keyed<ActionBody
     let after = serde_json::json!({ "what": summary, "operation": accepted.operation });
     let deed = asked.deed(action, format!("/stacks/{}", record.stack), Some(after), &answer);
     let tried = api.data.store.start_operation(spec, None, Some(deed)).await;
-    asked.answered(&api, tried, answer).await
+    asked.answered(api, tried, answer).await
 }
 
 /// The snapshots of a guest, as its site lists them.
