@@ -79,6 +79,7 @@ export async function furnish(world, tell = () => {}) {
   await world.api('PUT', '/v1/schedules/weekend', { at: '0 20 * * 5', zone: 'UTC', action: 'stop', guest: guests[2].id }, { token: maria });
   await world.api('POST', '/v1/schedules/weekend/pause', {}, { token: maria });
   await world.api('PUT', '/v1/quotas/jonas', { guests: 12, cores: 48, memory_bytes: 64 * 1024 ** 3 }, { token: maria });
+  await world.api('POST', '/v1/webhooks', { url: 'https://hooks.example.com/rapidlaunch', kinds: ['operation.'] }, { token: maria });
   await world.api('POST', '/v1/plans', { files: [{ name: 'shop.yaml', text: farm('shop', 4, '', 'fra1', 1024) }] }, { token: jonas });
   await world.api('POST', '/v1/plans', { stack: 'wiki', destroy: true }, { token: jonas });
   tell('an operation that needs a person');

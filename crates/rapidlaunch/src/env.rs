@@ -1,6 +1,7 @@
 //! Every environment variable the program reads, in one place.
 
 use std::path::PathBuf;
+use std::sync::LazyLock;
 
 /// Colour is off when this is set to anything but an empty text (no-color.org).
 const NO_COLOR: &str = "NO_COLOR";
@@ -10,6 +11,8 @@ const XDG_STATE_HOME: &str = "XDG_STATE_HOME";
 const HOME: &str = "HOME";
 /// Who acts, written into operations.
 const USER: &str = "USER";
+/// The users of this machine, passwd(5).
+const PASSWD: &str = "/etc/passwd";
 /// Log filter in the syntax of `tracing`, beside `-v`.
 const RAPIDLAUNCH_LOG: &str = "RAPIDLAUNCH_LOG";
 
@@ -49,9 +52,25 @@ pub(crate) fn oidc_client_secret() -> Option<rl_model::SecretValue> {
     text("RAPIDLAUNCH_OIDC_CLIENT_SECRET").map(rl_model::SecretValue::new)
 }
 
-/// The user's name, as the environment gives it.
+/// The user's name, as the environment gives it; where it gives none, as services and jobs of cron see it, the name of the user
+/// that the process runs as (passwd(5)), or the number.
 pub(crate) fn actor() -> String {
-    text(USER).unwrap_or_else(|| "unknown".to_owned())
+    static PROCESS: LazyLock<String> = LazyLock::new(|| {
+        let uid = rustix::process::geteuid().as_raw();
+        let known = std::fs::read_to_string(PASSWD).unwrap_or_default();
+        user_of(uid, &known).unwrap_or_else(|| format!("uid {uid}"))
+    });
+    text(USER).unwrap_or_else(|| PROCESS.clone())
+}
+
+/// The name of a user in the lines of passwd(5).
+fn user_of(uid: u32, passwd: &str) -> Option<String> {
+    let name = |line: &str| {
+        let mut fields = line.split(':');
+        let (name, _, found) = (fields.next()?, fields.next()?, fields.next()?);
+        (found.parse() == Ok(uid) && !name.is_empty()).then(|| name.to_owned())
+    };
+    passwd.lines().find_map(name)
 }
 
 /// The API token that commands show to a server; the environment is readable for the user alone.
@@ -95,5 +114,20 @@ pub(crate) fn die_with_parent() {
         rustix::process::getppid().is_some_and(|pid| u32::try_from(pid.as_raw_nonzero().get()) == Ok(parent));
     if !still_there {
         let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_user_is_found_by_its_number() {
+        let passwd =
+            "root:x:0:0:root:/root:/bin/bash\n# no user\nbroken:x\n:x:7::\nmaria:x:1000:1000::/home/maria:/bin/sh\n";
+        assert_eq!(user_of(0, passwd).as_deref(), Some("root"));
+        assert_eq!(user_of(1000, passwd).as_deref(), Some("maria"));
+        assert_eq!(user_of(7, passwd), None);
+        assert_eq!(user_of(100, passwd), None);
     }
 }

@@ -30,6 +30,40 @@ pub(crate) fn limit_arenas() {
     }
 }
 
+/// Gives back what only the start needed: free memory of the allocator, and pages of the program's own code, of which most has
+/// run for the last time once a server is ready. Code that runs again is mapped again, from the file or the system's cache of it.
+pub(crate) fn trim() {
+    #[cfg(target_env = "gnu")]
+    #[expect(unsafe_code, reason = "malloc_trim and madvise have no safe form")]
+    // SAFETY: `malloc_trim` touches free memory alone. The ranges are code that is mapped from a file (proc_pid_maps(5)) and was
+    // never written to, so that MADV_DONTNEED drops no content: the next access reads it from the file (madvise(2)).
+    unsafe {
+        libc::malloc_trim(0);
+        for (from, to) in code() {
+            let _ = libc::madvise(from as *mut std::ffi::c_void, to - from, libc::MADV_DONTNEED);
+        }
+    }
+}
+
+/// Where the code of this program is mapped from its file.
+#[cfg(target_env = "gnu")]
+fn code() -> Vec<(usize, usize)> {
+    let maps = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
+    let program = std::env::current_exe().ok().and_then(|path| path.to_str().map(str::to_owned)).unwrap_or_default();
+    maps.lines().filter_map(|line| mapped(line, &program)).collect()
+}
+
+/// The range of a line of proc_pid_maps(5), if it maps code of this file. Constants are left alone: where they hold addresses,
+/// the loader has written them, and only then were they made read-only.
+#[cfg(target_env = "gnu")]
+fn mapped(line: &str, file: &str) -> Option<(usize, usize)> {
+    let mut words = line.split_ascii_whitespace();
+    let (range, rights) = (words.next()?, words.next()?);
+    let is_code = rights == "r-xp" && !file.is_empty() && words.nth(3)? == file;
+    let (from, to) = range.split_once('-').filter(|_| is_code)?;
+    Some((usize::from_str_radix(from, 16).ok()?, usize::from_str_radix(to, 16).ok()?))
+}
+
 /// Peak resident memory of a process (`VmHWM`, proc(5)) in bytes, 0 when it is gone.
 pub(crate) fn peak(pid: u32) -> u64 {
     status(pid, "VmHWM:")
@@ -54,4 +88,31 @@ pub(crate) fn processor(pid: u32) -> Duration {
     let ticks: u64 = after_name.split_whitespace().skip(11).take(2).filter_map(|ticks| ticks.parse::<u64>().ok()).sum();
     // The kernel counts in hundredths of a second for programs on every machine Linux runs on (USER_HZ).
     Duration::from_millis(ticks * 10)
+}
+
+#[cfg(all(test, target_env = "gnu"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_code_of_the_program_itself_is_given_back() {
+        let at = |line| mapped(line, "/usr/bin/rapidlaunch");
+        assert_eq!(
+            at("00400000-00452000 r-xp 00001000 08:02 173521      /usr/bin/rapidlaunch"),
+            Some((0x40_0000, 0x45_2000))
+        );
+        assert_eq!(at("00651000-00652000 r--p 00051000 08:02 173521      /usr/bin/rapidlaunch"), None);
+        assert_eq!(at("00652000-00655000 rw-p 00052000 08:02 173521      /usr/bin/rapidlaunch"), None);
+        assert_eq!(at("35b1800000-35b1820000 r-xp 00000000 08:02 135522  /usr/lib64/ld-2.15.so"), None);
+        assert_eq!(at("00e03000-00e24000 rw-p 00000000 00:00 0           [heap]"), None);
+        assert_eq!(at("f2c6ff8c000-7f2c7078c000 r--p 00000000 00:00 0"), None);
+    }
+
+    #[test]
+    fn a_program_goes_on_after_a_trim() {
+        assert!(!code().is_empty());
+        let before: Vec<String> = (0..1_000).map(|n| format!("{n}")).collect();
+        trim();
+        assert_eq!(before.iter().map(|text| text.len()).sum::<usize>(), 2_890);
+    }
 }

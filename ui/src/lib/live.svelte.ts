@@ -80,8 +80,8 @@ export const changes =
   (...words: string[]): Concerns =>
   (h) =>
     h.type === 'change' && words.some((word) => h.kind.startsWith(word) || (h.path ?? '').startsWith(word));
-/** The state of operations as a whole, not each step. */
-export const operations: Concerns = (h) => h.type === 'engine' && (h.kind.startsWith('operation') || h.kind.startsWith('job'));
+/** The state of operations and stacks as a whole, not each step. */
+export const operations: Concerns = (h) => h.type === 'engine' && /^(operation|job|stack)\./.test(h.kind);
 
 /** A live thing for as long as the component that makes it is shown. */
 export function live<T>(read: (signal: AbortSignal) => Promise<T>, concerns: Concerns = anything): Live<T> {

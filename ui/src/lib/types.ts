@@ -221,7 +221,7 @@ export type Guest = {
   vmid: number;
   state: string;
   addresses: string[];
-  drifted?: boolean;
+  drifted: boolean;
 };
 export type GuestTask = { upid: string; kind?: string; type?: string; status?: string; state?: string; user?: string; started_at_ms?: number; finished_at_ms?: number | null };
 export type GuestWhole = Guest & {
@@ -234,6 +234,7 @@ export type GuestWhole = Guest & {
   } | null;
   firewall?: unknown;
   tasks?: GuestTask[];
+  drift?: DriftItem[];
 };
 
 export type Change = { key: string; from: string; to: string };

@@ -64,6 +64,9 @@ codes! {
     CODE_NEEDED = "RL0526", UNAUTHORIZED, "A second factor is needed";
 }
 
+/// Longest text of a brief problem: a cookie has 4 KiB (RFC 6265, 6.1), in which each byte may take three.
+const BRIEF_CHARS_MAX: usize = 300;
+
 /// A problem on its way out.
 #[derive(Debug)]
 pub(crate) struct Problem {
@@ -138,6 +141,14 @@ impl Problem {
     /// The findings about files, where it has some.
     pub(crate) fn diagnostics(&self) -> Option<serde_json::Value> {
         self.details.as_ref()?.get("diagnostics").cloned()
+    }
+
+    /// What a person needs of it, as JSON that fits into a cookie.
+    pub(crate) fn brief(&self) -> String {
+        let cut = |text: &String| text.chars().take(BRIEF_CHARS_MAX).collect::<String>();
+        let hints: Vec<String> = self.hints.iter().take(2).map(cut).collect();
+        let (code, title) = (self.code.code, self.code.title);
+        serde_json::json!({ "code": code, "title": title, "detail": cut(&self.detail), "hints": hints }).to_string()
     }
 
     /// There is no such thing, or none that the caller may see.

@@ -25,6 +25,9 @@ pub(crate) struct GuestShape {
     pub(crate) state: String,
     /// The addresses that were leased to it.
     pub(crate) addresses: Vec<String>,
+    /// Whether the last look for drift found that it is no longer as it was applied.
+    #[serde(default)]
+    pub(crate) drifted: bool,
 }
 
 impl GuestShape {
@@ -39,6 +42,7 @@ impl GuestShape {
             vmid: record.vmid.into(),
             state: state.to_owned(),
             addresses,
+            drifted: false,
         }
     }
 }
@@ -67,6 +71,9 @@ pub(crate) struct GuestDetails {
     pub(crate) firewall: Option<FirewallShape>,
     /// What the node did with it of late, newest first.
     pub(crate) tasks: Vec<TaskShape>,
+    /// What was no longer as it was applied at the last look for drift.
+    #[schema(value_type = Vec<Object>)]
+    pub(crate) drift: Vec<rl_model::Drift>,
     /// Why something is missing.
     pub(crate) unread: Vec<String>,
 }

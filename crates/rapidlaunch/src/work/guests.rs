@@ -1,12 +1,12 @@
 //! Guests of the store, as the sites show them now.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use rl_model::{GuestStatus, NodeName, ObservedGuest, ObservedSite, SiteName, StackName, Stamp, Upid};
+use rl_model::{Drift, GuestStatus, NodeName, ObservedGuest, ObservedSite, SiteName, StackName, Stamp, Upid, Vmid};
 use rl_ops::{Scope, SiteApi, Target, look_closer, observe};
 use rl_pve::api::tasks::{TaskQuery, TaskRow, TaskSource};
-use rl_store::GuestRecord;
+use rl_store::{GuestRecord, Store, StoreError};
 
 use crate::error::CommandError;
 use crate::out::Out;
@@ -72,7 +72,7 @@ pub(crate) async fn listed(data: &Data, stack: Option<&StackName>, out: &Out) ->
         Some(stack) => data.store.guests(stack).await.map_err(store_error)?,
         None => data.store.all_guests().await.map_err(store_error)?,
     };
-    let names: std::collections::BTreeSet<SiteName> = records.iter().map(|record| record.site.clone()).collect();
+    let names: BTreeSet<SiteName> = records.iter().map(|record| record.site.clone()).collect();
     let sites = connect_sites(data, names, out).await?;
     let mut seen = BTreeMap::new();
     for (name, api) in &sites {
@@ -86,11 +86,28 @@ pub(crate) async fn listed(data: &Data, stack: Option<&StackName>, out: &Out) ->
             ),
         }
     }
-    Ok(records.iter().map(|record| as_seen(record, seen.get(&record.site))).collect())
+    let drifted = drifted(&data.store).await.map_err(store_error)?;
+    Ok(records.iter().map(|record| as_seen(record, seen.get(&record.site), &drifted)).collect())
+}
+
+/// Where guests lie that were no longer as applied at the last look for drift.
+pub(crate) type Drifted = BTreeSet<(SiteName, Vmid)>;
+
+/// See [`Drifted`].
+pub(crate) async fn drifted(store: &Store) -> Result<Drifted, StoreError> {
+    let mut drifted = Drifted::new();
+    for looks in store.looks().await? {
+        if looks.drift.is_some_and(|drift| drift.faults > 0)
+            && let Some((_, drift)) = store.drift(&looks.stack).await?
+        {
+            drifted.extend(drift.into_iter().filter_map(|drift| Some((drift.site?, drift.vmid?))));
+        }
+    }
+    Ok(drifted)
 }
 
 /// A guest as its site shows it; a site that could not be read shows nothing.
-pub(crate) fn as_seen(record: &GuestRecord, site: Option<&ObservedSite>) -> GuestShape {
+pub(crate) fn as_seen(record: &GuestRecord, site: Option<&ObservedSite>, drifted: &Drifted) -> GuestShape {
     let ours = |now: &&ObservedGuest| now.has_stamp_tag(&Stamp::tag_of(&record.id));
     let now = site.and_then(|site| site.guests.get(&record.vmid)).filter(ours);
     let unread = site.is_none_or(|site| site.guests_unread().is_some());
@@ -100,7 +117,8 @@ pub(crate) fn as_seen(record: &GuestRecord, site: Option<&ObservedSite>) -> Gues
         None => "gone",
     };
     let node = now.map_or_else(|| record.node.to_string(), |now| now.node.to_string());
-    GuestShape::of(record, state, node, addresses(record))
+    let drifted = drifted.contains(&(record.site.clone(), record.vmid));
+    GuestShape { drifted, ..GuestShape::of(record, state, node, addresses(record)) }
 }
 
 /// The word for a guest's state.
@@ -120,14 +138,18 @@ fn addresses(record: &GuestRecord) -> Vec<String> {
 /// A guest with its configuration as it is now and as it was applied.
 pub(crate) async fn whole(data: &Data, record: &GuestRecord, out: &Out) -> Result<GuestWhole, CommandError> {
     let sites = connect_sites(data, [record.site.clone()], out).await?;
-    whole_on(&sites, record).await
+    let mut whole = whole_on(&sites, record).await?;
+    whole.guest.drifted = !drift_of(data, record).await?.is_empty();
+    Ok(whole)
 }
 
 /// The same with all else that its site tells of it.
 pub(crate) async fn details(data: &Data, record: &GuestRecord, out: &Out) -> Result<GuestDetails, CommandError> {
     let sites = connect_sites(data, [record.site.clone()], out).await?;
-    let whole = whole_on(&sites, record).await?;
-    let mut details = GuestDetails { guest: whole, firewall: None, tasks: Vec::new(), unread: Vec::new() };
+    let mut whole = whole_on(&sites, record).await?;
+    let drift = drift_of(data, record).await?;
+    whole.guest.drifted = !drift.is_empty();
+    let mut details = GuestDetails { guest: whole, firewall: None, tasks: Vec::new(), drift, unread: Vec::new() };
     let ours = details.guest.observed.as_ref().filter(|now| now.has_stamp_tag(&Stamp::tag_of(&record.id)));
     let (Some(site), Some(now)) = (sites.get(&record.site), ours) else { return Ok(details) };
     let told = |error: CommandError| error.text(false);
@@ -140,6 +162,14 @@ pub(crate) async fn details(data: &Data, record: &GuestRecord, out: &Out) -> Res
         Err(error) => details.unread.push(told(error)),
     }
     Ok(details)
+}
+
+/// What the last look for drift found of a guest.
+async fn drift_of(data: &Data, record: &GuestRecord) -> Result<Vec<Drift>, CommandError> {
+    let found = data.store.drift(&record.stack).await.map_err(store_error)?;
+    let mut found = found.map_or_else(Vec::new, |(_, found)| found);
+    found.retain(|drift| drift.site.as_ref() == Some(&record.site) && drift.vmid == Some(record.vmid));
+    Ok(found)
 }
 
 /// What a node did with a guest of late.

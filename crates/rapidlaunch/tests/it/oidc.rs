@@ -62,6 +62,8 @@ struct Page {
 #[derive(Default, Clone)]
 struct Browser {
     jar: BTreeMap<(bool, String), String>,
+    /// Whether it says that it wants pages, as those of people do.
+    wants_pages: bool,
 }
 
 struct Lab<'a> {
@@ -87,7 +89,9 @@ impl Lab<'_> {
         let cookies = browser.jar.iter().filter(|((own, _), _)| *own == is_own);
         let cookies: Vec<String> = cookies.map(|((_, name), value)| format!("{name}={value}")).collect();
         self.world.runtime.block_on(async {
-            let request = client.request(Method::GET, url).header("cookie", cookies.join("; "));
+            let accept = if browser.wants_pages { "text/html,application/xhtml+xml;q=0.9,*/*;q=0.8" } else { "*/*" };
+            let request =
+                client.request(Method::GET, url).header("cookie", cookies.join("; ")).header("accept", accept);
             let response = request.send().await.unwrap();
             for cookie in response.headers().get_all(SET_COOKIE) {
                 let (name, value) = cookie.to_str().unwrap().split(';').next().unwrap().split_once('=').unwrap();
@@ -217,6 +221,14 @@ fn an_answer_that_is_not_the_providers_to_this_browser_lets_nobody_in() {
         assert_eq!(lab.admin(Method::GET, "/v1/users", &Value::Null)["items"], json!([]), "nobody was added");
         lab.wish(json!({ "deny": true }));
         refused(&lab.sign_in(&mut Browser::default()), "access_denied: not today");
+        // A person's browser goes back to the page, which finds why in a cookie.
+        lab.wish(json!({ "deny": true }));
+        let mut person = Browser { wants_pages: true, ..Browser::default() };
+        let page = lab.sign_in(&mut person);
+        assert_eq!((page.status.as_u16(), page.to.as_deref()), (303, Some("/#/")));
+        let told = &person.jar[&(true, "__Host-rapidlaunch-refused".to_owned())];
+        assert!(told.contains("RL0501") && told.contains("not%20today"), "{told}");
+        assert_eq!(lab.grants(&mut person), json!("RL0501"), "and nobody is signed in");
 
         lab.wish(json!({ "account": "maria", "groups": ["ops"] }));
         let mut browser = Browser::default();

@@ -1,11 +1,12 @@
 //! What a stack's last read-back and its last look for drift came to.
-use rl_engine::{Lane, UnixMs};
+use rl_engine::{Lane, OperationId, Tx, UnixMs};
 use rl_model::{Drift, Proof, StackName};
 use serde::de::DeserializeOwned;
+use serde_json::json;
 
 use super::rows::{first, listed, open, read_as, seal};
 use crate::error::StoreError;
-use crate::sql::{CellError, SqlRow, values};
+use crate::sql::{CellError, Sql, SqlRow, values};
 use crate::store::Store;
 
 /// Kind and version of a stored proof.
@@ -36,14 +37,15 @@ pub struct LooksAt {
 }
 
 impl Store {
-    /// Keeps the last proof of its stack. One that was made before it changes nothing.
+    /// Keeps the last proof of its stack, and tells of it in the event `stack.proof` of the operation that made the stack what it
+    /// is. One that was made before it changes nothing.
     pub async fn put_proof(&self, proof: &Proof) -> Result<(), StoreError> {
         let at = UnixMs(u64::try_from(proof.at_ms).unwrap_or(0));
         let look = LastLook { at, ok: proof.ok, faults: proof.counts().1 as u64 };
         self.put_look(&proof.stack, PROOF.0, look, seal(PROOF.0, PROOF.1, proof)?).await
     }
 
-    /// Keeps what the last look for drift of a stack found.
+    /// Keeps what the last look for drift of a stack found. Where that is more or less than before, the event `stack.drift` tells.
     pub async fn put_drift(&self, stack: &StackName, at: UnixMs, drift: &[Drift]) -> Result<(), StoreError> {
         let look = LastLook { at, ok: drift.is_empty(), faults: drift.len() as u64 };
         self.put_look(stack, DRIFT.0, look, seal(DRIFT.0, DRIFT.1, &drift)?).await
@@ -88,16 +90,23 @@ impl Store {
         look: LastLook,
         document: String,
     ) -> Result<(), StoreError> {
-        let stack = stack.clone();
+        let (stack, now) = (stack.clone(), self.now());
         self.db()
-            .write_with(Lane::Progress, move |_, db| {
+            .write_with(Lane::Progress, move |tx, db| {
+                let sql = "select faults from stack_check where stack = ?1 and kind = ?2";
+                let before =
+                    first(db, sql, values![stack.as_str(), kind], "reading the look before", |row| row.count(0))?;
                 let sql =
                     "insert into stack_check (stack, kind, at, ok, faults, document) values (?1, ?2, ?3, ?4, ?5, ?6)
                            on conflict (stack, kind) do update set at = excluded.at, ok = excluded.ok,
                              faults = excluded.faults, document = excluded.document
                            where stack_check.at <= excluded.at";
                 let given = values![stack.as_str(), kind, look.at, look.ok, look.faults, document];
-                db.execute(sql, given, "keeping what a look at a stack found").map(drop)
+                let is_newest = db.execute(sql, given, "keeping what a look at a stack found")? > 0;
+                if is_newest && (kind == PROOF.0 || before.unwrap_or(0) != look.faults) {
+                    tell(tx, db, (&stack, kind), look, now)?;
+                }
+                Ok(())
             })
             .await
     }
@@ -119,6 +128,25 @@ impl Store {
             })
             .await
     }
+}
+
+/// Tells followers of a look, as an event of the operation that made the stack what it is; it may have been pruned since.
+fn tell(
+    tx: &mut Tx<'_>,
+    db: &dyn Sql,
+    (stack, kind): (&StackName, &str),
+    look: LastLook,
+    now: UnixMs,
+) -> Result<(), StoreError> {
+    let sql = "select r.operation from stack_revision r join operation o on o.id = r.operation
+               where r.stack = ?1 order by r.revision desc limit 1";
+    let doing = "looking for a stack's operation";
+    let operation = first(db, sql, values![stack.as_str()], doing, |row| row.parsed::<OperationId>(0))?;
+    if let Some(operation) = operation {
+        let body = json!({ "ok": look.ok, "faults": look.faults });
+        tx.event(operation, None, &format!("stack.{kind}"), body, now)?;
+    }
+    Ok(())
 }
 
 fn read(row: &SqlRow) -> Result<(StackName, String, LastLook), CellError> {

@@ -151,6 +151,8 @@ fn connect(path: &Path, cache_kib: i32) -> Result<Connection, StoreError> {
     // Without this guarantee a statement is planned anew whenever another value is bound, because a better plan might be found.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).doing("setting a connection up")?;
     connection.pragma_update(None, "cache_size", -cache_kib).doing("setting a connection up")?;
+    // What undoes a write of a shared transaction would otherwise go through a file that is made and removed each time.
+    connection.pragma_update(None, "temp_store", "memory").doing("setting a connection up")?;
     Ok(connection)
 }
 

@@ -71,9 +71,10 @@ pub(super) async fn seen(api: &Api, caller: &Caller) -> Result<Vec<GuestShape>, 
     let mut sites = api.data.sites().await?;
     sites.retain(|site| records.iter().any(|record| record.site == site.name));
     let looks = api.looks.all(&api.data, &sites).await;
+    let drifted = guests::drifted(&api.data.store).await?;
     let shape = |record: &GuestRecord| {
         let site = looks.get(&record.site).and_then(|look| look.as_ref().as_ref().ok());
-        guests::as_seen(record, site)
+        guests::as_seen(record, site, &drifted)
     };
     Ok(records.iter().map(shape).collect())
 }

@@ -18,7 +18,7 @@ use crate::api::looks::Look;
 use crate::api::problem::Problem;
 use crate::shape::operation::OperationShape;
 use crate::shape::stack::StackShape;
-use crate::work::guests::status;
+use crate::work::guests::{self, status};
 
 /// The routes of this file.
 pub(super) fn routes() -> OpenApiRouter<Api> {
@@ -334,14 +334,7 @@ async fn topology(State(api): State<Api>, caller: Caller) -> Result<axum::Json<T
     let records = api.data.store.all_guests().await?;
     let ours: BTreeMap<(SiteName, Vmid), &GuestRecord> =
         records.iter().map(|record| ((record.site.clone(), record.vmid), record)).collect();
-    let mut drifted = std::collections::BTreeSet::new();
-    for looks in api.data.store.looks().await? {
-        if looks.drift.is_some_and(|drift| drift.faults > 0)
-            && let Some((_, drift)) = api.data.store.drift(&looks.stack).await?
-        {
-            drifted.extend(drift.into_iter().filter_map(|drift| Some((drift.site?, drift.vmid?))));
-        }
-    }
+    let drifted = guests::drifted(&api.data.store).await?;
     let guest = |site: &SiteName, guest: &ObservedGuest| {
         let place = (site.clone(), guest.vmid);
         let record = ours.get(&place).filter(|r| guest.has_stamp_tag(&rl_model::Stamp::tag_of(&r.id)));

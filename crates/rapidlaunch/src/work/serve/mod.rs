@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use crate::api::{self, ListenArgs};
 use crate::env;
 use crate::error::CommandError;
+use crate::memory;
 use crate::out::Out;
 use crate::telemetry::{EngineWatch, Parts, Telemetry, notify};
 use crate::work::books;
@@ -35,6 +36,8 @@ pub(crate) use sites::LiveSites;
 
 /// How often sites are read anew, and wishes to cancel are looked for.
 const LOOK: Duration = Duration::from_millis(500);
+/// How long after its start a server has run what only the start runs.
+const STARTED: Duration = Duration::from_secs(1);
 /// How often what has become old is looked for.
 const TIDY: Duration = Duration::from_secs(600);
 /// Pause between two bites of it.
@@ -102,6 +105,10 @@ pub(crate) async fn run(server: Server, shutdown: CancellationToken) -> Result<(
     lines.ready(&sites.names());
     let notified = notify::start(Arc::clone(&engine), format!("{} sites", sites.names().len()), shutdown.clone());
     let zones = LiveZones { shelf, telemetry: Arc::clone(&telemetry), out };
+    tokio::spawn(async {
+        tokio::time::sleep(STARTED).await;
+        memory::trim();
+    });
     let chores = tokio::spawn(chores(Arc::clone(&data), sites, lines, zones));
     let ended = engine.run(shutdown.clone()).await;
     shutdown.cancel();

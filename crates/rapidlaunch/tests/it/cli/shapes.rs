@@ -340,6 +340,7 @@ fn applied_and_destroyed() {
         vmid: number
         state: text
         addresses: list of text
+        drifted: yes or no
     "#);
     assert_snapshot!(of(world.run(&["guest", "stop", "w-1", "-o", "json"])), @r#"
     id: text

@@ -1,14 +1,15 @@
 //! The last looks at stacks.
-use rl_engine::UnixMs;
+use rl_engine::{EventQuery, UnixMs};
 use rl_model::{Drift, DriftKind, Proof};
 use rl_store::{LastLook, LooksAt};
 
 use super::Bench;
 use crate::home::Home;
-use crate::samples::name;
+use crate::samples::{guest, name};
 
 crate::home::cases! {
     the_last_look_is_kept,
+    looks_are_told_of,
 }
 
 async fn the_last_look_is_kept(home: Home) {
@@ -30,4 +31,29 @@ async fn the_last_look_is_kept(home: Home) {
     ];
     assert_eq!(store.looks().await.unwrap(), expected);
     assert!(rl_store::check(bench.home.place()).await.unwrap().findings.is_empty());
+}
+
+async fn looks_are_told_of(home: Home) {
+    let bench = Bench::new(home).await;
+    let store = &bench.store;
+    let id = bench.make("shop", 0, vec![guest("web", 1)]).await.unwrap().operation;
+    let told = async || {
+        let query = EventQuery { after: 0, operation: Some(id), limit: 100 };
+        let events = store.journal().events(query).await.unwrap();
+        let looks = events.into_iter().filter(|event| event.kind.starts_with("stack."));
+        looks.map(|event| format!("{} {}", event.kind, event.body["faults"])).collect::<Vec<_>>()
+    };
+    let gone = Drift { guest: None, site: None, vmid: None, kind: DriftKind::Gone, message: "gone".to_owned() };
+    store.put_drift(&name("shop"), UnixMs(400), &[]).await.unwrap();
+    assert!(told().await.is_empty(), "nothing was found, as nothing was before");
+    store.put_proof(&Proof::new(name("shop"), 500, Vec::new())).await.unwrap();
+    store.put_proof(&Proof::new(name("shop"), 450, Vec::new())).await.unwrap();
+    store.put_proof(&Proof::new(name("shop"), 600, Vec::new())).await.unwrap();
+    assert_eq!(told().await, ["stack.proof 0", "stack.proof 0"], "each that is kept");
+    store.put_drift(&name("shop"), UnixMs(700), std::slice::from_ref(&gone)).await.unwrap();
+    store.put_drift(&name("shop"), UnixMs(800), &[gone]).await.unwrap();
+    store.put_drift(&name("shop"), UnixMs(900), &[]).await.unwrap();
+    assert_eq!(told().await[2..], ["stack.drift 1", "stack.drift 0"], "a look that finds the same tells nothing new");
+    store.put_proof(&Proof::new(name("mail"), 500, Vec::new())).await.unwrap();
+    assert_eq!(told().await.len(), 4, "a stack without an operation has nobody to tell");
 }
