@@ -38,16 +38,16 @@ pub use commits::CommitHook;
 pub use copy::{Copied, CopyError, CopyReport, copy};
 pub use domain::{
     ANSWER_KEPT, AgentRecord, AgentToken, Attempt, AttemptKey, AuditBreak, AuditFault, AuditHash, AuditHashError,
-    AuditPage, AuditQuery, AuditRecord, AuditVerdict, Changed, Claimed, Counted, Credentials, Deed, DeliveryRecord,
-    DeliveryState, Digest, FAILURES_MAX, GENERATED_LEN_MAX, Generator, GrantRecord, Granted, GuestRecord, GuestState,
-    Holder, Joining, KeptAnswer, LastLook, LeaseKey, LeaseKind, LeaseRecord, Limits, LooksAt, Met, NewAudit, NewGrant,
-    NewPlan, NewSession, NewToken, NewUser, NewVersion, NewWebhook, NewWebhookDelivery, Origin, Outcome, Owner,
-    OwnerError, PENDING_MAX, PLAN_KEPT, PLANS_PER_STACK_MAX, PasswordHash, PlanQuery, PlanRecord, PlanRefusal,
-    PlanState, QuotaRecord, RecipientRole, RevisionRecord, SESSION_IDLE, SESSION_LIFE, SESSIONS_PER_USER_MAX,
-    SecretRecord, SessionBearer, SessionRecord, SetUp, SiteRecord, StackPolicy, StackRecord, StackStart, StackState,
-    Started, StoredPlanId, Subject, TOKENS_PER_USER_MAX, TokenAdded, TokenBearer, TokenRecord, Totp, TotpState,
-    USERS_MAX, Use, UserRecord, VERSIONS_KEPT, VersionRecord, Via, WEBHOOKS_MAX, WebhookChange, WebhookDelivery,
-    WebhookRecord, session_id,
+    AuditPage, AuditQuery, AuditRecord, AuditVerdict, AuditWalk, Changed, Claimed, Counted, Credentials, Deed,
+    DeliveryRecord, DeliveryState, Digest, FAILURES_MAX, GENERATED_LEN_MAX, Generator, GrantRecord, Granted,
+    GuestRecord, GuestState, Holder, Joining, KeptAnswer, LastLook, LeaseKey, LeaseKind, LeaseRecord, Limits, LooksAt,
+    Met, NewAudit, NewGrant, NewPlan, NewSession, NewToken, NewUser, NewVersion, NewWebhook, NewWebhookDelivery,
+    Origin, Outcome, Owner, OwnerError, PENDING_MAX, PLAN_KEPT, PLANS_PER_STACK_MAX, PasswordHash, PlanQuery,
+    PlanRecord, PlanRefusal, PlanState, QuotaRecord, RecipientRole, RevisionRecord, SESSION_IDLE, SESSION_LIFE,
+    SESSIONS_PER_USER_MAX, SecretRecord, SessionBearer, SessionRecord, SetUp, SiteRecord, StackPolicy, StackRecord,
+    StackStart, StackState, Started, StoredPlanId, Subject, TOKENS_PER_USER_MAX, TokenAdded, TokenBearer, TokenRecord,
+    Totp, TotpState, USERS_MAX, Use, UserRecord, VERSIONS_KEPT, VersionRecord, Via, WEBHOOKS_MAX, WebhookChange,
+    WebhookDelivery, WebhookRecord, session_id,
 };
 pub use error::{Conflict, StoreError};
 pub use pg::{PgError, Postgres, Target, UrlError, plain_claim_complete};

@@ -5,6 +5,9 @@ use rl_store::StoreError;
 
 use crate::error::CommandError;
 
+/// What whoever has named a weak password may do.
+pub(crate) const GOOD_PASSWORD: &str = "a few words in a row make a good one";
+
 /// See the module. Whether a name is known is never said.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum AccessError {

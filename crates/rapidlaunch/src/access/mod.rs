@@ -22,11 +22,16 @@ use rl_store::{PasswordHash, Store};
 use crate::work::data::Data;
 
 pub(crate) use bearer::{Bearer, Via};
-pub(crate) use error::AccessError;
+pub(crate) use error::{AccessError, GOOD_PASSWORD};
 pub(crate) use oidc::{Attempt, Next, Oidc, OidcArgs, OidcError};
 pub(crate) use random::{NewSecret, Token};
 pub(crate) use sign_in::{Remote, SignIn, SignedIn};
 pub(crate) use totp::{SEAL_VERSION, seal_name};
+
+/// Hashes a new password for whoever holds the store, where nobody else signs in by this process.
+pub(crate) async fn hash(password: SecretValue) -> Result<PasswordHash, AccessError> {
+    password::Hasher::new().place()?.hash(password).await
+}
 
 /// Where somebody becomes somebody. See the module.
 pub(crate) struct Gate {

@@ -8,7 +8,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::observe;
-use crate::access::AccessError;
+use crate::access::{AccessError, GOOD_PASSWORD};
 use crate::error::{CommandError, ErrorKind};
 
 /// What went wrong, for machines. The texts behind are pages in `docs/errors`.
@@ -151,6 +151,11 @@ impl Problem {
         serde_json::json!({ "code": code, "title": title, "detail": cut(&self.detail), "hints": hints }).to_string()
     }
 
+    /// The present state is against it, in the words that a command has for it.
+    pub(crate) fn conflict(error: CommandError) -> Self {
+        Self { code: Code::CONFLICT, ..error.into() }
+    }
+
     /// There is no such thing, or none that the caller may see.
     pub(crate) fn not_found(what: &str, name: impl std::fmt::Display) -> Self {
         Self::new(Code::NOT_FOUND, format!("there is no {what} `{name}`, or you may not see it"))
@@ -222,7 +227,7 @@ impl From<AccessError> for Problem {
             AccessError::CodeNeeded => Self::new(Code::CODE_NEEDED, text).hint("send the same again with `code`"),
             AccessError::Wait(wait) => Self::new(Code::LOCKED, text).retry_after(wait.as_secs().max(1)),
             AccessError::Busy => Self::new(Code::TOO_MANY, text).retry_after(1),
-            AccessError::Weak(_) => Self::new(Code::INPUT, text).hint("a few words in a row make a good one"),
+            AccessError::Weak(_) => Self::new(Code::INPUT, text).hint(GOOD_PASSWORD),
             AccessError::NoLink => {
                 Self::new(Code::UNAUTHENTICATED, text).hint("start the server again, and use the link that it prints")
             }

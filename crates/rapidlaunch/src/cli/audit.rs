@@ -10,11 +10,8 @@ use crate::error::CommandError;
 use crate::out::Out;
 use crate::render::style::{count, time};
 use crate::render::table::table;
-use crate::shape::audit::{AuditShape, VerdictShape};
-use crate::work::data::{Data, store_error};
-
-/// Entries read at once.
-const PART: usize = 1_000;
+use crate::shape::audit::AuditShape;
+use crate::side::{Side, Verified};
 
 /// `audit …`
 #[derive(Debug, Subcommand)]
@@ -50,70 +47,51 @@ pub(crate) struct ListArgs {
 
 /// Runs the command.
 pub(crate) async fn run(global: &Global, command: &AuditCommand, out: &Out) -> Result<(), CommandError> {
-    let data = Data::look(global).await?;
+    let side = Side::look(global, out).await?;
     match command {
-        AuditCommand::Ls(args) => list(&data, args, out).await,
-        AuditCommand::Verify { head } => verify(&data, *head, out).await,
-        AuditCommand::Export => export(&data, out).await,
+        AuditCommand::Ls(args) => list(&side, args, out).await,
+        AuditCommand::Verify { head } => verify(side.verify_audit(*head).await?, out),
+        AuditCommand::Export => side.export_audit(|lines| out.print_bytes(lines)).await,
     }
 }
 
-async fn list(data: &Data, args: &ListArgs, out: &Out) -> Result<(), CommandError> {
-    let limit = args.limit as usize;
-    let (mut entries, mut before) = (Vec::new(), None);
-    loop {
-        let ListArgs { actor, action, path, .. } = args.clone();
-        let wanted = limit - entries.len();
-        let query = AuditQuery { after: None, before, actor, action, path, limit: wanted };
-        let page = data.store.audit_page(query).await.map_err(store_error)?;
-        entries.extend(page.items.into_iter().map(AuditShape::of));
-        before = page.next;
-        if before.is_none() || entries.len() >= limit {
-            break;
-        }
-    }
+async fn list(side: &Side, args: &ListArgs, out: &Out) -> Result<(), CommandError> {
+    let ListArgs { actor, action, path, limit } = args.clone();
+    let query = AuditQuery { actor, action, path, limit: limit as usize, ..AuditQuery::default() };
+    let entries = side.audit(query).await?;
     if out.json() {
         out.print_json(&json!({ "entries": entries }));
         return Ok(());
     }
-    let row = |entry: &AuditShape| {
-        let from = entry.remote.clone().unwrap_or_else(|| "-".to_owned());
+    let row = |entry: AuditShape| {
+        let from = entry.remote.unwrap_or_else(|| "-".to_owned());
         let (number, at) = (entry.seq.to_string(), time(UnixMs(entry.at_ms)));
-        vec![number, at, entry.actor.clone(), entry.via.clone(), from, entry.action.clone(), entry.path.clone()]
+        vec![number, at, entry.actor, entry.via, from, entry.action, entry.path]
     };
-    let rows = entries.iter().map(row).collect();
+    let rows = entries.into_iter().map(row).collect();
     out.print(&table(&["entry", "when", "who", "by", "from", "action", "path"], rows));
     Ok(())
 }
 
-async fn verify(data: &Data, kept: Option<AuditHash>, out: &Out) -> Result<(), CommandError> {
-    let verdict = VerdictShape::of(data.store.verify_audit(kept).await.map_err(store_error)?);
+fn verify(Verified { verdict, is_contradicted }: Verified, out: &Out) -> Result<(), CommandError> {
     if out.json() && verdict.ok {
         out.print_json(&verdict);
     }
     if let (Some(seq), Some(fault)) = (verdict.broken_seq, &verdict.fault) {
         let whole = count(verdict.count as usize, "entry before it is", "entries before it are");
-        return Err(CommandError::failed(format!("the audit is broken: entry {seq} {fault}; the {whole} whole"))
+        let error = CommandError::failed(format!("the audit is broken: entry {seq} {fault}; the {whole} whole"))
             .hinted("keep a copy of the store as it is, and compare it with the last export")
-            .detailed(json!(verdict)));
+            .detailed(json!(verdict));
+        return Err(match is_contradicted {
+            true => {
+                error.hinted("the server calls its audit whole, and what it hands out is not: do not trust the server")
+            }
+            false => error,
+        });
     }
     if !out.json() {
         let whole = count(verdict.count as usize, "entry is", "entries are");
         out.print(&format!("The audit is whole: {whole} as written.\nHead: {}\n", verdict.head));
     }
     Ok(())
-}
-
-async fn export(data: &Data, out: &Out) -> Result<(), CommandError> {
-    let mut after = 0;
-    loop {
-        let query = AuditQuery { after: Some(after), limit: PART, ..AuditQuery::default() };
-        let page = data.store.audit_page(query).await.map_err(store_error)?;
-        let last = page.items.last().map(|entry| entry.seq);
-        out.print_bytes(&AuditShape::lines(page.items));
-        match page.next.or(last).filter(|next| *next > after) {
-            Some(next) => after = next,
-            None => return Ok(()),
-        }
-    }
 }

@@ -3,21 +3,15 @@
 use clap::Subcommand;
 use rl_engine::UnixMs;
 use rl_model::{AccessPath, Grant, GrantId, Grantee, Role};
-use rl_store::{GrantRecord, Granted};
 use serde_json::json;
 
 use crate::cli::args::Global;
-use crate::env;
 use crate::error::CommandError;
 use crate::out::Out;
 use crate::render::style::time;
 use crate::render::table::table;
 use crate::shape::access::GivenShape;
-use crate::work::accounts::{did, new_grant};
-use crate::work::data::{Data, store_error};
-
-/// Grants read at once.
-const PART: u32 = 1_000;
+use crate::side::Side;
 
 /// `grant …`
 #[derive(Debug, Subcommand)]
@@ -47,71 +41,40 @@ pub(crate) enum GrantCommand {
 /// Runs the command.
 pub(crate) async fn run(global: &Global, command: &GrantCommand, out: &Out) -> Result<(), CommandError> {
     match command {
-        GrantCommand::Ls => list(&Data::look(global).await?, out).await,
+        GrantCommand::Ls => list(&Side::look(global, out).await?, out).await,
         GrantCommand::Add { to, role, path } => {
-            add(&Data::open(global).await?, to, Grant::new(*role, path.clone()), out).await
+            add(&Side::open(global, out).await?, to, &Grant::new(*role, path.clone()), out).await
         }
-        GrantCommand::Rm { id } => remove(&Data::open(global).await?, id, out).await,
+        GrantCommand::Rm { id } => remove(&Side::open(global, out).await?, id, out).await,
     }
 }
 
-async fn list(data: &Data, out: &Out) -> Result<(), CommandError> {
-    let mut grants: Vec<GrantRecord> = Vec::new();
-    loop {
-        let after = grants.last().map(|grant| grant.id.clone());
-        let part = data.store.grants(after, PART).await.map_err(store_error)?;
-        let is_last = part.len() < PART as usize;
-        grants.extend(part);
-        if is_last {
-            break;
-        }
-    }
-    let shapes: Vec<GivenShape> = grants.iter().map(GivenShape::of).collect();
+async fn list(side: &Side, out: &Out) -> Result<(), CommandError> {
+    let grants = side.grants().await?;
     if out.json() {
-        out.print_json(&json!({ "grants": shapes }));
+        out.print_json(&json!({ "grants": grants }));
         return Ok(());
     }
-    let row = |grant: &GivenShape| {
+    let row = |grant: GivenShape| {
         let GivenShape { id, to, role, path, created_at_ms, created_by } = grant;
-        [id, to, role, path, &time(UnixMs(*created_at_ms)), created_by].map(Clone::clone).to_vec()
+        vec![id, to, role, path, time(UnixMs(created_at_ms)), created_by]
     };
-    out.print(&table(&["grant", "who", "role", "path", "given", "by"], shapes.iter().map(row).collect()));
+    out.print(&table(&["grant", "who", "role", "path", "given", "by"], grants.into_iter().map(row).collect()));
     Ok(())
 }
 
-async fn add(data: &Data, to: &Grantee, grant: Grant, out: &Out) -> Result<(), CommandError> {
-    let text = format!("{to} has the role {} on {}", grant.role, grant.path);
-    let new = new_grant(to.clone(), grant, env::actor());
-    let id = new.id.clone();
-    let deed = did("grant.create", format!("/grants/{id}")).into();
-    match data.store.add_grant(new, deed).await.map_err(store_error)? {
-        Granted::Added => {}
-        Granted::NoUser => {
-            return Err(CommandError::input(format!("there is no such user: {to}"))
-                .hinted("`rapidlaunch user ls` lists them; a group needs no user yet"));
-        }
-        Granted::Before(id) => {
-            return Err(CommandError::blocked(format!("{text} already, by grant {id}")));
-        }
-    }
+async fn add(side: &Side, to: &Grantee, grant: &Grant, out: &Out) -> Result<(), CommandError> {
+    let given = side.give(to, grant).await?;
     if out.json() {
-        let record = data.store.grant(&id).await.map_err(store_error)?.ok_or_else(|| unknown(&id))?;
-        out.print_json(&GivenShape::of(&record));
+        out.print_json(&given);
     } else {
-        out.print(&format!("{text}, by grant {id}.\n"));
+        out.print(&format!("{to} has the role {} on {}, by grant {}.\n", grant.role, grant.path, given.id));
     }
     Ok(())
 }
 
-fn unknown(id: &GrantId) -> CommandError {
-    CommandError::input(format!("there is no grant {id}")).hinted("`rapidlaunch grant ls` lists them")
-}
-
-async fn remove(data: &Data, id: &GrantId, out: &Out) -> Result<(), CommandError> {
-    let deed = did("grant.remove", format!("/grants/{id}")).into();
-    if !data.store.remove_grant(id, deed).await.map_err(store_error)? {
-        return Err(unknown(id));
-    }
+async fn remove(side: &Side, id: &GrantId, out: &Out) -> Result<(), CommandError> {
+    side.take_back(id).await?;
     if out.json() {
         out.print_json(&json!({ "id": id, "removed": true }));
     } else {

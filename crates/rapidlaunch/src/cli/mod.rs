@@ -86,8 +86,6 @@ fn refuse_remote(global: &Global, command: &Command) -> Result<(), CommandError>
         Command::Secret(SecretCommand::Recovery(_)) => ("secret recovery", "it works with the key of the installation"),
         Command::Firewall(_) => ("firewall", "it works on the data directory"),
         Command::Schedule(_) => ("schedule", "it works on the data directory"),
-        Command::Quota(_) => ("quota", "it works on the data directory"),
-        Command::Access(_) => ("user`, `grant`, `token` and `audit", "they work on the data directory"),
         // `agent` alone connects to servers by options of its own.
         Command::Agent(args) if args.manages() => ("agent token`, `ls` and `revoke", "they work on the data directory"),
         _ => return Ok(()),

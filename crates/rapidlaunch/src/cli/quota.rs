@@ -2,17 +2,18 @@
 
 use clap::{Args, Subcommand};
 use rl_model::{DiskSize, Memory};
-use rl_store::{Deed, Limits, NewAudit, Owner, QuotaRecord};
+use rl_store::Owner;
 use serde_json::json;
 
 use crate::cli::args::Global;
-use crate::env;
 use crate::error::CommandError;
 use crate::out::Out;
 use crate::render::table::table;
 use crate::shape::quota::{LimitsShape, QuotaShape};
-use crate::work::data::{Data, store_error};
+use crate::side::Side;
 
+/// Bytes in a mebibyte.
+const MIB: u64 = 1 << 20;
 /// Mebibytes in a gibibyte.
 const GIB_MIB: u64 = 1024;
 
@@ -60,21 +61,20 @@ pub(crate) struct SetArgs {
 }
 
 impl SetArgs {
-    fn limits(&self) -> Result<Limits, CommandError> {
-        let disk_gib = match self.disk.map(DiskSize::mib) {
-            Some(mib) if mib % GIB_MIB != 0 => {
-                return Err(CommandError::input("--disk is no whole number of GiB"));
-            }
-            mib => mib.map(|mib| mib / GIB_MIB),
-        };
-        let limits = Limits {
+    fn limits(&self) -> Result<LimitsShape, CommandError> {
+        let disk = self.disk.map(DiskSize::mib);
+        if disk.is_some_and(|mib| mib % GIB_MIB != 0) {
+            return Err(CommandError::input("--disk is no whole number of GiB"));
+        }
+        let bytes = |mib: u64| mib.saturating_mul(MIB);
+        let limits = LimitsShape {
             guests: self.guests.map(u64::from),
             cores: self.cores.map(u64::from),
-            memory_mib: self.memory.map(Memory::mib),
-            disk_gib,
+            memory_bytes: self.memory.map(Memory::mib).map(bytes),
+            disk_bytes: disk.map(bytes),
             addresses: self.addresses.map(u64::from),
         };
-        if limits == Limits::default() {
+        if limits == LimitsShape::default() {
             return Err(CommandError::input(
                 "nothing is limited: name at least one of --guests, --cores, --memory, --disk and --addresses",
             )
@@ -87,43 +87,27 @@ impl SetArgs {
 /// Looks after quotas.
 pub(crate) async fn run(global: &Global, command: &QuotaCommand, out: &Out) -> Result<(), CommandError> {
     match command {
-        QuotaCommand::Ls => list(&Data::look(global).await?, out).await,
-        QuotaCommand::Show(of) => show(&Data::look(global).await?, &of.owner, out).await,
+        QuotaCommand::Ls => list(&Side::look(global, out).await?, out).await,
+        QuotaCommand::Show(of) => {
+            say(&Side::look(global, out).await?.quota(&of.owner).await?, out);
+            Ok(())
+        }
         QuotaCommand::Set(args) => {
             let limits = args.limits()?;
-            set(&Data::open(global).await?, &args.of.owner, limits, out).await
+            say(&Side::open(global, out).await?.set_quota(&args.of.owner, limits).await?, out);
+            Ok(())
         }
-        QuotaCommand::Rm(of) => remove(&Data::open(global).await?, &of.owner, out).await,
+        QuotaCommand::Rm(of) => remove(&Side::open(global, out).await?, &of.owner, out).await,
     }
 }
 
-async fn shape(data: &Data, record: &QuotaRecord) -> Result<QuotaShape, CommandError> {
-    Ok(QuotaShape::of(record, data.store.quota_use(&record.owner).await.map_err(store_error)?))
-}
-
-async fn find(data: &Data, owner: &Owner) -> Result<QuotaRecord, CommandError> {
-    data.store
-        .quota(owner)
-        .await
-        .map_err(store_error)?
-        .ok_or_else(|| CommandError::input(format!("{owner} has no quota")).hinted("`rapidlaunch quota ls` lists them"))
-}
-
-async fn list(data: &Data, out: &Out) -> Result<(), CommandError> {
-    let mut shapes = Vec::new();
-    for record in data.store.quotas().await.map_err(store_error)? {
-        shapes.push(shape(data, &record).await?);
-    }
+async fn list(side: &Side, out: &Out) -> Result<(), CommandError> {
+    let quotas = side.quotas().await?;
     if out.json() {
-        out.print_json(&json!({ "quotas": shapes }));
+        out.print_json(&json!({ "quotas": quotas }));
     } else {
-        out.print(&text(&shapes));
+        out.print(&text(&quotas));
     }
-    Ok(())
-}
-
-async fn show(data: &Data, owner: &Owner, out: &Out) -> Result<(), CommandError> {
-    say(&shape(data, &find(data, owner).await?).await?, out);
     Ok(())
 }
 
@@ -158,27 +142,12 @@ fn text(shapes: &[QuotaShape]) -> String {
     table(&["owner", "guests", "cores", "memory", "disk", "addresses"], rows)
 }
 
-async fn set(data: &Data, owner: &Owner, limits: Limits, out: &Out) -> Result<(), CommandError> {
-    let before = data.store.quota(owner).await.map_err(store_error)?;
-    let before = before.map(|before| json!(LimitsShape::from(before.limits)));
-    let entry = entry(owner, "quota.set").change(before, Some(json!(LimitsShape::from(limits))));
-    let record = data.store.put_quota(owner, limits, None, Deed::from(entry)).await.map_err(store_error)?;
-    say(&shape(data, &record).await?, out);
-    Ok(())
-}
-
-async fn remove(data: &Data, owner: &Owner, out: &Out) -> Result<(), CommandError> {
-    let before = find(data, owner).await?;
-    let entry = entry(owner, "quota.remove").change(Some(json!(LimitsShape::from(before.limits))), None);
-    data.store.remove_quota(owner, None, Deed::from(entry)).await.map_err(store_error)?;
+async fn remove(side: &Side, owner: &Owner, out: &Out) -> Result<(), CommandError> {
+    side.remove_quota(owner).await?;
     if out.json() {
         out.print_json(&json!({ "owner": owner.as_str(), "removed": true }));
     } else {
         out.print(&format!("The quota of {owner} is removed.\n"));
     }
     Ok(())
-}
-
-fn entry(owner: &Owner, action: &str) -> NewAudit {
-    NewAudit::local(env::actor(), action, format!("/quotas/{owner}"))
 }

@@ -3,7 +3,6 @@
 use clap::{Args, Subcommand};
 use rl_engine::UnixMs;
 use rl_model::{Grant, TokenId, UserName};
-use rl_store::{TOKENS_PER_USER_MAX, TokenAdded, TokenRecord};
 use serde_json::json;
 
 use crate::cli::args::Global;
@@ -12,13 +11,11 @@ use crate::error::CommandError;
 use crate::out::Out;
 use crate::render::style::time;
 use crate::render::table::table;
-use crate::shape::access::{MadeToken, TokenShape};
-use crate::work::accounts::{WantedToken, did};
-use crate::work::data::{Data, store_error};
+use crate::shape::access::TokenShape;
+use crate::side::Side;
+use crate::work::accounts::WantedToken;
 use crate::work::runner;
 
-/// Tokens read at once.
-const PART: u32 = 1_000;
 /// Milliseconds of a day.
 const DAY_MS: u64 = 24 * 3600 * 1000;
 /// Longest life of a token that ends by itself, in days: ten years.
@@ -72,81 +69,44 @@ fn scope(text: &str) -> Result<Grant, String> {
 /// Runs the command.
 pub(crate) async fn run(global: &Global, command: &TokenCommand, out: &Out) -> Result<(), CommandError> {
     match command {
-        TokenCommand::Ls { owner } => list(&Data::look(global).await?, owner.as_ref(), out).await,
-        TokenCommand::Add(args) => add(&Data::open(global).await?, args, out).await,
-        TokenCommand::Rm { id } => revoke(&Data::open(global).await?, id, out).await,
+        TokenCommand::Ls { owner } => list(&Side::look(global, out).await?, owner.as_ref(), out).await,
+        TokenCommand::Add(args) => add(&Side::open(global, out).await?, args, out).await,
+        TokenCommand::Rm { id } => revoke(&Side::open(global, out).await?, id, out).await,
     }
 }
 
-async fn list(data: &Data, owner: Option<&UserName>, out: &Out) -> Result<(), CommandError> {
-    let mut tokens: Vec<TokenRecord> = Vec::new();
-    loop {
-        let after = tokens.last().map(|token| token.id.clone());
-        let part = data.store.tokens(owner.cloned(), after, PART).await.map_err(store_error)?;
-        let is_last = part.len() < PART as usize;
-        tokens.extend(part);
-        if is_last {
-            break;
-        }
-    }
+async fn list(side: &Side, owner: Option<&UserName>, out: &Out) -> Result<(), CommandError> {
+    let tokens = side.tokens(owner).await?;
     if out.json() {
-        let shapes: Vec<TokenShape> = tokens.iter().map(TokenShape::of).collect();
-        out.print_json(&json!({ "tokens": shapes }));
+        out.print_json(&json!({ "tokens": tokens }));
         return Ok(());
     }
-    let now = runner::now();
-    let row = |token: &TokenRecord| {
-        let state = match (token.revoked_at, token.is_live(now)) {
-            (Some(_), _) => "revoked",
-            (None, true) => "in force",
-            (None, false) => "ended",
-        };
+    let row = |token: TokenShape| {
         let scopes: Vec<String> = token.scopes.iter().map(|scope| format!("{}:{}", scope.role, scope.path)).collect();
-        let at = |at: Option<UnixMs>| at.map_or_else(|| "-".to_owned(), time);
-        let (id, owner) = (token.id.to_string(), token.owner.to_string());
-        let (ends, used) = (at(token.expires_at), at(token.used_at));
-        vec![id, owner, token.label.clone(), scopes.join(" "), state.to_owned(), ends, used]
+        let at = |at: Option<u64>| at.map_or_else(|| "-".to_owned(), |at| time(UnixMs(at)));
+        let (ends, used) = (at(token.expires_at_ms), at(token.used_at_ms));
+        vec![token.id, token.owner, token.label, scopes.join(" "), token.state.replace('_', " "), ends, used]
     };
-    let rows = tokens.iter().map(row).collect();
+    let rows = tokens.into_iter().map(row).collect();
     out.print(&table(&["token", "owner", "label", "scopes", "state", "ends", "used"], rows));
     Ok(())
 }
 
-async fn add(data: &Data, args: &AddArgs, out: &Out) -> Result<(), CommandError> {
-    let now = runner::now();
-    let expires_at = args.days.map(|days| UnixMs(now.0 + u64::from(days) * DAY_MS));
+async fn add(side: &Side, args: &AddArgs, out: &Out) -> Result<(), CommandError> {
+    let expires_at = args.days.map(|days| UnixMs(runner::now().0 + u64::from(days) * DAY_MS));
     let (owner, label, scopes) = (args.owner.clone(), args.label.clone(), args.scopes.clone());
-    let (token, new) = WantedToken { owner, label, scopes, expires_at, actor: env::actor() }.made(now)?;
-    let made = MadeToken::shown(&new, &token, now);
-    let deed = did("token.create", format!("/tokens/{}", token.id)).into();
-    match data.store.add_token(new, deed).await.map_err(store_error)? {
-        TokenAdded::Added => {}
-        TokenAdded::NoUser => {
-            return Err(CommandError::input(format!("there is no user {}", args.owner))
-                .hinted("`rapidlaunch user ls` lists them"));
-        }
-        TokenAdded::TooMany => {
-            let text = format!("{} has {TOKENS_PER_USER_MAX} tokens in force, as many as there may be", args.owner);
-            return Err(CommandError::blocked(text).hinted("revoke those that are not needed any more"));
-        }
-    }
+    let made = side.add_token(WantedToken { owner, label, scopes, expires_at, actor: env::actor() }).await?;
     if out.json() {
         out.print_json(&made);
     } else {
-        out.say(&format!("Token {} is made. It is shown once, here:", token.id));
-        out.print(&format!("{}\n", token.expose()));
+        out.say(&format!("Token {} is made. It is shown once, here:", made.id()));
+        out.print(&format!("{}\n", made.text().unwrap_or_default()));
     }
     Ok(())
 }
 
-async fn revoke(data: &Data, id: &TokenId, out: &Out) -> Result<(), CommandError> {
-    if data.store.token(id).await.map_err(store_error)?.is_none() {
-        return Err(CommandError::input(format!("there is no token {id}")).hinted("`rapidlaunch token ls` lists them"));
-    }
-    let deed = did("token.revoke", format!("/tokens/{id}")).into();
-    if !data.store.revoke_token(id, deed).await.map_err(store_error)? {
-        return Err(CommandError::blocked(format!("token {id} was revoked before")));
-    }
+async fn revoke(side: &Side, id: &TokenId, out: &Out) -> Result<(), CommandError> {
+    side.revoke_token(id).await?;
     if out.json() {
         out.print_json(&json!({ "id": id, "revoked": true }));
     } else {

@@ -22,7 +22,7 @@ const STREAM_LIMIT: Duration = Duration::from_secs(20 * 60);
 /// Largest answer: the plan of some ten thousand guests.
 const ANSWER_BYTES_MAX: usize = 128 << 20;
 /// How long a server that has answered before is asked again when it no longer does: it is being started anew.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 /// First pause between two tries; the next ones are twice as long, up to the longest.
 const PAUSE: Duration = Duration::from_millis(100);
 /// Longest pause between two tries.
@@ -220,11 +220,11 @@ impl Remote {
         Err(self.refused(status, &bytes, release))
     }
 
-    /// A stream of events that goes on after the one with this id.
-    pub(super) async fn stream(&self, path: &str, last: Option<&str>) -> Result<Response, RemoteError> {
+    /// An answer of this kind that comes bit by bit; of events, one that goes on after the event with this id.
+    pub(super) async fn stream(&self, path: &str, kind: &str, last: Option<&str>) -> Result<Response, RemoteError> {
         let way = self.way();
         let mut request = way.client.get(format!("{}{path}", way.url)).timeout(STREAM_LIMIT);
-        request = request.bearer_auth(way.token.expose()).header(header::ACCEPT, "text/event-stream");
+        request = request.bearer_auth(way.token.expose()).header(header::ACCEPT, kind);
         if let Some(last) = last {
             request = request.header("last-event-id", last);
         }
@@ -254,7 +254,7 @@ impl Remote {
         }
     }
 
-    fn strange(&self, why: &str, release: Option<String>) -> RemoteError {
+    pub(super) fn strange(&self, why: &str, release: Option<String>) -> RemoteError {
         RemoteError::Strange { url: self.url(), why: why.to_owned(), release }
     }
 }

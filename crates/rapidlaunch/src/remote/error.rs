@@ -58,6 +58,14 @@ pub(crate) enum RemoteError {
         /// The server's release, if it told.
         release: Option<String>,
     },
+    /// A long answer ended before its end.
+    #[error("the answer of the server at {url} broke off before its end")]
+    Cut {
+        /// Where it is.
+        url: String,
+        /// What was met, where it was not just silence.
+        source: Option<reqwest::Error>,
+    },
     /// It refuses.
     #[error("{}", .0.detail)]
     Refused(Box<Problem>, Option<String>),
@@ -105,6 +113,8 @@ impl From<RemoteError> for CommandError {
             RemoteError::Untrusted { .. } => Self::failed(error.to_string())
                 .hinted("name the certificate of its authority with --ca-file FILE or RAPIDLAUNCH_CA: the server keeps it in DATA/api/ca.pem")
                 .hinted("a certificate is for names: reach the server by one of them, or give it another with `serve --name NAME`"),
+            RemoteError::Cut { .. } => Self::failed(error.to_string())
+                .hinted("what came is not all of it: give the same command again"),
             RemoteError::Strange { ref release, .. } => {
                 releases(Self::failed(error.to_string()), release.as_deref())
             }
@@ -122,6 +132,7 @@ impl CommandError {
                 // The address stands in front already.
                 self.because(Causes::of(&source.without_url()))
             }
+            RemoteError::Cut { source: Some(source), .. } => self.because(Causes::of(&source.without_url())),
             _ => self,
         }
     }

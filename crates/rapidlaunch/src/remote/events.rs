@@ -9,6 +9,8 @@ use super::client::Remote;
 use super::error::RemoteError;
 use super::stream::{Lines, Told};
 
+/// What events come as.
+const KIND: &str = "text/event-stream";
 /// How long a stream may say nothing: servers say something every 15 seconds.
 const SILENCE_MAX: Duration = Duration::from_secs(45);
 /// Pause before a stream that ended is asked for again: a server that ends may end streams as they begin.
@@ -48,7 +50,7 @@ impl<'a> Events<'a> {
                 return Ok(heard);
             }
             let Some((response, lines)) = &mut self.open else {
-                match self.remote.stream(&self.path, self.last.as_deref()).await {
+                match self.remote.stream(&self.path, KIND, self.last.as_deref()).await {
                     Ok(response) => self.open = Some((response, Lines::default())),
                     Err(error) => {
                         self.remote.rest(error).await?;

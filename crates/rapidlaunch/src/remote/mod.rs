@@ -4,9 +4,10 @@ mod client;
 mod error;
 mod events;
 mod follow;
+mod lines;
 mod stream;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod way;
 
 pub(crate) use client::{Remote, encoded};

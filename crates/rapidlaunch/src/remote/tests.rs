@@ -82,15 +82,76 @@ fn releases_that_do_not_understand_each_other_are_named() {
     assert!(text.contains("it is a teapot") && text.contains("check address and port"), "{text}");
 }
 
-/// A server that takes the first request and never answers it, and answers the ones after it; gives the keys that it saw.
-async fn forgetful() -> (super::way::Way, tokio::task::JoinHandle<Vec<String>>) {
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+/// Whoever speaks TLS for this machine, and the certificate to trust.
+fn vouched() -> (tokio_rustls::TlsAcceptor, String) {
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
     let key = rustls_pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
     let config = rustls::ServerConfig::builder().with_no_client_auth();
     let config = config.with_single_cert(vec![made.cert.der().clone()], key).unwrap();
-    let acceptor = tokio_rustls::TlsAcceptor::from(std::sync::Arc::new(config));
+    (tokio_rustls::TlsAcceptor::from(std::sync::Arc::new(config)), made.cert.pem())
+}
+
+fn way(url: String, authority: &str) -> super::way::Way {
+    let client = rl_providers::web::client_of(Some(authority.as_bytes())).unwrap();
+    super::way::Way { url, client, token: rl_model::SecretValue::new("rlt_x".to_owned()) }
+}
+
+/// A server that gives these answers one after the other, byte for byte, each on a connection of its own.
+pub(crate) async fn answering(answers: Vec<String>) -> super::Remote {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let (acceptor, authority) = vouched();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("https://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        for answer in answers {
+            let (stream, _) = listener.accept().await.unwrap();
+            let mut stream = acceptor.accept(stream).await.unwrap();
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                head.push(stream.read_u8().await.unwrap());
+            }
+            let head = String::from_utf8(head).unwrap();
+            let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+            let mut body = vec![0; length.map_or(0, |length| length.parse().unwrap())];
+            stream.read_exact(&mut body).await.unwrap();
+            stream.write_all(answer.as_bytes()).await.unwrap();
+            let _ = stream.shutdown().await;
+        }
+    });
+    super::client::Remote::over(way(url, &authority), None)
+}
+
+/// An answer whose body is this.
+pub(crate) fn whole(body: &str) -> String {
+    format!("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}", body.len())
+}
+
+#[tokio::test]
+async fn lines_come_whole_and_an_answer_that_breaks_off_is_told() {
+    let chunked = "HTTP/1.1 200 OK\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n";
+    let chunk = |text: &str| format!("{:x}\r\n{text}\r\n", text.len());
+    for (answer, lines, is_whole) in [
+        (whole("{}\n[1]\n"), "{}\n[1]\n", true),
+        (whole(""), "", true),
+        (format!("{chunked}{}{}{}0\r\n\r\n", chunk("{}"), chunk("\n[1"), chunk("]\n")), "{}\n[1]\n", true),
+        // The end is missing: of the connection's words, or of the last line.
+        (format!("{chunked}{}", chunk("{}\n")), "{}\n", false),
+        (whole("{}\n[1]"), "{}\n", false),
+        (whole(&"x".repeat(3 << 20)), "", false),
+    ] {
+        let remote = answering(vec![answer.clone()]).await;
+        let mut came = Vec::new();
+        let read = remote.lines("/v1/audit/export", |lines| came.extend_from_slice(lines)).await;
+        assert_eq!(String::from_utf8(came).unwrap(), lines);
+        assert_eq!(read.is_ok(), is_whole, "{read:?}");
+    }
+}
+
+/// A server that takes the first request and never answers it, and answers the ones after it; gives the keys that it saw.
+async fn forgetful() -> (super::way::Way, tokio::task::JoinHandle<Vec<String>>) {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let (acceptor, authority) = vouched();
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("https://{}", listener.local_addr().unwrap());
     let serving = tokio::spawn(async move {
@@ -114,8 +175,7 @@ async fn forgetful() -> (super::way::Way, tokio::task::JoinHandle<Vec<String>>) 
         }
         keys
     });
-    let client = rl_providers::web::client_of(Some(made.cert.pem().as_bytes())).unwrap();
-    (super::way::Way { url, client, token: rl_model::SecretValue::new("rlt_x".to_owned()) }, serving)
+    (way(url, &authority), serving)
 }
 
 #[tokio::test]

@@ -26,14 +26,14 @@ impl GrantShape {
 }
 
 /// A user.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct UserShape {
     /// The name.
     pub(crate) name: String,
     /// Whether there is a password.
     pub(crate) password: bool,
     /// The second factor: `off`, `pending` or `on`.
-    pub(crate) totp: &'static str,
+    pub(crate) totp: String,
     /// Whether the user comes from a provider of identities.
     pub(crate) oidc: bool,
     /// The groups that the provider named last.
@@ -46,6 +46,8 @@ pub(crate) struct UserShape {
     pub(crate) signed_in_at_ms: Option<u64>,
     /// Whether they are shut out.
     pub(crate) disabled: bool,
+    /// Goes up with each change that somebody makes of them.
+    pub(crate) version: u64,
 }
 
 impl UserShape {
@@ -58,19 +60,21 @@ impl UserShape {
                 TotpState::Off => "off",
                 TotpState::Pending => "pending",
                 TotpState::On(_) => "on",
-            },
+            }
+            .to_owned(),
             oidc: user.subject.is_some(),
             groups: user.groups.iter().map(ToString::to_string).collect(),
             created_at_ms: user.created_at.0,
             created_by: user.created_by.clone(),
             signed_in_at_ms: user.signed_in_at.map(|at| at.0),
             disabled: user.disabled_at.is_some(),
+            version: user.version,
         }
     }
 }
 
 /// An API token, without its text.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct TokenShape {
     /// The part that may be shown.
     pub(crate) id: String,
@@ -90,11 +94,13 @@ pub(crate) struct TokenShape {
     pub(crate) used_at_ms: Option<u64>,
     /// When it was revoked.
     pub(crate) revoked_at_ms: Option<u64>,
+    /// `in_force`, `ended` or `revoked`.
+    pub(crate) state: String,
 }
 
 impl TokenShape {
-    /// Shows one.
-    pub(crate) fn of(token: &TokenRecord) -> Self {
+    /// Shows one as it is now.
+    pub(crate) fn of(token: &TokenRecord, now: UnixMs) -> Self {
         Self {
             id: token.id.to_string(),
             owner: token.owner.to_string(),
@@ -105,17 +111,23 @@ impl TokenShape {
             expires_at_ms: token.expires_at.map(|at| at.0),
             used_at_ms: token.used_at.map(|at| at.0),
             revoked_at_ms: token.revoked_at.map(|at| at.0),
+            state: match (token.revoked_at, token.is_live(now)) {
+                (Some(_), _) => "revoked",
+                (None, true) => "in_force",
+                (None, false) => "ended",
+            }
+            .to_owned(),
         }
     }
 }
 
 /// A new token with its text, which is not shown again.
-#[derive(Serialize, ToSchema)]
+#[derive(Serialize, Deserialize, ToSchema)]
 pub(crate) struct MadeToken {
     /// The text: what programs send as `Authorization: Bearer TOKEN`. Null where the same request is answered again.
     token: Option<String>,
     /// Why it is null.
-    note: Option<&'static str>,
+    note: Option<String>,
     /// All else.
     #[serde(flatten)]
     record: TokenShape,
@@ -124,18 +136,28 @@ pub(crate) struct MadeToken {
 impl MadeToken {
     /// A new one with its text.
     pub(crate) fn shown(new: &NewToken, token: &Token, now: UnixMs) -> Self {
-        Self { token: Some(token.expose().to_owned()), note: None, record: TokenShape::of(&new.record(now)) }
+        Self { token: Some(token.expose().to_owned()), note: None, record: TokenShape::of(&new.record(now), now) }
     }
 
     /// The same without its text, as it is kept for repeated requests.
     pub(crate) fn kept(new: &NewToken, now: UnixMs) -> Self {
         let note = "it was shown once, in the first answer to this request, and is not kept";
-        Self { token: None, note: Some(note), record: TokenShape::of(&new.record(now)) }
+        Self { token: None, note: Some(note.to_owned()), record: TokenShape::of(&new.record(now), now) }
+    }
+
+    /// The part that may be shown.
+    pub(crate) fn id(&self) -> &str {
+        &self.record.id
+    }
+
+    /// The text, where it is still known.
+    pub(crate) fn text(&self) -> Option<&str> {
+        self.token.as_deref()
     }
 }
 
 /// A grant that was given.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct GivenShape {
     /// What it is called where it is taken back.
     pub(crate) id: String,

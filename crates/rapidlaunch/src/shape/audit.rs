@@ -1,11 +1,12 @@
 //! Entries of the audit, and whether its chain is whole, as they are shown.
 
+use rl_engine::UnixMs;
 use rl_store::{AuditRecord, AuditVerdict};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 /// An entry.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct AuditShape {
     /// Its number, from 1 without gaps.
     pub(crate) seq: u64,
@@ -52,6 +53,25 @@ impl AuditShape {
         }
     }
 
+    /// The entry that is shown, so that its hash can be computed anew; none where a field is not what it should be. Values come
+    /// back as the text they had, because the order of their fields is kept.
+    pub(crate) fn record(&self) -> Option<AuditRecord> {
+        let text = |value: &Option<serde_json::Value>| value.as_ref().map(ToString::to_string);
+        Some(AuditRecord {
+            seq: self.seq,
+            at: UnixMs(self.at_ms),
+            actor: self.actor.clone(),
+            via: self.via.parse().ok()?,
+            remote: self.remote.clone(),
+            action: self.action.clone(),
+            path: self.path.clone(),
+            before: text(&self.before),
+            after: text(&self.after),
+            prev: self.prev.parse().ok()?,
+            hash: self.hash.parse().ok()?,
+        })
+    }
+
     /// Shows several, one a line.
     pub(crate) fn lines(records: Vec<AuditRecord>) -> Vec<u8> {
         let mut text = Vec::new();
@@ -64,7 +84,7 @@ impl AuditShape {
 }
 
 /// Whether the audit is as it was written.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct VerdictShape {
     /// Whether it is.
     pub(crate) ok: bool,
@@ -87,6 +107,55 @@ impl VerdictShape {
             head: verdict.head.to_string(),
             broken_seq: verdict.broken.as_ref().map(|broken| broken.seq),
             fault: verdict.broken.map(|broken| broken.fault.to_string()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use proptest::prelude::*;
+    use rl_store::AuditHash;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn value() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            any::<u64>().prop_map(Value::from),
+            any::<String>().prop_map(Value::from),
+        ];
+        let nested = leaf.prop_recursive(3, 16, 4, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+                prop::collection::vec((any::<String>(), inner), 0..4)
+                    .prop_map(|fields| Value::Object(fields.into_iter().collect())),
+            ]
+        });
+        nested.prop_map(|value| json!({ "z": 1, "is": value, "a": 2 }))
+    }
+
+    proptest! {
+        /// Whatever an entry tells, its hash can be computed from the line that is exported.
+        #[test]
+        fn an_exported_entry_has_the_hash_of_the_stored_one(
+            texts in prop::array::uniform3(any::<String>()),
+            remote in prop::option::of(any::<String>()),
+            values in prop::array::uniform2(prop::option::of(value())),
+            at in any::<u64>(),
+        ) {
+            let [actor, action, path] = texts;
+            let [before, after] = values.map(|value| value.map(|value| value.to_string()));
+            let (via, at, start) = ("token:t1".parse().unwrap(), UnixMs(at), AuditHash::START);
+            let mut record = AuditRecord { seq: 7, at, actor, via, remote, action, path, before, after, prev: start, hash: start };
+            record.hash = record.computed();
+            let line = AuditShape::lines(vec![record.clone()]);
+            let again = serde_json::from_slice::<AuditShape>(&line).unwrap().record().unwrap();
+            prop_assert_eq!(again.computed(), record.hash);
+            prop_assert_eq!(again, record);
         }
     }
 }

@@ -1,13 +1,19 @@
 //! The side on which a command's work is done: here, on the store, or there, by a server. Commands ask a side for the shapes
 //! that they show, and know nothing of where these come from.
 
+mod audit;
+mod grants;
 mod guests;
 mod operations;
 mod plans;
+mod quotas;
 mod secrets;
 mod sites;
 mod stacks;
+mod tokens;
+mod users;
 
+pub(crate) use audit::Verified;
 pub(crate) use guests::Acted;
 pub(crate) use operations::Cancelled;
 pub(crate) use plans::{Offer, Subject, Wish, blocked_guests};

@@ -31,7 +31,8 @@ pub use access::{
 pub use agent::{AgentRecord, AgentToken, Joining};
 pub(crate) use audit::check_chain;
 pub use audit::{
-    AuditBreak, AuditFault, AuditHash, AuditHashError, AuditPage, AuditQuery, AuditRecord, AuditVerdict, NewAudit, Via,
+    AuditBreak, AuditFault, AuditHash, AuditHashError, AuditPage, AuditQuery, AuditRecord, AuditVerdict, AuditWalk,
+    NewAudit, Via,
 };
 pub use deed::{ANSWER_KEPT, Deed, KeptAnswer};
 pub use delivery::DeliveryRecord;

@@ -14,10 +14,9 @@ use crate::api::Api;
 use crate::api::caller::Caller;
 use crate::api::deeds::{Answer, Keyed, audit};
 use crate::api::extract::{At, Page, PageQuery, Params, named, parsed};
-use crate::api::problem::{Code, Problem};
+use crate::api::problem::Problem;
 use crate::shape::access::GivenShape;
-use crate::work::accounts::new_grant;
-use crate::work::runner;
+use crate::work::{accounts, runner};
 
 /// The routes of this file.
 pub(super) fn routes() -> OpenApiRouter<Api> {
@@ -62,7 +61,7 @@ async fn add(State(api): State<Api>, keyed: Keyed<AddGrant>) -> Result<Response,
     }
     let grantee: Grantee = parsed("to", &body.to)?;
     let grant = Grant::new(parsed("role", &body.role)?, parsed("path", &body.path)?);
-    let new = new_grant(grantee.clone(), grant, asked.caller.name.clone());
+    let new = accounts::new_grant(grantee.clone(), grant.clone(), asked.caller.name.clone());
     let id = new.id.clone();
     let shape = GivenShape::of(&new.record(runner::now()));
     let answer = Answer::new(StatusCode::CREATED, Some(format!("/v1/grants/{id}")), &shape)?;
@@ -70,10 +69,8 @@ async fn add(State(api): State<Api>, keyed: Keyed<AddGrant>) -> Result<Response,
     let tried = api.gate.changing(api.gate.store().add_grant(new, deed)).await;
     match tried {
         Ok(Granted::Added) | Err(_) => asked.answered(&api, tried, answer).await,
-        Ok(Granted::NoUser) => Err(Problem::new(Code::INPUT, format!("`to`: there is no such user: `{grantee}`"))),
-        Ok(Granted::Before(id)) => {
-            Err(Problem::new(Code::CONFLICT, format!("{grantee} has that role there already, by grant {id}")))
-        }
+        Ok(Granted::NoUser) => Err(accounts::unknown_grantee(&grantee).into()),
+        Ok(Granted::Before(id)) => Err(Problem::conflict(accounts::given_before(&grantee, &grant, &id))),
     }
 }
 

@@ -5,7 +5,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use rl_engine::UnixMs;
 use rl_model::{Grant, Right, TokenId, UserName};
-use rl_store::{TOKENS_PER_USER_MAX, TokenAdded, TokenRecord};
+use rl_store::{TokenAdded, TokenRecord};
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
@@ -17,7 +17,7 @@ use crate::api::deeds::{Answer, Keyed, audit};
 use crate::api::extract::{At, Page, PageQuery, Params, named, parsed};
 use crate::api::problem::{Code, Problem};
 use crate::shape::access::{GrantShape, MadeToken, TokenShape};
-use crate::work::accounts::WantedToken;
+use crate::work::accounts::{self, WantedToken};
 use crate::work::runner;
 
 /// The routes of this file.
@@ -51,7 +51,8 @@ async fn list(
         (false, _, _) => return Ok(Page { items: Vec::new(), next: None }),
     };
     let tokens = api.gate.store().tokens(owner, after, limit as u32 + 1).await?;
-    Ok(Page::of(tokens, limit, |token| token.id.to_string(), TokenShape::of))
+    let now = runner::now();
+    Ok(Page::of(tokens, limit, |token| token.id.to_string(), |token| TokenShape::of(token, now)))
 }
 
 /// A token to be made.
@@ -89,11 +90,8 @@ async fn add(State(api): State<Api>, keyed: Keyed<AddToken>) -> Result<Response,
     let tried = api.gate.store().add_token(new, deed).await;
     match tried {
         Ok(TokenAdded::Added) | Err(_) => asked.answered(&api, tried, answer).await,
-        Ok(TokenAdded::NoUser) => Err(Problem::new(Code::INPUT, format!("`owner`: there is no user `{owner}`"))),
-        Ok(TokenAdded::TooMany) => {
-            let text = format!("{owner} has {TOKENS_PER_USER_MAX} tokens in force, as many as there may be");
-            Err(Problem::new(Code::CONFLICT, text).hint("revoke those that are not needed any more"))
-        }
+        Ok(TokenAdded::NoUser) => Err(accounts::unknown_user(&owner).into()),
+        Ok(TokenAdded::TooMany) => Err(Problem::conflict(accounts::too_many_tokens(&owner))),
     }
 }
 
@@ -108,7 +106,7 @@ async fn revoke(State(api): State<Api>, caller: Caller, At(id): At<String>) -> R
     }
     let deed = audit(&caller, "token.revoke", format!("/tokens/{id}"), None).into();
     if !api.gate.changing(api.gate.store().revoke_token(&id, deed)).await? {
-        return Err(Problem::new(Code::CONFLICT, format!("token {id} was revoked before")));
+        return Err(Problem::conflict(accounts::revoked_before(&id)));
     }
     Ok(StatusCode::NO_CONTENT)
 }

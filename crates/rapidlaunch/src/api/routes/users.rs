@@ -18,7 +18,7 @@ use crate::api::etag::{IfMatch, etag};
 use crate::api::extract::{At, Given, Json, Page, PageQuery, Params, named, parsed};
 use crate::api::problem::{Code, Problem};
 use crate::shape::access::UserShape;
-use crate::work::runner;
+use crate::work::{accounts, runner};
 
 /// The routes of this file.
 pub(super) fn routes() -> OpenApiRouter<Api> {
@@ -78,7 +78,7 @@ async fn add(State(api): State<Api>, keyed: KeyedSecret<AddUser>) -> Result<Resp
     let deed = asked.deed("user.create", at(&name), None, &answer);
     let tried = api.gate.store().add_user(new, deed).await;
     if let Ok(false) = tried {
-        return Err(Problem::new(Code::CONFLICT, format!("there is a user `{name}` already, or no room for another")));
+        return Err(Problem::conflict(accounts::taken(&name)));
     }
     Ok((etag(1), asked.answered(&api, tried, answer).await?).into_response())
 }

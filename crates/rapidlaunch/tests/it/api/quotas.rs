@@ -16,12 +16,12 @@ fn owned() -> World {
     for name in ["barn", "farm"] {
         world.apply(&world.write_farm(&named(name, 1))).expect(0);
     }
-    let served = world.api_server(&[]);
-    let root = Client::root(&world, &served);
-    for name in ["barn", "farm"] {
-        root.must(Method::PATCH, &format!("/v1/stacks/{name}"), &json!({ "owner": "team" }));
-    }
-    world.end(served).expect(0);
+    world.with_server(|served| {
+        let root = Client::root(&world, served);
+        for name in ["barn", "farm"] {
+            root.must(Method::PATCH, &format!("/v1/stacks/{name}"), &json!({ "owner": "team" }));
+        }
+    });
     world
 }
 
@@ -122,4 +122,11 @@ fn the_command_line_is_held_to_quotas_and_what_shrinks_is_never_refused() {
     world.run(&["quota", "rm", "team"]).expect(2);
     world.apply(&world.write_farm(&named("farm", 2))).expect(0);
     world.finish_with(Allow { volumes: true, ..Allow::default() });
+}
+
+mod through_a_server {
+    #[test]
+    fn the_command_line_is_held_to_quotas_and_what_shrinks_is_never_refused() {
+        crate::harness::through_a_server(super::the_command_line_is_held_to_quotas_and_what_shrinks_is_never_refused);
+    }
 }

@@ -2,7 +2,7 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::harness::{Run, World};
+use crate::harness::{Run, Served, World};
 
 const PASSWORD: &str = "correct horse battery";
 
@@ -62,15 +62,14 @@ fn what_is_made_here_is_good_at_a_server_and_what_is_revoked_is_not() {
     for wrong in ["admin", "king:/", "admin:stacks"] {
         world.run(&["token", "add", "maria", "--label", "x", "--scope", wrong]).expect(2);
     }
-    let asked = |expected: u16| {
-        let served = world.api_server(&[]);
+    let ask = |served: &Served, expected: u16| {
         let request = served.client.request(Method::GET, format!("{}/v1/session", served.url)).bearer_auth(token);
         assert_eq!(world.runtime.block_on(request.send()).unwrap().status(), expected);
         let body = json!({ "name": "maria", "password": "another long one" });
         let request = served.client.request(Method::POST, format!("{}/v1/session", served.url)).json(&body);
         assert_eq!(world.runtime.block_on(request.send()).unwrap().status(), if expected == 200 { 401 } else { 200 });
-        world.end(served).expect(0);
     };
+    let asked = |expected: u16| world.with_server(|served| ask(served, expected));
     asked(200);
     world.run(&["token", "rm", id]).expect(0);
     world.run(&["token", "rm", id]).expect(4);
@@ -128,3 +127,9 @@ fn audit_is_shown_exported_and_every_broken_link_named() {
     world.run(&["audit", "verify", "--head", "x"]).expect(2);
     world.finish();
 }
+
+also_through_a_server![
+    users_are_added_shut_out_and_removed_and_the_last_administrator_stays,
+    what_is_made_here_is_good_at_a_server_and_what_is_revoked_is_not,
+    audit_is_shown_exported_and_every_broken_link_named,
+];

@@ -16,6 +16,7 @@ pub(crate) mod firewall;
 mod guests;
 mod ops;
 mod people;
+mod people_remote;
 mod refusals;
 mod remote;
 mod rights;

@@ -7,6 +7,7 @@ use insta::assert_snapshot;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
+use super::people_remote::people;
 use super::settings;
 use crate::harness::{Allow, Run, Served, World, farm, free_address};
 
@@ -24,6 +25,7 @@ fn looking_shows_the_same_bytes() {
     world.apply(&files).expect(0);
     world.run(&["guest", "snapshot", "create", "w-2", "before"]).expect(0);
     world.run(&["secret", "set", "shop/db", "--generate", "40"]).expect(0);
+    people(&world);
     let served = world.api_server(&[]);
     world.until("the server is ready", || served.get(&world, "/readyz").status() == 200);
     let more = world.write_farm(&crate::harness::Farm { cores: 2, ..farm(3) });
@@ -44,6 +46,17 @@ fn looking_shows_the_same_bytes() {
         (&["secret", "ls"], 0),
         (&["secret", "history", "shop/db"], 0),
         (&["secret", "history", "nothing"], 2),
+        (&["user", "ls"], 0),
+        (&["grant", "ls"], 0),
+        (&["token", "ls"], 0),
+        (&["token", "ls", "--owner", "otto"], 0),
+        (&["quota", "ls"], 0),
+        (&["quota", "show", "team"], 0),
+        (&["quota", "show", "nobody"], 2),
+        (&["audit", "ls"], 0),
+        (&["audit", "ls", "--actor", "tester", "--action", "user", "--path", "/users", "--limit", "1"], 0),
+        (&["audit", "verify"], 0),
+        (&["audit", "export"], 0),
         (&["drift", "farm"], 0),
         (&["drift", "nothing"], 2),
         (&["plan", "farm"], 0),
@@ -207,7 +220,7 @@ fn each_trouble_on_the_way_tells_what_to_do() {
 }
 
 /// A user with a role on everything: a token of theirs, and a file that holds it.
-fn person(world: &World, served: &Served, name: &str, role: &str) -> (String, PathBuf) {
+pub(super) fn person(world: &World, served: &Served, name: &str, role: &str) -> (String, PathBuf) {
     let scopes = json!([{ "role": "admin", "path": "/" }]);
     asked(world, served, None, "/v1/users", json!({ "name": name, "password": "correct horse battery" }));
     asked(world, served, None, "/v1/grants", json!({ "to": format!("user:{name}"), "role": role, "path": "/" }));
@@ -230,7 +243,7 @@ fn asked(world: &World, served: &Served, token: Option<&str>, path: &str, body: 
     serde_json::from_str(&answer).unwrap()
 }
 
-fn with_token(world: &World, served: &Served, token: &Path, args: &[&str]) -> Run {
+pub(super) fn with_token(world: &World, served: &Served, token: &Path, args: &[&str]) -> Run {
     let mut command = world.command_here(args);
     served.name_to(world, &mut command);
     command.env_remove("RAPIDLAUNCH_TOKEN").arg("--token-file").arg(token);

@@ -40,6 +40,17 @@ impl World {
         Served { child, url, token, authority, client }
     }
 
+    /// Asks the server of this world; where it has none, one that is started for this.
+    pub(crate) fn with_server<T>(&self, ask: impl FnOnce(&Served) -> T) -> T {
+        if let Some(served) = self.server.borrow().as_ref() {
+            return ask(served);
+        }
+        let served = self.api_server(&[]);
+        let told = ask(&served);
+        self.end(served).expect(0);
+        told
+    }
+
     /// Ends a server, and gives what it said.
     pub(crate) fn end(&self, served: Served) -> Run {
         served.child.signal(rustix::process::Signal::TERM);

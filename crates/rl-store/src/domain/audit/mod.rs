@@ -17,7 +17,7 @@ use crate::store::Store;
 pub use chain::{AuditHash, AuditHashError};
 pub use page::{AuditPage, AuditQuery};
 pub(crate) use verify::check as check_chain;
-pub use verify::{AuditBreak, AuditFault, AuditVerdict};
+pub use verify::{AuditBreak, AuditFault, AuditVerdict, AuditWalk};
 
 /// Longest text of one field in bytes: who did what is told in less, and a longer one could only be an attempt to fill the disk.
 const FIELD_BYTES_MAX: usize = 1024;

@@ -1,7 +1,7 @@
 //! Whether the chain is whole.
 use std::fmt;
 
-use super::{AuditHash, COLUMNS, read};
+use super::{AuditHash, AuditRecord, COLUMNS, read};
 use crate::error::StoreError;
 use crate::sql::{Sql, values};
 use crate::store::Store;
@@ -58,47 +58,57 @@ impl fmt::Display for AuditFault {
     }
 }
 
-/// A chain on its way from the first entry on.
-struct Walk {
+/// A chain on its way from the first entry on: entries are taken one by one, from wherever they were read.
+#[derive(Debug)]
+pub struct AuditWalk {
     verdict: AuditVerdict,
-    kept: Option<AuditHash>,
+    kept: Vec<AuditHash>,
 }
 
-impl Walk {
-    fn new(kept: Option<AuditHash>) -> Self {
+impl AuditWalk {
+    /// Before the first entry. Each of the `kept` hashes must be met on the way.
+    pub fn new(kept: impl IntoIterator<Item = AuditHash>) -> Self {
         let verdict = AuditVerdict { count: 0, head: AuditHash::START, broken: None };
-        Self { verdict, kept: kept.filter(|hash| *hash != AuditHash::START) }
+        Self { verdict, kept: kept.into_iter().filter(|hash| *hash != AuditHash::START).collect() }
     }
 
-    /// Looks at the next entries. Answers whether there may be more worth looking at.
-    fn part(&mut self, db: &dyn Sql) -> Result<bool, StoreError> {
-        let sql = format!("select {COLUMNS} from audit where seq > ?1 order by seq limit {PART}");
-        let rows = db.query(&sql, values![self.verdict.count], "looking at the audit")?;
-        for row in &rows {
-            let seq = self.verdict.count + 1;
-            let fault = match read(row) {
-                _ if row.count(0).ok() != Some(seq) => AuditFault::Missing,
-                Err(_) => AuditFault::Unreadable,
-                Ok(entry) if entry.prev != self.verdict.head => AuditFault::Unlinked,
-                Ok(entry) if entry.hash != entry.computed() => AuditFault::Changed,
-                Ok(entry) => {
-                    self.verdict.count = seq;
-                    self.verdict.head = entry.hash;
-                    self.kept = self.kept.take().filter(|kept| *kept != entry.hash);
-                    continue;
-                }
-            };
-            self.verdict.broken = Some(AuditBreak { seq, fault });
-            return Ok(false);
+    /// Takes the next entry, under the number it was found with; none for one that cannot be read. Answers whether the chain is
+    /// whole up to here; what comes after a break is not looked at.
+    pub fn take(&mut self, number: u64, entry: Option<&AuditRecord>) -> bool {
+        if self.verdict.broken.is_some() {
+            return false;
         }
-        Ok(rows.len() as u64 == PART)
+        let seq = self.verdict.count + 1;
+        let fault = match entry {
+            _ if number != seq => AuditFault::Missing,
+            None => AuditFault::Unreadable,
+            Some(entry) if entry.prev != self.verdict.head => AuditFault::Unlinked,
+            Some(entry) if entry.hash != entry.computed() => AuditFault::Changed,
+            Some(entry) => {
+                (self.verdict.count, self.verdict.head) = (seq, entry.hash);
+                self.kept.retain(|kept| *kept != entry.hash);
+                return true;
+            }
+        };
+        self.verdict.broken = Some(AuditBreak { seq, fault });
+        false
     }
 
-    fn end(mut self) -> AuditVerdict {
-        if self.verdict.broken.is_none() && self.kept.is_some() {
+    /// After the last entry: what was found.
+    pub fn end(mut self) -> AuditVerdict {
+        if self.verdict.broken.is_none() && !self.kept.is_empty() {
             self.verdict.broken = Some(AuditBreak { seq: self.verdict.count + 1, fault: AuditFault::HeadGone });
         }
         self.verdict
+    }
+
+    /// Looks at the next entries of a store. Answers whether there may be more worth looking at.
+    fn part(&mut self, db: &dyn Sql) -> Result<bool, StoreError> {
+        let sql = format!("select {COLUMNS} from audit where seq > ?1 order by seq limit {PART}");
+        let rows = db.query(&sql, values![self.verdict.count], "looking at the audit")?;
+        // No entry has the number 0: one whose number cannot be read is as good as missing.
+        let whole = rows.iter().all(|row| self.take(row.count(0).unwrap_or(0), read(row).ok().as_ref()));
+        Ok(whole && rows.len() as u64 == PART)
     }
 }
 
@@ -106,7 +116,7 @@ impl Store {
     /// Goes through every entry. `kept` is the hash of an entry that somebody kept elsewhere: one must have it, or the end was
     /// cut off. Each part is read by itself, so that a long chain holds nobody up.
     pub async fn verify_audit(&self, kept: Option<AuditHash>) -> Result<AuditVerdict, StoreError> {
-        let mut walk = Walk::new(kept);
+        let mut walk = AuditWalk::new(kept);
         loop {
             let (back, more) = self
                 .db()
@@ -125,7 +135,7 @@ impl Store {
 
 /// The whole chain on one view.
 pub(crate) fn check(db: &dyn Sql) -> Result<AuditVerdict, StoreError> {
-    let mut walk = Walk::new(None);
+    let mut walk = AuditWalk::new(None);
     while walk.part(db)? {}
     Ok(walk.end())
 }
