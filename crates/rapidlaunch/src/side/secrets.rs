@@ -10,6 +10,7 @@ use crate::env;
 use crate::error::CommandError;
 use crate::remote::{RemoteError, encoded};
 use crate::shape::secret::{DeliveredShape, SecretSet, SecretShape, SecretWhole};
+use crate::work::accounts::did;
 use crate::work::data::{Data, store_error};
 use crate::work::secrets::{self, Put};
 
@@ -50,7 +51,7 @@ impl Side {
                     NewValue::Given(value) => (value, None),
                     NewValue::Made(length) => (generated(length), Some(Generator { length })),
                 };
-                put(data, name, &value, generator).await
+                put(data, name, &value, generator, "secret.set").await
             }
             Self::There(remote) => {
                 let body = match &value {
@@ -68,7 +69,7 @@ impl Side {
             Self::Here(data) => {
                 let record = secrets::existing(data, name).await?.ok_or_else(|| unknown(name))?;
                 let generator = secrets::rotation(&record, None)?;
-                put(data, name, &generated(generator.length), Some(generator)).await
+                put(data, name, &generated(generator.length), Some(generator), "secret.rotate").await
             }
             Self::There(remote) => {
                 let rotated = remote.post(&format!("{}/rotate", path(name)), &json!({})).await;
@@ -85,7 +86,9 @@ impl Side {
                 if !force {
                     secrets::refuse_held(data, name).await?;
                 }
-                data.store.remove_secret(name, None, env::actor(), None).await.map_err(store_error)?;
+                let deed = did("secret.remove", place(name)).change(None, Some(json!({ "forced": force })));
+                let removed = data.store.remove_secret(name, None, env::actor(), Some(deed.into())).await;
+                removed.map_err(store_error)?;
                 Ok(())
             }
             Self::There(remote) => {
@@ -114,12 +117,20 @@ async fn put(
     name: &SecretRef,
     value: &SecretValue,
     generator: Option<Generator>,
+    action: &str,
 ) -> Result<SecretSet, CommandError> {
     let actor = env::actor();
     let put = Put { generator, ..Put::given(name, value, &actor) };
-    let version = secrets::put::<CommandError>(data, put, |_| Ok(None)).await?.map_err(store_error)?;
+    let entry = |version| did(action, place(name)).change(None, Some(secrets::told(version, generator)));
+    let deed = |version| Ok::<_, CommandError>(Some(entry(version).into()));
+    let version = secrets::put(data, put, deed).await?.map_err(store_error)?;
     let held = DeliveredShape::all(secrets::held(data, name).await?);
     Ok(SecretSet { name: name.to_string(), version, held })
+}
+
+/// Where a secret is in the audit.
+fn place(name: &SecretRef) -> String {
+    format!("/secrets/{name}")
 }
 
 fn path(name: &SecretRef) -> String {

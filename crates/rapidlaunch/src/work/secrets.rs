@@ -8,11 +8,13 @@ use rl_providers::secrets::{IdentityFile, Keyring, KeyringError, Recipient};
 use rl_store::{
     Conflict, Deed, DeliveryRecord, Generator, NewVersion, Origin, RecipientRole, SecretRecord, StoreError,
 };
+use serde_json::json;
 
 use crate::access::{SEAL_VERSION, seal_name};
 use crate::env;
 use crate::error::CommandError;
 use crate::shape::secret::{DeliveredShape, SecretWhole, VersionShape};
+use crate::work::accounts::did;
 use crate::work::data::{Data, store_error};
 
 /// Most tries to store a version while others store versions of the same secret.
@@ -122,6 +124,11 @@ pub(crate) async fn put<E: From<CommandError>>(
     }
 }
 
+/// What the audit tells of a new version: never the value.
+pub(crate) fn told(version: u64, generator: Option<Generator>) -> serde_json::Value {
+    json!({ "version": version, "generated_length": generator.map(|generator| generator.length) })
+}
+
 /// How a rotation makes the next value: as it was made before, or with the length that is asked for.
 pub(crate) fn rotation(record: &SecretRecord, length: Option<u32>) -> Result<Generator, CommandError> {
     let name = &record.name;
@@ -205,6 +212,7 @@ pub(crate) async fn newest(data: &Data, name: &SecretRef) -> Result<Option<Secre
 pub(crate) async fn set_recovery(data: &Data, to: Option<Recipient>) -> Result<usize, CommandError> {
     let mut keys = keyring(data, &env::actor()).await?;
     let stored = data.store.sealed_secrets().await.map_err(store_error)?;
+    let before = keys.recovery.as_ref().map(ToString::to_string);
     keys.recovery.clone_from(&to);
     let mut anew = Vec::new();
     if !stored.is_empty() {
@@ -217,8 +225,12 @@ pub(crate) async fn set_recovery(data: &Data, to: Option<Recipient>) -> Result<u
         }
     }
     let factors = factors_anew(data, &keys).await?;
+    let text = |to: Option<&Recipient>| to.map(ToString::to_string);
+    let entry = did("secret.recovery", "/secrets".to_owned());
+    let entry = entry.change(Some(json!({ "recovery": before })), Some(json!({ "recovery": text(to.as_ref()) })));
     // The recipient first: a value that is set meanwhile is encrypted for it, and a second run encrypts the rest.
-    data.store.put_recovery(to.map(|to| to.to_string()), env::actor()).await.map_err(store_error)?;
+    let put = data.store.put_recovery(text(to.as_ref()), env::actor(), Some(entry.into())).await;
+    put.map_err(store_error)?;
     let count = anew.len() + factors.len();
     data.store.reseal_secrets(anew).await.map_err(store_error)?;
     data.store.reseal_factors(factors).await.map_err(store_error)?;

@@ -260,21 +260,22 @@ impl Store {
     }
 
     /// Names the recovery recipient, or takes it away.
-    pub async fn put_recovery(&self, recipient: Option<String>, actor: String) -> Result<(), StoreError> {
-        let now = self.now();
-        self.db()
-            .write_with(Lane::Intake, move |tx, db| {
-                let now = tx.at(now).now();
-                let (role, doing) = (RecipientRole::Recovery.as_str(), "naming the recovery recipient");
-                db.execute("delete from secret_recipient where role = ?1", values![role], doing)?;
-                if let Some(recipient) = recipient {
-                    let sql =
-                        "insert into secret_recipient (role, recipient, actor, updated_at) values (?1, ?2, ?3, ?4)";
-                    db.execute(sql, values![role, recipient, actor, now], doing)?;
-                }
-                Ok(())
-            })
-            .await
+    pub async fn put_recovery(
+        &self,
+        recipient: Option<String>,
+        actor: String,
+        deed: Option<Deed>,
+    ) -> Result<(), StoreError> {
+        let put = move |db: &dyn Sql, now| {
+            let (role, doing) = (RecipientRole::Recovery.as_str(), "naming the recovery recipient");
+            db.execute("delete from secret_recipient where role = ?1", values![role], doing)?;
+            if let Some(recipient) = recipient {
+                let sql = "insert into secret_recipient (role, recipient, actor, updated_at) values (?1, ?2, ?3, ?4)";
+                db.execute(sql, values![role, recipient, actor, now], doing)?;
+            }
+            Ok(())
+        };
+        self.change_for(deed, put).await.map(|((), _)| ())
     }
 }
 

@@ -90,10 +90,10 @@ async fn recipients_are_claimed_once(home: Home) {
     let store = open(&home).await;
     assert_eq!(store.claim_recipient("age1a".to_owned(), "x".to_owned()).await.unwrap(), "age1a");
     assert_eq!(store.claim_recipient("age1b".to_owned(), "x".to_owned()).await.unwrap(), "age1a");
-    store.put_recovery(Some("age1c".to_owned()), "x".to_owned()).await.unwrap();
-    store.put_recovery(Some("age1d".to_owned()), "x".to_owned()).await.unwrap();
+    store.put_recovery(Some("age1c".to_owned()), "x".to_owned(), None).await.unwrap();
+    store.put_recovery(Some("age1d".to_owned()), "x".to_owned(), None).await.unwrap();
     assert_eq!(store.recipient(RecipientRole::Recovery).await.unwrap().as_deref(), Some("age1d"));
-    store.put_recovery(None, "x".to_owned()).await.unwrap();
+    store.put_recovery(None, "x".to_owned(), None).await.unwrap();
     assert_eq!(store.recipient(RecipientRole::Recovery).await.unwrap(), None);
     assert_eq!(store.recipient(RecipientRole::Installation).await.unwrap().as_deref(), Some("age1a"));
 }

@@ -155,16 +155,13 @@ async fn set(
     let seen = IfMatch::if_named(&headers)?;
     let put = Put { name: &name, value: &value, generator, actor: &caller.name, seen };
     let path = format!("/secrets/{name}");
-    let deed =
-        |version| Ok::<_, Problem>(Some(audit(&caller, "secret.set", path.clone(), after(version, generator)).into()));
+    let deed = |version| {
+        let after = Some(secrets::told(version, generator));
+        Ok::<_, Problem>(Some(audit(&caller, "secret.set", path.clone(), after).into()))
+    };
     let version = secrets::put(&api.data, put, deed).await??;
     let held = DeliveredShape::all(secrets::held(&api.data, &name).await?);
     Ok((etag(version), axum::Json(SecretSet { name: name.to_string(), version, held })).into_response())
-}
-
-/// What the audit tells of a new version.
-fn after(version: u64, generator: Option<Generator>) -> Option<serde_json::Value> {
-    Some(json!({ "version": version, "generated_length": generator.map(|generator| generator.length) }))
 }
 
 /// How a secret is rotated.
@@ -195,7 +192,7 @@ async fn rotate(State(api): State<Api>, At(name): At<String>, keyed: Keyed<Rotat
         Answer::new(StatusCode::OK, None, &set)
     };
     let deed = |version| {
-        let after = after(version, Some(generator));
+        let after = Some(secrets::told(version, Some(generator)));
         Ok::<_, Problem>(Some(asked.deed("secret.rotate", format!("/secrets/{name}"), after, &answer(version)?)))
     };
     let value = generated(generator.length);

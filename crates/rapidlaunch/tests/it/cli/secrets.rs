@@ -6,7 +6,7 @@ use std::process::Stdio;
 use pg_lab::{Options, PgServer};
 use rl_model::SealedValue;
 use rl_providers::secrets::IdentityFile;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::harness::{Run, World, farm, site};
 
@@ -52,6 +52,21 @@ fn value_is_set_listed_rotated_and_removed() {
     let history = world.run(&["secret", "history", "shop/db", "--output", "json"]).expect(0).json();
     assert_eq!(history["removed"]["by"], "tester");
     assert!(history["versions"].as_array().unwrap().iter().all(|version| version["wiped_at"].is_string()));
+    let audit = world.run(&["audit", "ls", "--path", "/secrets/shop/db", "--output", "json"]).expect(0).json();
+    let told =
+        |entry: &Value| (entry["action"].clone(), entry["actor"].clone(), entry["via"].clone(), entry["after"].clone());
+    let deed = |action: &str, after: Value| (json!(action), json!("tester"), json!("local"), after);
+    let set = |version: u64, length: Option<u64>| json!({ "version": version, "generated_length": length });
+    assert_eq!(
+        audit["entries"].as_array().unwrap().iter().rev().map(told).collect::<Vec<_>>(),
+        [
+            deed("secret.set", set(1, None)),
+            deed("secret.set", set(2, None)),
+            deed("secret.set", set(3, Some(40))),
+            deed("secret.rotate", set(4, Some(40))),
+            deed("secret.remove", json!({ "forced": false })),
+        ]
+    );
     // A version number is never used twice: what a guest holds as version 1 is not what is set now.
     assert_eq!(world.set("shop/db", VALUE)["version"], 5);
     world.finish();
@@ -112,6 +127,10 @@ fn values_are_for_the_installation_and_for_the_recovery_key_alone() {
     assert_eq!(world.run(&["secret", "recovery", "show", "--output", "json"]).expect(0).json()["recovery"], recipient);
     world.run(&["secret", "recovery", "off"]).expect(0);
     assert!(offline.open(&name, 1, &sealed()).is_err());
+    let audit = world.run(&["audit", "ls", "--action", "secret.recovery", "-o", "json"]).expect(0).json();
+    let told = |at: usize, what: &str| audit["entries"][at][what]["recovery"].clone();
+    assert_eq!((told(1, "before"), told(1, "after")), (Value::Null, json!(recipient)), "{audit}");
+    assert_eq!((told(0, "before"), told(0, "after")), (json!(recipient), Value::Null), "{audit}");
     // A key of somebody else is not taken for the installation's.
     let path = outside.path().join("offline.key").display().to_string();
     let refused = world.run(&["secret", "recovery", "set", &recipient, "--identity", &path]).expect(2);
