@@ -3,6 +3,7 @@
 use insta::assert_snapshot;
 use serde_json::{Value, json};
 
+use super::people_remote::people;
 use super::shape;
 use crate::harness::{Run, World, farm};
 
@@ -515,3 +516,122 @@ fn the_simulator_prints_one_line() {
 }
 
 also_through_a_server![applied_and_destroyed, the_stored_file_is_given_back, an_error_is_one_document_too];
+
+#[test]
+fn people_and_what_they_did() {
+    let world = World::new();
+    people(&world);
+    let mut shapes = String::new();
+    for args in [
+        &["user", "ls"][..],
+        &["user", "enable", "otto"],
+        &["user", "rm", "otto"],
+        &["grant", "ls"],
+        &["token", "ls"],
+        &["token", "add", "maria", "--label", "x", "--scope", "viewer:/"],
+        &["quota", "show", "team"],
+        &["audit", "ls", "--limit", "1"],
+        &["audit", "verify"],
+    ] {
+        let args: Vec<&str> = args.iter().copied().chain(["-o", "json"]).collect();
+        shapes.push_str(&format!("{}:{}\n", args[..2].join(" "), of(world.run(&args)).trim_end()));
+    }
+    assert_snapshot!(shapes, @r#"
+    user ls:
+    users: list of
+        name: text
+        password: yes or no
+        totp: text
+        oidc: yes or no
+        groups: []
+        created_at_ms: number
+        created_by: text
+        signed_in_at_ms: null
+        disabled: yes or no
+        version: number
+    user enable:
+    name: text
+    version: number
+    user rm:
+    name: text
+    removed: yes or no
+    grant ls:
+    grants: list of
+        id: text
+        to: text
+        role: text
+        path: text
+        created_at_ms: number
+        created_by: text
+    token ls:
+    tokens: list of
+        id: text
+        owner: text
+        label: text
+        scopes: list of
+            role: text
+            path: text
+        created_at_ms: number
+        created_by: text
+        expires_at_ms: null
+        used_at_ms: null
+        revoked_at_ms: null
+        state: text
+    token add:
+    token: text
+    note: null
+    id: text
+    owner: text
+    label: text
+    scopes: list of
+        role: text
+        path: text
+    created_at_ms: number
+    created_by: text
+    expires_at_ms: null
+    used_at_ms: null
+    revoked_at_ms: null
+    state: text
+    quota show:
+    owner: text
+    limits:
+      guests: number
+      cores: null
+      memory_bytes: number
+      disk_bytes: number
+      addresses: null
+    used:
+      guests: number
+      cores: number
+      memory_bytes: number
+      disk_bytes: number
+      addresses: number
+    audit ls:
+    entries: list of
+        seq: number
+        at_ms: number
+        actor: text
+        via: text
+        remote: null
+        action: text
+        path: text
+        before: null
+        after:
+          owner: text
+          label: text
+          scopes: list of
+              role: text
+              path: text
+          expires_at_ms: null
+          revoked_at_ms: null
+        prev: text
+        hash: text
+    audit verify:
+    ok: yes or no
+    count: number
+    head: text
+    broken_seq: null
+    fault: null
+    "#);
+    world.finish();
+}
