@@ -3,14 +3,14 @@
 use std::net::IpAddr;
 
 use axum::extract::State;
-use rl_model::{Cidr, Right};
+use rl_model::Cidr;
 use rl_store::GuestRecord;
 use serde::Deserialize;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::guests::paths;
+use super::guests::readable;
 use crate::api::Api;
 use crate::api::caller::Caller;
 use crate::api::extract::Json;
@@ -102,13 +102,6 @@ impl Question {
     }
 }
 
-/// The guests that the caller may see: to anybody else there are no others.
-async fn seen(api: &Api, caller: &Caller) -> Result<Vec<GuestRecord>, Problem> {
-    let mut all = api.data.store.all_guests().await?;
-    all.retain(|record| caller.may(Right::Read, &paths(record)));
-    Ok(all)
-}
-
 /// A guest as STACK/NAME, with the NIC where one is named.
 fn full(seen: &[GuestRecord], text: &str) -> Result<(GuestRecord, String), Problem> {
     let (name, nic) = match text.rsplit_once('@') {
@@ -135,7 +128,7 @@ async fn ask(
     Json(question): Json<Question>,
 ) -> Result<axum::Json<serde_json::Value>, Problem> {
     let (payload, other) = (question.payload()?, question.other()?);
-    let seen = seen(&api, &caller).await?;
+    let seen = readable(&api, &caller).await?;
     let (record, guest) = full(&seen, &question.guest)?;
     if question.site.as_ref().is_some_and(|site| *site != record.site.as_str()) {
         return Err(Problem::new(Code::INPUT, format!("`site`: {} is on {}", record.name, record.site)));

@@ -64,10 +64,16 @@ pub(super) fn paths(guest: &GuestRecord) -> [AccessPath; 2] {
     [AccessPath::Stack(guest.stack.clone()), AccessPath::Site(guest.site.clone())]
 }
 
+/// The guests that the caller may see: to anybody else there are no others.
+pub(super) async fn readable(api: &Api, caller: &Caller) -> Result<Vec<GuestRecord>, Problem> {
+    let mut all = api.data.store.all_guests().await?;
+    all.retain(|record| caller.may(Right::Read, &paths(record)));
+    Ok(all)
+}
+
 /// Every guest that the caller may see, as the sites show it now.
 pub(super) async fn seen(api: &Api, caller: &Caller) -> Result<Vec<GuestShape>, Problem> {
-    let mut records = api.data.store.all_guests().await?;
-    records.retain(|record| caller.may(Right::Read, &paths(record)));
+    let records = readable(api, caller).await?;
     let mut sites = api.data.sites().await?;
     sites.retain(|site| records.iter().any(|record| record.site == site.name));
     let looks = api.looks.all(&api.data, &sites).await;

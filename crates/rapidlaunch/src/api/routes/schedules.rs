@@ -14,7 +14,7 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::guests::paths;
+use super::guests::{paths, readable};
 use crate::api::Api;
 use crate::api::caller::Caller;
 use crate::api::deeds::audit;
@@ -252,9 +252,7 @@ async fn set(
         }
         None => {}
     }
-    let mut seen = api.data.store.all_guests().await?;
-    seen.retain(|guest| caller.may(Right::Read, &paths(guest)));
-    let guest = guests::find_in(&seen, &body.guest)?;
+    let guest = guests::find_in(&readable(&api, &caller).await?, &body.guest)?;
     caller.need(Right::Operate, &paths(&guest), "guest", guest.name.as_str())?;
     let new = body.schedule(name.clone())?;
     // Before the change: nothing happens that is not in the audit.

@@ -5,6 +5,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use rl_model::{AccessPath, Right, SecretRef, Site, SiteName};
 use rl_planner::diagnostic::Diagnostic;
+use rl_store::SiteRecord;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
@@ -74,19 +75,17 @@ async fn list(
     page.cut(sites.into_iter().map(SiteShape::of).collect(), |site| site.name.clone())
 }
 
-async fn find(api: &Api, caller: &Caller, name: &str) -> Result<Site, Problem> {
+async fn find(api: &Api, caller: &Caller, name: &str) -> Result<SiteRecord, Problem> {
     let name: SiteName = named("site", name)?;
     caller.need(Right::Read, &path(&name), "site", name.as_str())?;
-    api.data.site(&name).await?.ok_or_else(|| Problem::not_found("site", &name))
+    api.data.store.site(&name).await?.ok_or_else(|| Problem::not_found("site", &name))
 }
 
 /// A site.
 #[utoipa::path(get, path = "/v1/sites/{site}", tag = "sites", params(("site" = String, Path)),
     responses((status = 200, description = "The site", body = SiteShape)))]
 async fn show(State(api): State<Api>, caller: Caller, At(name): At<String>) -> Result<Response, Problem> {
-    let name: SiteName = named("site", &name)?;
-    caller.need(Right::Read, &path(&name), "site", name.as_str())?;
-    let record = api.data.store.site(&name).await?.ok_or_else(|| Problem::not_found("site", &name))?;
+    let record = find(&api, &caller, &name).await?;
     Ok((etag(record.updated_at.0), axum::Json(SiteShape::of(record.site))).into_response())
 }
 
@@ -156,7 +155,7 @@ async fn check(
     caller: Caller,
     At(name): At<String>,
 ) -> Result<axum::Json<CheckShape>, Problem> {
-    let site = find(&api, &caller, &name).await?;
+    let site = find(&api, &caller, &name).await?.site;
     let check = site_check::check(&api.data, &site, &[], &Out::silent()).await?;
     Ok(axum::Json(CheckShape::of(check)))
 }
