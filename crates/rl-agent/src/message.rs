@@ -67,8 +67,12 @@ pub(crate) enum Ask {
     Recipient { post: Post },
     /// A join token.
     Token { post: Post, hours: u32, actor: String },
-    /// Revoke an agent.
-    Revoke { post: Post },
+    /// Revoke an agent; `by` is who asks, where that is to be written down there.
+    Revoke {
+        post: Post,
+        #[serde(default)]
+        by: Option<String>,
+    },
     /// Who is connected.
     Connected,
 }

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use clap::{Args, Subcommand};
 use rl_agent::Post;
 use rl_agent::node::{self, Server, pct::Tools};
-use rl_agent::server::{JoinToken, Rolls};
+use rl_agent::server::JoinToken;
+use rl_engine::UnixMs;
 use rl_model::{NodeName, SiteName};
 use tokio_util::sync::CancellationToken;
 
@@ -14,9 +15,11 @@ use crate::cli::args::Global;
 use crate::env;
 use crate::error::CommandError;
 use crate::out::Out;
+use crate::render::style::time;
 use crate::render::table::table;
-use crate::work::agents::{self, StoreRolls};
-use crate::work::data::{Data, store_error};
+use crate::shape::agent::AgentShape;
+use crate::side::Side;
+use crate::work::agents;
 
 /// Folder of an agent where none is named.
 const FOLDER: &str = "agent";
@@ -77,13 +80,6 @@ pub(crate) struct PostArgs {
 impl PostArgs {
     fn post(&self) -> Post {
         Post { site: self.site.clone(), node: self.node.clone() }
-    }
-}
-
-impl AgentArgs {
-    /// Whether agents are looked after, rather than one run.
-    pub(crate) fn manages(&self) -> bool {
-        self.command.is_some()
     }
 }
 
@@ -152,20 +148,14 @@ fn read_token(path: &PathBuf) -> Result<JoinToken, CommandError> {
 }
 
 async fn token(global: &Global, post: &Post, hours: u32, out: &Out) -> Result<(), CommandError> {
-    let data = Data::look(global).await?;
-    if data.store.site(&post.site).await.map_err(store_error)?.is_none() {
-        out.say(&format!("Note: no stack was applied on a site `{}` yet.", post.site));
+    let made = Side::open_or_look(global, out).await?.join_token(post, hours).await?;
+    let text = made.token.ok_or_else(|| {
+        CommandError::failed("the token was made, and the answer with it got lost; it is shown once")
+            .hinted("give the same command again, which makes another one")
+    })?;
+    if let Some(note) = made.note {
+        out.say(&format!("Note: {note}."));
     }
-    let text = if data.is_looking() {
-        agents::relay(&data).await?.token(post, hours, &env::actor()).await.map_err(agents::relay_error)?
-    } else {
-        let authority = agents::authority(&data)?;
-        let token = JoinToken::generate(&authority.fingerprint(), &mut rl_agent::random());
-        let rolls = StoreRolls(data.store.clone());
-        let added = rolls.add_token(post, &token.id, &token.digest(), hours, &env::actor()).await;
-        added.map_err(|error| CommandError::failed("the token cannot be stored").because(error))?;
-        token.text().to_string()
-    };
     if out.json() {
         out.print_json(&serde_json::json!({ "site": post.site, "node": post.node, "hours": hours, "token": text }));
     } else {
@@ -175,51 +165,29 @@ async fn token(global: &Global, post: &Post, hours: u32, out: &Out) -> Result<()
 }
 
 async fn list(global: &Global, out: &Out) -> Result<(), CommandError> {
-    let data = Data::look(global).await?;
-    let agents = agents::listed(&data).await?;
+    let agents = Side::look(global, out).await?.agents().await?;
     if out.json() {
-        let agents: Vec<serde_json::Value> = agents
-            .iter()
-            .map(|(agent, state)| {
-                serde_json::json!({
-                    "site": agent.site, "node": agent.node, "state": state, "release": agent.release,
-                    "joined_at": agent.joined_at.0, "seen_at": agent.seen_at.map(|at| at.0),
-                    "certificate_ends_at": agent.ends_at.0, "recipient": agent.recipient,
-                })
+        let shown = |agent: &AgentShape| {
+            serde_json::json!({
+                "site": agent.site, "node": agent.node, "state": agent.state, "release": agent.version,
+                "joined_at": agent.joined_at_ms, "seen_at": agent.last_seen_ms,
+                "certificate_ends_at": agent.certificate_ends_ms, "recipient": agent.recipient,
             })
-            .collect();
-        out.print_json(&serde_json::json!({ "agents": agents }));
+        };
+        out.print_json(&serde_json::json!({ "agents": agents.iter().map(shown).collect::<Vec<_>>() }));
         return Ok(());
     }
-    let time = |at: rl_engine::UnixMs| {
-        let at = i64::try_from(at.0).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
-        at.map_or_else(String::new, |at| format!("{at:.0}"))
+    let row = |agent: AgentShape| {
+        let seen = agent.last_seen_ms.map_or_else(|| "never".to_owned(), |at| time(UnixMs(at)));
+        vec![agent.site, agent.node, agent.state, seen, agent.version, time(UnixMs(agent.certificate_ends_ms))]
     };
-    let rows = agents
-        .iter()
-        .map(|(agent, state)| {
-            vec![
-                agent.site.to_string(),
-                agent.node.to_string(),
-                (*state).to_owned(),
-                agent.seen_at.map_or_else(|| "never".to_owned(), time),
-                agent.release.clone(),
-                time(agent.ends_at),
-            ]
-        })
-        .collect();
+    let rows = agents.into_iter().map(row).collect();
     out.print(&table(&["site", "node", "state", "seen", "release", "certificate ends"], rows));
     Ok(())
 }
 
 async fn revoke(global: &Global, post: &Post, out: &Out) -> Result<(), CommandError> {
-    let data = Data::look(global).await?;
-    let was = agents::revoke(&data, post).await?;
-    if !was {
-        return Err(
-            CommandError::input(format!("node {post} has no agent")).hinted("`rapidlaunch agent ls` lists them")
-        );
-    }
+    Side::open_or_look(global, out).await?.revoke_agent(post).await?;
     out.say(&format!("Revoked the agent of {post}."));
     Ok(())
 }

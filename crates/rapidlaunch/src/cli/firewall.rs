@@ -8,9 +8,8 @@ use crate::error::{CommandError, ErrorKind};
 use crate::out::Out;
 use crate::render::firewall as render;
 use crate::render::style::Style;
-use crate::work::data::Data;
+use crate::side::Side;
 use crate::work::firewall::ask::{self, Words};
-use crate::work::firewall::explain::{self, Answer};
 
 /// `firewall …`
 #[derive(Debug, Subcommand)]
@@ -36,30 +35,14 @@ pub(crate) struct ExplainArgs {
 /// Explains.
 pub(crate) async fn run(global: &Global, command: &FirewallCommand, out: &Out) -> Result<(), CommandError> {
     let FirewallCommand::Explain(args) = command;
-    let data = Data::look(global).await?;
+    let side = Side::look(global, out).await?;
     let (to, payload) = ask::target(&args.to)?;
     let words = Words { from: &args.from, to, payload, source_port: args.source_port };
-    let asked = ask::understand(&data, words).await?;
-    let (asked, answer) = explain::answer(&data, asked, out).await?;
-    let style = Style::new(out.colour);
-    let verdict = match answer {
-        Answer::Network(parts) => {
-            let verdict = render::overall(&parts);
-            if out.json() {
-                out.print_json(&render::parts_json(&asked, verdict, &parts));
-            } else {
-                out.print(&render::parts(&asked, &parts, global.verbose > 0, style));
-            }
-            verdict
-        }
-        Answer::Packet(question, explanation) => {
-            if out.json() {
-                out.print_json(&render::json(asked.payload, Some(&asked.to.record), &question, &explanation));
-            } else {
-                out.print(&render::text(&asked, &question, &explanation, style));
-            }
-            explanation.verdict
-        }
-    };
-    if verdict == Verdict::Accept { Ok(()) } else { Err(CommandError::said(ErrorKind::Differences)) }
+    let answer = side.explain(words, out).await?;
+    if out.json() {
+        out.print_json(&answer);
+    } else {
+        out.print(&render::text(&answer, global.verbose > 0, Style::new(out.colour)));
+    }
+    if answer.verdict() == Verdict::Accept { Ok(()) } else { Err(CommandError::said(ErrorKind::Differences)) }
 }

@@ -84,10 +84,6 @@ fn refuse_remote(global: &Global, command: &Command) -> Result<(), CommandError>
             ("guest exec`, `cp` and `logs", "they reach the agents of nodes from the machine of the server alone")
         }
         Command::Secret(SecretCommand::Recovery(_)) => ("secret recovery", "it works with the key of the installation"),
-        Command::Firewall(_) => ("firewall", "it works on the data directory"),
-        Command::Schedule(_) => ("schedule", "it works on the data directory"),
-        // `agent` alone connects to servers by options of its own.
-        Command::Agent(args) if args.manages() => ("agent token`, `ls` and `revoke", "they work on the data directory"),
         _ => return Ok(()),
     };
     Err(CommandError::input(format!("`{name}` is not done through a server: {why}"))

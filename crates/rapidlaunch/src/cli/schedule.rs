@@ -2,18 +2,17 @@
 
 use clap::{Args, Subcommand, ValueEnum};
 use rl_engine::schedule::CATCH_UP_DEFAULT;
-use rl_engine::{MissedPolicy, ScheduleName, ScheduleRecord, UnixMs};
+use rl_engine::{MissedPolicy, ScheduleName};
 use rl_ops::GuestVerb;
 use serde_json::{Value, json};
 
 use crate::cli::args::{Global, GuestRef};
-use crate::env;
 use crate::error::CommandError;
 use crate::out::Out;
 use crate::render::table::table;
-use crate::work::data::Data;
-use crate::work::schedules::{self, NewSchedule, refused};
-use crate::work::{guests, runner};
+use crate::shape::schedule::ScheduleShape;
+use crate::side::Side;
+use crate::work::schedules::{self, NewSchedule};
 
 /// `schedule …`
 #[derive(Debug, Subcommand)]
@@ -88,22 +87,26 @@ enum Act {
 /// Sets up schedules, which `rapidlaunch serve` carries out.
 pub(crate) async fn run(global: &Global, command: &ScheduleCommand, out: &Out) -> Result<(), CommandError> {
     match command {
-        ScheduleCommand::Ls => list(&Data::look(global).await?, out).await,
-        ScheduleCommand::Set(args) => set(&Data::open(global).await?, args, out).await,
-        ScheduleCommand::Pause(Named { name }) => pause(&Data::open(global).await?, name, true, out).await,
-        ScheduleCommand::Resume(Named { name }) => pause(&Data::open(global).await?, name, false, out).await,
+        ScheduleCommand::Ls => list(&Side::look(global, out).await?, out).await,
+        ScheduleCommand::Set(args) => set(&Side::open(global, out).await?, args, out).await,
+        ScheduleCommand::Pause(Named { name }) => {
+            let schedule = Side::open(global, out).await?.turn_schedule(name, true).await?;
+            done(out, name, "paused", schedule.next_at_ms)
+        }
+        ScheduleCommand::Resume(Named { name }) => {
+            let schedule = Side::open(global, out).await?.turn_schedule(name, false).await?;
+            done(out, name, "resumed", schedule.next_at_ms)
+        }
         ScheduleCommand::Rm(Named { name }) => {
-            let data = Data::open(global).await?;
-            data.journal().remove_schedule(name.clone()).await.map_err(refused)?;
+            Side::open(global, out).await?.remove_schedule(name).await?;
             done(out, name, "removed", None)
         }
     }
 }
 
-async fn set(data: &Data, args: &SetArgs, out: &Out) -> Result<(), CommandError> {
+async fn set(side: &Side, args: &SetArgs, out: &Out) -> Result<(), CommandError> {
     let at = schedules::timetable(&args.at, &args.zone)
         .map_err(|error| error.hinted("for every night at three: --at '0 3 * * *'"))?;
-    let record = guests::find(data, &args.guest.guest).await?;
     let verb = match args.act {
         Act::Start => GuestVerb::Start,
         Act::Stop => GuestVerb::Stop,
@@ -115,18 +118,11 @@ async fn set(data: &Data, args: &SetArgs, out: &Out) -> Result<(), CommandError>
         Missed::CatchUp => MissedPolicy::CatchUp,
     };
     let new = NewSchedule { name: args.name.clone(), at, missed, catch_up_max: args.catch_up_max, verb };
-    let next = schedules::set(data, new, &record, env::actor()).await?;
-    done(out, &args.name, "set", next)
+    let schedule = side.set_schedule(new, &args.guest).await?;
+    done(out, &args.name, "set", schedule.next_at_ms)
 }
 
-async fn pause(data: &Data, name: &ScheduleName, paused: bool, out: &Out) -> Result<(), CommandError> {
-    data.journal().pause_schedule(name.clone(), paused, runner::now()).await.map_err(refused)?;
-    let all = data.journal().schedules().await.map_err(refused)?;
-    let next = all.into_iter().find(|record| record.spec.name == *name && !paused).and_then(|record| record.next_at);
-    done(out, name, if paused { "paused" } else { "resumed" }, next)
-}
-
-fn done(out: &Out, name: &ScheduleName, what: &str, next: Option<UnixMs>) -> Result<(), CommandError> {
+fn done(out: &Out, name: &ScheduleName, what: &str, next: Option<u64>) -> Result<(), CommandError> {
     if out.json() {
         out.print_json(&json!({ "schedule": name, "done": what, "next_at": next.map(time) }));
     } else {
@@ -136,44 +132,42 @@ fn done(out: &Out, name: &ScheduleName, what: &str, next: Option<UnixMs>) -> Res
     Ok(())
 }
 
-async fn list(data: &Data, out: &Out) -> Result<(), CommandError> {
-    let all = data.journal().schedules().await.map_err(refused)?;
+async fn list(side: &Side, out: &Out) -> Result<(), CommandError> {
+    let all = side.schedules().await?;
     if out.json() {
         out.print_json(&json!({ "schedules": all.iter().map(shown).collect::<Vec<Value>>() }));
         return Ok(());
     }
-    let rows = all
-        .iter()
-        .map(|record| {
-            let (spec, state) = (&record.spec, &record.state);
-            vec![
-                spec.name.to_string(),
-                format!("{} {}", spec.at.cron(), spec.at.tz()),
-                if record.paused { "paused".to_owned() } else { record.next_at.map(time).unwrap_or_default() },
-                spec.operation.summary.clone(),
-                state.fired.to_string(),
-                state.missed.to_string(),
-                state.problem.clone().unwrap_or_default(),
-            ]
-        })
-        .collect();
+    let row = |schedule: ScheduleShape| {
+        let next =
+            if schedule.paused { "paused".to_owned() } else { schedule.next_at_ms.map(time).unwrap_or_default() };
+        vec![
+            schedule.name,
+            format!("{} {}", schedule.at, schedule.zone),
+            next,
+            schedule.starts,
+            schedule.fired.to_string(),
+            schedule.left_out.to_string(),
+            schedule.problem.unwrap_or_default(),
+        ]
+    };
+    let rows = all.into_iter().map(row).collect();
     out.print(&table(&["schedule", "at", "next", "starts", "fired", "missed", "problem"], rows));
     Ok(())
 }
 
-fn shown(record: &ScheduleRecord) -> Value {
-    let (spec, state) = (&record.spec, &record.state);
+fn shown(schedule: &ScheduleShape) -> Value {
     json!({
-        "name": spec.name, "at": spec.at.cron(), "zone": spec.at.tz(), "missed": spec.missed, "catch_up_max": spec.catch_up_max,
-        "starts": spec.operation.summary, "stack": spec.operation.subject, "paused": record.paused,
-        "next_at": record.next_at.filter(|_| !record.paused).map(time),
-        "last_at": state.last_at.map(time), "last_operation": state.last_operation,
-        "fired": state.fired, "left_out": state.missed, "problem": state.problem,
+        "name": schedule.name, "at": schedule.at, "zone": schedule.zone, "missed": schedule.missed,
+        "catch_up_max": schedule.catch_up_max, "starts": schedule.starts, "stack": schedule.stack, "paused": schedule.paused,
+        "next_at": schedule.next_at_ms.map(time), "last_at": schedule.last_at_ms.map(time),
+        "last_operation": schedule.last_operation, "fired": schedule.fired, "left_out": schedule.left_out,
+        "problem": schedule.problem,
     })
 }
 
 /// A moment as RFC 3339 writes it.
-fn time(at: UnixMs) -> String {
-    let at = i64::try_from(at.0).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
+fn time(at_ms: u64) -> String {
+    let at = i64::try_from(at_ms).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
     at.map(|at| at.to_string()).unwrap_or_default()
 }

@@ -1,121 +1,81 @@
-//! What a firewall does with a packet, as a person and as a machine reads it.
+//! What a firewall does with a packet, as a person reads it.
 
 use std::fmt::Write as _;
 
 use rl_model::Vmid;
-use rl_planner::firewall::{
-    Engine, Explanation, Level, Outcome, Packet, Part, Question, SourcePort, Stage, Step, Verdict, Way,
-};
-use rl_store::GuestRecord;
-use serde_json::{Value, json};
+use rl_model::firewall::AddressRange;
+use rl_planner::firewall::{Engine, Level, Outcome, Stage, Step, TCP, UDP, Verdict, Way};
 
 use super::style::{Style, count};
-use crate::work::firewall::ask::{Asked, Payload, Source};
+use crate::shape::firewall::{ExplainShape, NetworkShape, PacketFacts, PacketShape, PartShape, WalkShape};
 
-/// The verdict on a whole network: that of its parts where they are one.
-pub(crate) fn overall(parts: &[Part]) -> Verdict {
-    let first = parts.first().map_or(Verdict::Unclear, |part| part.explanation.verdict);
-    let one = parts.iter().all(|part| part.explanation.verdict == first);
-    if one { first } else { Verdict::Unclear }
+/// The guests of a question, for whom a walk names them.
+#[derive(Clone, Copy)]
+struct Names<'a> {
+    sender: Option<(&'a str, Vmid)>,
+    receiver: &'a str,
 }
 
-/// The verdict, the step that decides, and every step before it.
-pub(crate) fn text(asked: &Asked, question: &Question, explanation: &Explanation, style: Style) -> String {
-    let from = format!("{}{}", sender(asked), question.packet.source);
-    let to = format!("{} ({})", asked.to.record.name, packet(&question.packet, asked.payload));
-    let mut out = format!("{} from {from} to {to}\n", verdict(explanation.verdict, style));
-    decided(&mut out, asked, explanation, style);
-    for stage in &explanation.stages {
-        stage_text(&mut out, asked, stage, style);
+impl<'a> Names<'a> {
+    fn of(packet: &'a PacketFacts) -> Self {
+        let sender = packet.sender.as_ref().map(|sender| (sender.guest.as_str(), sender.vmid));
+        Self { sender, receiver: packet.guest.as_deref().unwrap_or_default() }
+    }
+
+    fn name(self, vmid: Vmid) -> &'a str {
+        self.sender.filter(|(_, sender)| *sender == vmid).map_or(self.receiver, |(name, _)| name)
+    }
+}
+
+/// The verdict, the step that decides, and every step before it; of the parts of a network every step only where `all` are wanted.
+pub(crate) fn text(shape: &ExplainShape, all: bool, style: Style) -> String {
+    match shape {
+        ExplainShape::Packet(packet) => one(packet, style),
+        ExplainShape::Network(network) => parts(network, all, style),
+    }
+}
+
+fn one(shape: &PacketShape, style: Style) -> String {
+    let (packet, names) = (&shape.packet, Names::of(&shape.packet));
+    let sender = names.sender.map(|(name, _)| format!("{name}, ")).unwrap_or_default();
+    let (from, to) = (format!("{sender}{}", packet.source), format!("{} ({})", names.receiver, target(packet)));
+    let mut out = format!("{} from {from} to {to}\n", verdict(shape.walk.verdict, style));
+    decided(&mut out, names, &shape.walk, style);
+    for stage in &shape.walk.stages {
+        stage_text(&mut out, names, stage, style);
     }
     out
 }
 
 /// A line for every part of a network, and below it the walk of each.
-pub(crate) fn parts(asked: &Asked, parts: &[Part], all: bool, style: Style) -> String {
+fn parts(network: &NetworkShape, all: bool, style: Style) -> String {
+    let names = Names { sender: None, receiver: &network.to };
     let mut out = String::new();
-    for part in parts {
-        let range = part.range.to_string();
-        let _ = writeln!(out, "{} from {range} to {}", verdict(part.explanation.verdict, style), asked.to.record.name);
-        decided(&mut out, asked, &part.explanation, style);
+    for part in &network.parts {
+        let _ = writeln!(out, "{} from {} to {}", verdict(part.walk.verdict, style), range(part), network.to);
+        decided(&mut out, names, &part.walk, style);
         if all {
-            part.explanation.stages.iter().for_each(|stage| stage_text(&mut out, asked, stage, style));
+            part.walk.stages.iter().for_each(|stage| stage_text(&mut out, names, stage, style));
         }
     }
-    let kinds = count(parts.len(), "part", "parts");
+    let kinds = count(network.parts.len(), "part", "parts");
     let _ = writeln!(out, "\nThe rules treat the network in {kinds}; -v shows the walk of each.");
     out
 }
 
-/// The same for machines.
-pub(crate) fn json(
-    payload: Payload,
-    to: Option<&GuestRecord>,
-    question: &Question,
-    explanation: &Explanation,
-) -> Value {
-    let mut value = walk_json(explanation);
-    value["packet"] = packet_json(payload, to, &question.packet);
-    value
+fn range(part: &PartShape) -> String {
+    let PartShape { first, last, .. } = part;
+    AddressRange::new(*first, *last).map_or_else(|_| format!("{first}-{last}"), |range| range.to_string())
 }
 
-/// A network for machines.
-pub(crate) fn parts_json(asked: &Asked, overall: Verdict, parts: &[Part]) -> Value {
-    let part = |part: &Part| {
-        let mut value = walk_json(&part.explanation);
-        value["first"] = json!(part.range.first());
-        value["last"] = json!(part.range.last());
-        value
+fn target(packet: &PacketFacts) -> String {
+    let Some(port) = packet.port else { return format!("{}, ping", packet.destination) };
+    let name = match packet.protocol {
+        TCP => "tcp".to_owned(),
+        UDP => "udp".to_owned(),
+        other => format!("protocol {other}"),
     };
-    json!({
-        "to": asked.to.record.name,
-        "verdict": overall,
-        "parts": parts.iter().map(part).collect::<Vec<_>>(),
-    })
-}
-
-fn walk_json(explanation: &Explanation) -> Value {
-    json!({
-        "verdict": explanation.verdict,
-        "decided_by": explanation.deciding(),
-        "decided_in": explanation.decided_in,
-        "stages": explanation.stages,
-    })
-}
-
-fn packet_json(payload: Payload, to: Option<&GuestRecord>, packet: &Packet) -> Value {
-    let ports = matches!(payload, Payload::Port(..));
-    json!({
-        "source": packet.source,
-        "destination": packet.dest,
-        "protocol": packet.proto,
-        "port": ports.then_some(packet.dport),
-        "source_port": match packet.sport { SourcePort::Known(port) => Some(port), SourcePort::Picked => None },
-        "icmp_type": (!ports).then_some(packet.icmp.0),
-        "guest": to.map(|guest| &guest.name),
-        "vmid": to.map(|guest| guest.vmid),
-    })
-}
-
-fn sender(asked: &Asked) -> String {
-    match &asked.source {
-        Source::Guest(party) => format!("{}, ", party.record.name),
-        Source::Address(_) | Source::Network(_) => String::new(),
-    }
-}
-
-fn packet(packet: &Packet, payload: Payload) -> String {
-    match payload {
-        Payload::Ping => format!("{}, ping", packet.dest),
-        Payload::Port(proto, port) => {
-            let name = match proto {
-                rl_planner::firewall::TCP => "tcp".to_owned(),
-                rl_planner::firewall::UDP => "udp".to_owned(),
-                other => format!("protocol {other}"),
-            };
-            format!("{}, {name} port {port}", packet.dest)
-        }
-    }
+    format!("{}, {name} port {port}", packet.destination)
 }
 
 fn word(verdict: Verdict) -> &'static str {
@@ -136,23 +96,16 @@ fn verdict(verdict: Verdict, style: Style) -> String {
     })
 }
 
-fn name(asked: &Asked, vmid: Vmid) -> String {
-    match &asked.source {
-        Source::Guest(party) if party.record.vmid == vmid => party.record.name.to_string(),
-        _ => asked.to.record.name.to_string(),
-    }
-}
-
-fn decided(out: &mut String, asked: &Asked, explanation: &Explanation, style: Style) {
-    let (Some(stage), Some(step)) = (explanation.deciding_stage(), explanation.deciding()) else { return };
+fn decided(out: &mut String, names: Names<'_>, walk: &WalkShape, style: Style) {
+    let (Some(stage), Some(step)) = (walk.deciding_stage(), &walk.decided_by) else { return };
     let way = match stage.way {
         Way::In => "in to",
         Way::Out => "out of",
     };
-    let at = format!("{} on the way {way} {}", place(step), name(asked, stage.vmid));
-    let lead = if explanation.verdict == Verdict::Unclear { "else decided by" } else { "decided by" };
+    let at = format!("{} on the way {way} {}", place(step), names.name(stage.vmid));
+    let lead = if walk.verdict == Verdict::Unclear { "else decided by" } else { "decided by" };
     let _ = writeln!(out, "  {lead} {at}: {}{}", style.cyan(&step.text), comment(step));
-    if explanation.verdict == Verdict::Unclear {
+    if walk.verdict == Verdict::Unclear {
         for doubt in stage.doubts() {
             if let Outcome::Unsure(why) = &doubt.outcome {
                 let _ = writeln!(out, "  it depends on {}: {} ({why})", place(doubt), doubt.text);
@@ -177,7 +130,7 @@ fn place(step: &Step) -> String {
     }
 }
 
-fn stage_text(out: &mut String, asked: &Asked, stage: &Stage, style: Style) {
+fn stage_text(out: &mut String, names: Names<'_>, stage: &Stage, style: Style) {
     let way = match stage.way {
         Way::In => "In to",
         Way::Out => "Out of",
@@ -186,7 +139,7 @@ fn stage_text(out: &mut String, asked: &Asked, stage: &Stage, style: Style) {
         Engine::Iptables => "pve-firewall",
         Engine::Nftables => "proxmox-firewall on nftables",
     };
-    let head = format!("{way} {}, {} on {}", name(asked, stage.vmid), stage.nic, stage.node);
+    let head = format!("{way} {}, {} on {}", names.name(stage.vmid), stage.nic, stage.node);
     let _ = writeln!(out, "\n{} {}", style.bold(&head), style.dim(&format!("({engine})")));
     for step in &stage.steps {
         let (mark, why) = match &step.outcome {

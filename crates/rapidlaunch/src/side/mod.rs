@@ -1,12 +1,15 @@
 //! The side on which a command's work is done: here, on the store, or there, by a server. Commands ask a side for the shapes
 //! that they show, and know nothing of where these come from.
 
+mod agents;
 mod audit;
+mod firewall;
 mod grants;
 mod guests;
 mod operations;
 mod plans;
 mod quotas;
+mod schedules;
 mod secrets;
 mod sites;
 mod stacks;

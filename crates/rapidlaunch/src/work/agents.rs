@@ -11,7 +11,9 @@ use rl_agent::server::{
 };
 use rl_agent::{Courier, Post};
 use rl_engine::UnixMs;
-use rl_store::{AgentRecord, AgentToken, Joining, Store, StoreError};
+use rl_model::SiteName;
+use rl_store::{AgentRecord, AgentToken, Joining, NewAudit, Store, StoreError};
+use serde_json::{Value, json};
 
 use crate::env;
 use crate::error::CommandError;
@@ -99,6 +101,23 @@ pub(crate) fn invitation(post: &Post, id: String, digest: String, hours: u32, ac
     AgentToken { id, digest, site, node, actor: actor.to_owned(), expires_at: UnixMs(until) }
 }
 
+/// What the audit says of a join token.
+pub(crate) fn invited(post: &Post, hours: u32) -> Value {
+    json!({ "node": post.node, "hours": hours })
+}
+
+/// What the audit says of an agent that is revoked.
+fn revoked(deed: NewAudit, post: &Post) -> NewAudit {
+    let (action, path) = ("agent.revoke".to_owned(), format!("/sites/{}", post.site));
+    NewAudit { action, path, ..deed }.change(None, Some(json!({ "node": post.node })))
+}
+
+/// What whoever makes a join token should look at: agents may join before their site is declared, and names get misspelt.
+pub(crate) async fn note(data: &Data, site: &SiteName) -> Result<Option<String>, CommandError> {
+    let known = data.site(site).await?.is_some();
+    Ok((!known).then(|| format!("no site `{site}` is known yet; `rapidlaunch site add -f FILE` declares one")))
+}
+
 /// Every agent that has joined, with its state in a word: `connected`, `away` or `revoked`.
 pub(crate) async fn listed(data: &Data) -> Result<Vec<(AgentRecord, &'static str)>, CommandError> {
     let agents = data.store.agents().await.map_err(store_error)?;
@@ -117,11 +136,20 @@ pub(crate) async fn listed(data: &Data) -> Result<Vec<(AgentRecord, &'static str
     Ok(agents.into_iter().map(|agent| (agent.clone(), state(&agent))).collect())
 }
 
-/// Revokes an agent, and ends its connection where a process of this installation has it; answers whether there was one.
-pub(crate) async fn revoke(data: &Data, post: &Post) -> Result<bool, CommandError> {
-    match Relay::find(&folder(data)?).await {
-        Some(relay) => relay.revoke(post).await.map_err(relay_error),
-        None if data.is_looking() => Err(closed()),
+/// Revokes an agent, and ends its connection where a process of this installation has it; answers whether there was one. Tokens for
+/// its node that were not used go in any case. `deed` is written first: nobody is put out whom the audit does not tell of. Where
+/// this process cannot write, the one that has the agents does so.
+pub(crate) async fn revoke(data: &Data, post: &Post, deed: NewAudit) -> Result<bool, CommandError> {
+    let relay = Relay::find(&folder(data)?).await;
+    if data.is_looking() {
+        return relay.ok_or_else(closed)?.revoke(post, Some(&deed.actor)).await.map_err(relay_error);
+    }
+    let known = data.store.agent(&post.site, &post.node).await.map_err(store_error)?;
+    if known.is_some_and(|agent| agent.revoked_at.is_none()) {
+        data.store.audit(revoked(deed, post)).await.map_err(store_error)?;
+    }
+    match relay {
+        Some(relay) => relay.revoke(post, None).await.map_err(relay_error),
         None => data.store.revoke_agent(&post.site, &post.node).await.map_err(store_error),
     }
 }
@@ -209,10 +237,16 @@ impl Rolls for StoreRolls {
 
     async fn add_token(&self, post: &Post, id: &str, digest: &str, hours: u32, actor: &str) -> Result<(), RollsError> {
         let token = invitation(post, id.to_owned(), digest.to_owned(), hours, actor);
-        self.0.add_agent_token(token, None).await.map_err(failed)
+        // Whoever asks here is on this machine: a command with the store, or one at the door of the process that has it.
+        let entry = NewAudit::local(actor, "agent.invite", format!("/sites/{}", post.site));
+        let deed = entry.change(None, Some(invited(post, hours))).into();
+        self.0.add_agent_token(token, Some(deed)).await.map_err(failed)
     }
 
-    async fn revoke(&self, post: &Post) -> Result<bool, RollsError> {
+    async fn revoke(&self, post: &Post, by: Option<&str>) -> Result<bool, RollsError> {
+        if let (Some(actor), Some(_)) = (by, self.known(post).await?) {
+            self.0.audit(revoked(NewAudit::local(actor, "", ""), post)).await.map_err(failed)?;
+        }
         self.0.revoke_agent(&post.site, &post.node).await.map_err(failed)
     }
 }

@@ -6,7 +6,8 @@ use rl_engine::{
     Ids, JournalError, MissedPolicy, ScheduleName, ScheduleRecord, ScheduleSpec, SystemClock, Timetable, UnixMs,
 };
 use rl_ops::{GuestVerb, compile_guest};
-use rl_store::GuestRecord;
+use rl_store::{GuestRecord, NewAudit};
+use serde_json::json;
 
 use crate::error::CommandError;
 use crate::work::data::{Data, store_error};
@@ -48,6 +49,18 @@ pub(crate) async fn set(
     let NewSchedule { name, at, missed, catch_up_max, .. } = new;
     let spec = ScheduleSpec { name, at, missed, catch_up_max, operation };
     data.journal().put_schedule(spec, runner::now()).await.map_err(refused)
+}
+
+/// What the audit says of a schedule that is set up for a guest.
+pub(crate) fn entry(
+    deed: NewAudit,
+    new: &NewSchedule,
+    guest: &GuestRecord,
+    before: Option<&ScheduleRecord>,
+) -> NewAudit {
+    let was = before.map(|before| json!({ "at": before.spec.at.cron(), "zone": before.spec.at.tz() }));
+    let is = json!({ "schedule": new.name, "at": new.at.cron(), "zone": new.at.tz(), "guest": guest.name });
+    NewAudit { path: format!("/stacks/{}", guest.stack), ..deed }.change(was, Some(is))
 }
 
 /// The command's error for a journal that did not do what was asked of a schedule.

@@ -76,7 +76,7 @@ async fn visit(mut stream: UnixStream, agents: &Arc<Agents>, authority: &Authori
             Ok(token) => Tell::Text { text: token.text().to_string() },
             Err(error) => failed(&error),
         },
-        Ask::Revoke { post } => match agents.rolls().revoke(&post).await {
+        Ask::Revoke { post, by } => match agents.rolls().revoke(&post, by.as_deref()).await {
             Ok(was) => {
                 agents.disconnect(&post);
                 Tell::Was { was }

@@ -71,9 +71,10 @@ impl Relay {
         }
     }
 
-    /// Revokes an agent and ends its connection; answers whether there was one.
-    pub async fn revoke(&self, post: &Post) -> Result<bool, RelayError> {
-        match self.ask(&Ask::Revoke { post: post.clone() }).await? {
+    /// Revokes an agent and ends its connection; answers whether there was one. `by` is who does it, where the caller cannot write
+    /// that down.
+    pub async fn revoke(&self, post: &Post, by: Option<&str>) -> Result<bool, RelayError> {
+        match self.ask(&Ask::Revoke { post: post.clone(), by: by.map(str::to_owned) }).await? {
             Tell::Was { was } => Ok(was),
             other => Err(strange(&other)),
         }

@@ -66,6 +66,7 @@ pub trait Rolls: Send + Sync {
     async fn known(&self, post: &Post) -> Result<Option<KnownAgent>, RollsError>;
     /// Keeps a new token for a node.
     async fn add_token(&self, post: &Post, id: &str, digest: &str, hours: u32, actor: &str) -> Result<(), RollsError>;
-    /// Revokes the agent of a node and its unused tokens; answers whether there was one.
-    async fn revoke(&self, post: &Post) -> Result<bool, RollsError>;
+    /// Revokes the agent of a node and its unused tokens; answers whether there was one. `by` is who does it, where that is still to
+    /// be written down.
+    async fn revoke(&self, post: &Post, by: Option<&str>) -> Result<bool, RollsError>;
 }

@@ -90,7 +90,7 @@ async fn an_agent_of_another_authority_is_refused() {
 async fn a_revoked_agent_is_put_out_and_stays_out() {
     let lab = Lab::new();
     let (server, agent) = lab.joined().await;
-    assert!(lab.book.revoke(&lab.post).await.unwrap());
+    assert!(lab.book.revoke(&lab.post, None).await.unwrap());
     server.agents().disconnect(&lab.post);
     let error = server
         .agents()

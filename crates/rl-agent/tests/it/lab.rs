@@ -120,7 +120,7 @@ impl Rolls for Book {
         Ok(())
     }
 
-    async fn revoke(&self, post: &Post) -> Result<bool, RollsError> {
+    async fn revoke(&self, post: &Post, _: Option<&str>) -> Result<bool, RollsError> {
         let mut roll = self.0.lock().unwrap();
         Ok(roll.agents.get_mut(post).map(|agent| agent.2 = true).is_some())
     }

@@ -2,10 +2,10 @@
 
 use rl_model::firewall::{FirewallAction, GroupName};
 use rl_model::{NicSlot, NodeName, Vmid};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Which of Proxmox's implementations is followed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Engine {
     /// `pve-firewall`, the default.
@@ -15,7 +15,7 @@ pub enum Engine {
 }
 
 /// What becomes of the packet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
     /// It arrives.
@@ -39,7 +39,7 @@ impl From<FirewallAction> for Verdict {
 }
 
 /// Out of the sender or in to the receiver.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Way {
     /// Towards the guest.
@@ -49,7 +49,7 @@ pub enum Way {
 }
 
 /// Where a step stands.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase", tag = "at", content = "name")]
 pub enum Level {
     /// One of the three switches.
@@ -65,7 +65,7 @@ pub enum Level {
 }
 
 /// What a step did.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase", tag = "is", content = "why")]
 pub enum Outcome {
     /// It decides.
@@ -81,7 +81,7 @@ pub enum Outcome {
 }
 
 /// One step of the walk.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Step {
     /// Where it stands.
     pub level: Level,
@@ -101,7 +101,7 @@ pub struct Step {
 }
 
 /// One guest's part of the walk.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stage {
     /// Which way.
     pub way: Way,
@@ -132,7 +132,7 @@ impl Stage {
 }
 
 /// The whole answer.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Explanation {
     /// What becomes of the packet.
     pub verdict: Verdict,

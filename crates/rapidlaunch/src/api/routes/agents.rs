@@ -6,9 +6,7 @@ use axum::response::Response;
 use rl_agent::Post;
 use rl_agent::server::JoinToken;
 use rl_model::{AccessPath, NodeName, Right, SiteName};
-use rl_store::AgentRecord;
-use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde::Deserialize;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -18,50 +16,12 @@ use crate::api::caller::Caller;
 use crate::api::deeds::{Answer, Keyed, audit};
 use crate::api::extract::{At, Page, PageQuery, Params, named, parsed};
 use crate::api::problem::{Code, Problem};
+use crate::shape::agent::{AgentShape, JoinTokenShape};
 use crate::work::agents::{self, TOKEN_HOURS, TOKEN_HOURS_MAX};
 
 /// The routes of this file.
 pub(super) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new().routes(routes!(list)).routes(routes!(invite)).routes(routes!(revoke))
-}
-
-/// The agent of a node.
-#[derive(Debug, Serialize, ToSchema)]
-struct AgentShape {
-    /// The site.
-    site: String,
-    /// The node.
-    node: String,
-    /// `connected`, `away` or `revoked`.
-    state: &'static str,
-    /// Whether it is connected to this server.
-    connected: bool,
-    /// The release it runs.
-    version: String,
-    /// When it joined.
-    joined_at_ms: u64,
-    /// When it was last heard of.
-    last_seen_ms: Option<u64>,
-    /// When its certificate ends; it renews it in time.
-    certificate_ends_ms: u64,
-    /// For whom values to it are encrypted.
-    recipient: String,
-}
-
-impl AgentShape {
-    fn of((agent, state): (AgentRecord, &'static str)) -> Self {
-        Self {
-            site: agent.site.to_string(),
-            node: agent.node.to_string(),
-            state,
-            connected: state == "connected",
-            version: agent.release,
-            joined_at_ms: agent.joined_at.0,
-            last_seen_ms: agent.seen_at.map(|at| at.0),
-            certificate_ends_ms: agent.ends_at.0,
-            recipient: agent.recipient,
-        }
-    }
 }
 
 /// Agents by site and node.
@@ -91,19 +51,6 @@ struct Invitation {
     hours: Option<u32>,
 }
 
-/// A join token.
-#[derive(Debug, Serialize, ToSchema)]
-struct JoinTokenShape {
-    /// The site.
-    site: String,
-    /// The node.
-    node: String,
-    /// Hours until it ends.
-    hours: u32,
-    /// The token, good once. It is shown once: null where the same request is answered again.
-    token: Option<String>,
-}
-
 /// Makes a one-time token with which the agent of a node joins.
 #[utoipa::path(post, path = "/v1/agents/tokens", tag = "agents", request_body = Invitation,
     params(("Idempotency-Key" = Option<String>, Header, description = "Names the request; needed with an API token")),
@@ -121,16 +68,15 @@ async fn invite(State(api): State<Api>, keyed: Keyed<Invitation>) -> Result<Resp
     if !(1..=TOKEN_HOURS_MAX).contains(&hours) {
         return Err(Problem::new(Code::INPUT, format!("`hours` must be from 1 to {TOKEN_HOURS_MAX}")));
     }
-    if api.data.site(&post.site).await?.is_none() {
-        return Err(Problem::new(Code::INPUT, format!("`site`: there is no site `{}`", post.site)));
-    }
+    let note = agents::note(&api.data, &post.site).await?;
     let authority = agents::authority(&api.data)?;
     let token = JoinToken::generate(&authority.fingerprint(), &mut rl_agent::random());
-    let shape = |token| JoinTokenShape { site: body.site.clone(), node: body.node.clone(), hours, token };
+    let (site, node) = (&body.site, &body.node);
+    let shape = |token| JoinTokenShape { site: site.clone(), node: node.clone(), hours, token, note: note.clone() };
     let answer =
         Answer::new(StatusCode::CREATED, None, &shape(Some(token.text().to_string())))?.keeping(&shape(None))?;
     let new = agents::invitation(&post, token.id.clone(), token.digest(), hours, &asked.caller.name);
-    let after = json!({ "node": post.node, "hours": hours });
+    let after = agents::invited(&post, hours);
     let deed = asked.deed("agent.invite", path.to_string(), Some(after), &answer);
     let tried = api.data.store.add_agent_token(new, Some(deed)).await;
     asked.answered(&api, tried, answer).await
@@ -148,14 +94,8 @@ async fn revoke(
     let post = Post { site: named("agent", &site)?, node: named("agent", &node)? };
     let path = AccessPath::Site(post.site.clone());
     caller.need(Right::Admin, std::slice::from_ref(&path), "agent", &name)?;
-    let known = api.data.store.agent(&post.site, &post.node).await?.filter(|agent| agent.revoked_at.is_none());
-    if known.is_none() {
-        return Err(Problem::not_found("agent", name));
-    }
-    // Before the change: nothing happens that is not in the audit.
-    let entry = audit(&caller, "agent.revoke", path.to_string(), Some(json!({ "node": post.node })));
-    api.data.store.audit(entry).await?;
-    match agents::revoke(&api.data, &post).await? {
+    let deed = audit(&caller, "agent.revoke", path.to_string(), None);
+    match agents::revoke(&api.data, &post, deed).await? {
         true => Ok(StatusCode::NO_CONTENT),
         false => Err(Problem::not_found("agent", name)),
     }

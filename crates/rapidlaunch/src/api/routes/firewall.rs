@@ -16,9 +16,9 @@ use crate::api::caller::Caller;
 use crate::api::extract::Json;
 use crate::api::problem::{Code, Problem, ProblemBody};
 use crate::out::Out;
-use crate::render::firewall as render;
+use crate::shape::firewall::{ExplainShape, PacketShape, SenderShape};
 use crate::work::firewall::ask::{self, Payload, Source, Words};
-use crate::work::firewall::explain::{self, Answer};
+use crate::work::firewall::explain;
 use crate::work::guests;
 
 /// The routes of this file.
@@ -113,20 +113,20 @@ fn full(seen: &[GuestRecord], text: &str) -> Result<(GuestRecord, String), Probl
     Ok((record, full))
 }
 
-/// Whether a text names an address or a network, and no guest.
+/// Whether a text names an address or a network, well written or not, and no guest.
 fn is_address(text: &str) -> bool {
-    text.parse::<IpAddr>().is_ok() || text.parse::<Cidr>().is_ok()
+    text.parse::<IpAddr>().is_ok() || text.parse::<Cidr>().is_ok() || text.contains(['.', ':'])
 }
 
 /// Tells what the firewall does with a packet: the verdict, the rule that decides, and every step before it.
 #[utoipa::path(post, path = "/v1/firewall/explain", tag = "guests", request_body = Question,
-    responses((status = 200, description = "As `rapidlaunch firewall explain --output json` prints it", body = Object),
+    responses((status = 200, description = "As `rapidlaunch firewall explain --output json` prints it", body = ExplainShape),
         (status = 502, description = "The site cannot be read", body = ProblemBody, content_type = "application/problem+json")))]
 async fn ask(
     State(api): State<Api>,
     caller: Caller,
     Json(question): Json<Question>,
-) -> Result<axum::Json<serde_json::Value>, Problem> {
+) -> Result<axum::Json<ExplainShape>, Problem> {
     let (payload, other) = (question.payload()?, question.other()?);
     let seen = readable(&api, &caller).await?;
     let (record, guest) = full(&seen, &question.guest)?;
@@ -148,18 +148,13 @@ async fn walk(
     to: &str,
     payload: Payload,
     source_port: Option<u16>,
-) -> Result<axum::Json<serde_json::Value>, Problem> {
+) -> Result<axum::Json<ExplainShape>, Problem> {
     let asked = ask::understand(&api.data, Words { from, to, payload, source_port }).await?;
     if asked.guests().iter().any(|guest| !seen.iter().any(|seen| seen.id == guest.id)) {
         return Err(Problem::not_found("guest", from));
     }
     let (asked, answer) = explain::answer(&api.data, asked, &Out::silent()).await?;
-    Ok(axum::Json(match answer {
-        Answer::Network(parts) => render::parts_json(&asked, render::overall(&parts), &parts),
-        Answer::Packet(question, explanation) => {
-            render::json(asked.payload, Some(&asked.to.record), &question, &explanation)
-        }
-    }))
+    Ok(axum::Json(ExplainShape::of(&asked, answer)))
 }
 
 /// A packet from a guest: to another one, or to an address that is none's.
@@ -170,7 +165,7 @@ async fn out(
     to: &str,
     payload: Payload,
     source_port: Option<u16>,
-) -> Result<axum::Json<serde_json::Value>, Problem> {
+) -> Result<axum::Json<ExplainShape>, Problem> {
     let party = ask::party(&api.data, from).await?;
     match ask::source(&api.data, to, &party.record.site, None).await? {
         Source::Network(_) => Err(Problem::new(Code::INPUT, "`to` names a network: name an address in it")),
@@ -180,9 +175,12 @@ async fn out(
             walk(api, seen, from, &format!("{to}{nic}"), payload, source_port).await
         }
         Source::Address(to) => {
+            let (guest, vmid) = (party.record.name.to_string(), party.record.vmid);
             let (question, explanation) =
                 explain::outward(&api.data, party, to, payload, source_port, &Out::silent()).await?;
-            Ok(axum::Json(render::json(payload, None, &question, &explanation)))
+            let mut shape = PacketShape::of(payload, &question, explanation);
+            shape.packet.sender = Some(SenderShape { guest, vmid });
+            Ok(axum::Json(ExplainShape::Packet(Box::new(shape))))
         }
     }
 }

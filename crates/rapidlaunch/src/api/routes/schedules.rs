@@ -7,7 +7,7 @@ use rl_engine::schedule::CATCH_UP_DEFAULT;
 use rl_engine::{MissedPolicy, ScheduleName, ScheduleRecord};
 use rl_model::{AccessPath, Right};
 use rl_ops::GuestVerb;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use utoipa::ToSchema;
@@ -21,6 +21,7 @@ use crate::api::deeds::audit;
 use crate::api::etag::{IfMatch, etag};
 use crate::api::extract::{At, Json, Page, PageQuery, Params, named};
 use crate::api::problem::{Code, Problem};
+use crate::shape::schedule::ScheduleShape;
 use crate::work::guests;
 use crate::work::runner;
 use crate::work::schedules::{self, NewSchedule, refused};
@@ -32,65 +33,6 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(show, set, remove))
         .routes(routes!(pause))
         .routes(routes!(resume))
-}
-
-/// A schedule.
-#[derive(Debug, Serialize, ToSchema)]
-struct ScheduleShape {
-    /// Its name.
-    name: String,
-    /// When: a cron pattern of five fields.
-    at: String,
-    /// Time zone of the pattern.
-    zone: String,
-    /// What becomes of missed times: `skip`, `coalesce` or `catch_up`.
-    #[schema(value_type = String)]
-    missed: MissedPolicy,
-    /// Most missed times that `catch_up` makes up for.
-    catch_up_max: u32,
-    /// What it starts, in words.
-    starts: String,
-    /// The stack of the guest.
-    stack: String,
-    /// The id of the guest.
-    guest: Option<String>,
-    /// It starts nothing.
-    paused: bool,
-    /// When it is due; null while it is paused, and where no time comes.
-    next_at_ms: Option<u64>,
-    /// The time it last started something for.
-    last_at_ms: Option<u64>,
-    /// What it started then.
-    last_operation: Option<String>,
-    /// Times it started something.
-    fired: u64,
-    /// Times that were left out.
-    left_out: u64,
-    /// Why nothing was started at its last time.
-    problem: Option<String>,
-}
-
-impl ScheduleShape {
-    fn of(record: &ScheduleRecord) -> Self {
-        let (spec, state) = (&record.spec, &record.state);
-        Self {
-            name: spec.name.to_string(),
-            at: spec.at.cron().to_owned(),
-            zone: spec.at.tz().to_owned(),
-            missed: spec.missed,
-            catch_up_max: spec.catch_up_max,
-            starts: spec.operation.summary.clone(),
-            stack: spec.operation.subject.clone(),
-            guest: spec.operation.jobs.iter().find_map(|job| rl_ops::guest_of(&job.payload)).map(|id| id.to_string()),
-            paused: record.paused,
-            next_at_ms: record.next_at.filter(|_| !record.paused).map(|at| at.0),
-            last_at_ms: state.last_at.map(|at| at.0),
-            last_operation: state.last_operation.map(|id| id.to_string()),
-            fired: state.fired,
-            left_out: state.missed,
-            problem: state.problem.clone(),
-        }
-    }
 }
 
 /// Tells states of a schedule apart by what people set: its times, what it starts, and whether it is paused.
@@ -256,9 +198,7 @@ async fn set(
     caller.need(Right::Operate, &paths(&guest), "guest", guest.name.as_str())?;
     let new = body.schedule(name.clone())?;
     // Before the change: nothing happens that is not in the audit.
-    let after = json!({ "schedule": name, "at": body.at, "zone": new.at.tz(), "guest": guest.name });
-    let mut entry = audit(&caller, "schedule.set", format!("/stacks/{}", guest.stack), Some(after));
-    entry.before = before.as_ref().map(|before| json!({ "at": before.spec.at.cron(), "zone": before.spec.at.tz() }));
+    let entry = schedules::entry(audit(&caller, "schedule.set", String::new(), None), &new, &guest, before.as_ref());
     api.data.store.audit(entry).await?;
     schedules::set(&api.data, new, &guest, caller.name.clone()).await?;
     let record = look(&api, &name).await?.ok_or_else(|| Problem::not_found("schedule", &name))?;

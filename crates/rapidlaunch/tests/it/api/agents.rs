@@ -28,11 +28,15 @@ fn an_agent_is_invited_seen_and_revoked() {
     assert_eq!((status.as_u16(), &again["token"], &again["node"]), (201, &Value::Null, &json!("pve1")), "shown once");
     for (wrong, code) in [
         (json!({ "site": "lab", "node": "pve1", "hours": 0 }), "RL0506"),
-        (json!({ "site": "none", "node": "pve1" }), "RL0506"),
+        (json!({ "site": "no site", "node": "pve1" }), "RL0506"),
         (json!({ "site": "lab" }), "RL0505"),
     ] {
         root.refused(Method::POST, "/v1/agents/tokens", &wrong, code);
     }
+    assert_eq!(made["note"], Value::Null);
+    let early = root.must(Method::POST, "/v1/agents/tokens", &json!({ "site": "later", "node": "pve1" }));
+    assert!(early["note"].as_str().unwrap().contains("no site `later` is known yet"), "{}", early["note"]);
+    world.hide(early["token"].as_str().unwrap().split('-').nth(2).unwrap());
     root.person("viewer", "viewer", "/sites/lab").refused(Method::POST, "/v1/agents/tokens", &wanted, "RL0502");
     let file = world.write_private("join", &token);
     let mut agent = world.agent("pve1", address, Some(file.to_str().unwrap()));
@@ -46,7 +50,7 @@ fn an_agent_is_invited_seen_and_revoked() {
     root.refused(Method::DELETE, "/v1/agents/lab/pve1", &Value::Null, "RL0503");
     root.refused(Method::DELETE, "/v1/agents/lab/pve2", &Value::Null, "RL0503");
     let deeds: Vec<String> = root.deeds().into_iter().filter(|deed| deed.starts_with("agent.")).collect();
-    assert_eq!(deeds, ["agent.invite /sites/lab", "agent.revoke /sites/lab"]);
+    assert_eq!(deeds, ["agent.invite /sites/lab", "agent.invite /sites/later", "agent.revoke /sites/lab"]);
     agent.kill();
     let _ = world.wait(agent);
     std::fs::remove_file(file).unwrap();

@@ -260,3 +260,5 @@ fn what_a_site_declares_is_planned_written_and_proven_and_a_rule_above_ours_is_t
     world.needs_nothing(&files.map(str::to_owned));
     world.finish();
 }
+
+also_through_a_server![the_rule_that_decides_is_named, a_question_without_sense_says_what_is_wrong];

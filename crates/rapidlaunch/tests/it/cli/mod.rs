@@ -10,6 +10,7 @@ macro_rules! also_through_a_server {
 }
 
 mod access;
+mod agents;
 mod dns;
 mod exits;
 pub(crate) mod firewall;
@@ -56,6 +57,14 @@ fn settings(world: &World) -> Settings {
 
 fn regex_of(text: &str) -> String {
     text.replace('.', r"\.")
+/// What the audit says was done, oldest first. It is read beside the server, where there is one.
+fn audited(world: &World) -> Vec<String> {
+    let list = ["audit", "ls", "--limit", "200", "-o", "json"];
+    let listed = world.wait(world.spawn_command(world.command_here(&list))).expect(0).json();
+    let entries = listed["entries"].as_array().unwrap().iter().rev();
+    entries.map(|e| format!("{} {}", e["action"].as_str().unwrap(), e["path"].as_str().unwrap())).collect()
+}
+
 }
 
 /// The shape of a JSON document: every value by its type, of a list what its items have in common with the first.

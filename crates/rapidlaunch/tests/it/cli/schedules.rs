@@ -3,6 +3,7 @@
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
+use super::audited;
 use crate::harness::{Farm, World, farm};
 
 fn made() -> World {
@@ -36,6 +37,9 @@ fn set_replaced_paused_resumed_removed() {
     assert_eq!(schedules(&world)[0]["starts"], "stop w-2 (nightly)");
     world.run(&["schedule", "rm", "nightly"]).expect(0);
     assert_eq!(schedules(&world).len(), 0);
+    let deeds: Vec<String> = audited(&world).into_iter().filter(|deed| deed.starts_with("schedule.")).collect();
+    let words = ["set", "pause", "resume", "set", "remove"];
+    assert_eq!(deeds, words.map(|word| format!("schedule.{word} /stacks/farm")));
     world.finish();
 }
 
@@ -80,3 +84,5 @@ fn carried_out_by_a_server_on_the_guest_as_it_is_now() {
     assert_eq!(schedules(&world)[0]["paused"], true, "a schedule whose guest has gone is stopped");
     world.finish();
 }
+
+also_through_a_server![set_replaced_paused_resumed_removed, refused_with_what_to_do];
