@@ -6,7 +6,7 @@
 //! - [`copy()`] copies a store from one place to another; [`check()`] looks for contradictions; [`raw_row`] reads a row as it is stored.
 //! - [`Store::start_operation`] writes an operation, its stack's new revision and every reservation in one transaction, or
 //!   nothing: a [`Conflict`] says what stood in the way.
-//! - Sites: [`Store::put_site`], [`Store::site`], [`Store::sites`]. Stacks: [`Store::stack`], [`Store::stacks`],
+//! - Sites: [`Store::put_site`], [`Store::declare_site`], [`Store::site`], [`Store::sites`]. Stacks: [`Store::stack`], [`Store::stacks`],
 //!   [`Store::revision`], [`Store::record_applied`]. Guests: [`Store::guests`], [`Store::guest`], [`Store::record_guest`],
 //!   [`Store::release_guest`]. Secrets, encrypted: [`Store::put_secret_version`], [`Store::sealed_secret`],
 //!   [`Store::record_delivery`]. Leases: [`Store::leases`], [`Store::vmid_of`], [`Store::lease_another_vmid`].

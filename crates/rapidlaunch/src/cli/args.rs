@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use rl_model::{GuestName, SiteName, StackName};
+use rl_model::{GuestName, StackName};
 
 /// Launch and look after containers on Proxmox VE
 #[derive(Debug, Parser)]
@@ -87,9 +87,9 @@ pub(crate) enum Command {
     /// List, watch, cancel and retry operations
     #[command(subcommand)]
     Op(crate::cli::op::OpCommand),
-    /// List and check sites
+    /// Declare, list, check and remove sites
     #[command(subcommand)]
-    Site(SiteCommand),
+    Site(crate::cli::site::SiteCommand),
     /// List guests and act on one
     #[command(subcommand)]
     Guest(GuestCommand),
@@ -257,26 +257,6 @@ pub(crate) struct DriftArgs {
     /// The stack; all when left out
     #[arg(value_name = "STACK")]
     pub(crate) stack: Option<StackName>,
-}
-
-/// `site …`
-#[derive(Debug, Subcommand)]
-pub(crate) enum SiteCommand {
-    /// List the sites known from earlier applies and the given files
-    Ls {
-        /// Site file
-        #[arg(long = "file", short = 'f', value_name = "FILE")]
-        files: Vec<PathBuf>,
-    },
-    /// Check reachability, TLS, versions, and every privilege the given stacks need
-    Check {
-        /// The site
-        #[arg(value_name = "NAME")]
-        name: SiteName,
-        /// Site and stack files
-        #[arg(long = "file", short = 'f', value_name = "FILE")]
-        files: Vec<PathBuf>,
-    },
 }
 
 /// A guest by stack and name.

@@ -23,7 +23,7 @@ pub(crate) mod schema;
 pub(crate) mod secret;
 pub(crate) mod serve;
 mod sim;
-mod site;
+pub(crate) mod site;
 mod stack;
 mod store;
 mod token;

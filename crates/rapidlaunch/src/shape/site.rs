@@ -33,3 +33,23 @@ impl CheckShape {
         Self { ok: check.ok(), items: check.items.into_iter().map(point).collect() }
     }
 }
+
+/// A site that was removed.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub(crate) struct SiteRemoved {
+    /// Its name.
+    pub(crate) name: String,
+    /// What became of the secret `sites/NAME` with its token; null where there was none.
+    pub(crate) secret: Option<SiteSecret>,
+}
+
+/// What became of the token of a site that was removed.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub(crate) struct SiteSecret {
+    /// The secret.
+    pub(crate) name: String,
+    /// Whether it was removed and its values wiped.
+    pub(crate) removed: bool,
+    /// Who else needs it, so that it stays.
+    pub(crate) used_by: Option<String>,
+}

@@ -112,8 +112,8 @@ struct Listed {
 
 /// What a command wants of a site as a server shows it.
 #[derive(Deserialize)]
-struct Declared {
-    declared: Site,
+pub(super) struct Declared {
+    pub(super) declared: Site,
 }
 
 impl Side {
@@ -263,7 +263,7 @@ fn body(files: &[InputFile], name: &StackName, wish: &Wish) -> Value {
 }
 
 /// Reads files here, so that mistakes are found before anything is sent; the sites that the server knows are known.
-async fn read(remote: &Remote, paths: &[PathBuf], out: &Out) -> Result<Inputs, CommandError> {
+pub(super) async fn read(remote: &Remote, paths: &[PathBuf], out: &Out) -> Result<Inputs, CommandError> {
     let known = known(remote).await?;
     let inputs = inputs::read(paths, &known, out)?;
     for site in inputs.manifest.sites.values().filter(|site| known.sites.get(&site.name) != Some(*site)) {

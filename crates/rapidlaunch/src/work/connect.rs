@@ -73,11 +73,14 @@ async fn token(data: &Data, site: &Site, out: &Out) -> Result<ApiToken, CommandE
             })?
         }
     };
-    ApiToken::parse(&text).map_err(|error| {
-        CommandError::input(format!("site {}: its API token is not usable", site.name))
-            .because(error)
-            .hinted("make one under Datacenter > Permissions > API Tokens, and store it as user@realm!id=secret")
-    })
+    ApiToken::parse(&text).map_err(|error| unusable(&site.name, error))
+}
+
+/// The error for an API token that is none.
+pub(crate) fn unusable(site: &SiteName, error: impl std::error::Error + Send + Sync + 'static) -> CommandError {
+    CommandError::input(format!("site {site}: its API token is not usable"))
+        .because(error)
+        .hinted("make one under Datacenter > Permissions > API Tokens, and store it as user@realm!id=secret")
 }
 
 /// Warns where others may read the file of a token.

@@ -28,6 +28,7 @@ pub(crate) mod schedules;
 pub(crate) mod secrets;
 pub(crate) mod serve;
 pub(crate) mod site_check;
+pub(crate) mod sites;
 pub(crate) mod trouble;
 pub(crate) mod typed;
 pub(crate) mod zones;

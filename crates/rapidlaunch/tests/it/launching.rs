@@ -71,9 +71,9 @@ fn a_stack_is_launched_over_the_api_alone() {
     assert_eq!(served.json(&world, "/v1/stacks/farm/proof")["ok"], true);
     let audit = served.json(&world, "/v1/audit");
     let actions: Vec<&str> = audit["items"].as_array().unwrap().iter().map(|e| e["action"].as_str().unwrap()).collect();
-    assert_eq!(actions, ["stack.apply", "plan.create", "site.declare"]);
+    assert_eq!(actions, ["stack.apply", "plan.create", "site.declare", "secret.set"]);
     let verdict = post(&world, &served, &token, "/v1/audit/verify", "v1", &json!({})).2;
-    assert_eq!((&verdict["ok"], &verdict["count"]), (&json!(true), &json!(3)));
+    assert_eq!((&verdict["ok"], &verdict["count"]), (&json!(true), &json!(4)));
     let overview = served.json(&world, "/v1/overview");
     assert_eq!(overview["sites"][0]["reachable"], true);
     assert_eq!(overview["stacks"][0]["proof"]["ok"], true, "{overview}");

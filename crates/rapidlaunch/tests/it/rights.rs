@@ -103,6 +103,7 @@ const TABLE: &[(&str, &str, Needs)] = &[
     ("get", "/v1/sites", Needs::Anybody),
     ("post", "/v1/sites", Needs::Admin),
     ("get", "/v1/sites/{site}", Needs::Right("read")),
+    ("put", "/v1/sites/{site}", Needs::Right("admin")),
     ("delete", "/v1/sites/{site}", Needs::Right("admin")),
     ("post", "/v1/sites/{site}/check", Needs::Right("read")),
     ("get", "/v1/users", Needs::Admin),

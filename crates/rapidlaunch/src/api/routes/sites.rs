@@ -3,7 +3,7 @@
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use rl_model::{AccessPath, Right, SecretRef, Site, SiteName};
+use rl_model::{AccessPath, Right, Site, SiteName};
 use rl_planner::diagnostic::Diagnostic;
 use rl_store::SiteRecord;
 use serde::{Deserialize, Serialize};
@@ -19,15 +19,15 @@ use crate::api::extract::{At, Json, Page, PageQuery, Params, Secret, named};
 use crate::api::files::{self, FileText};
 use crate::api::problem::{Code, Problem};
 use crate::out::Out;
-use crate::shape::site::CheckShape;
-use crate::work::secrets::Put;
-use crate::work::{secrets, site_check};
+use crate::shape::site::{CheckShape, SiteRemoved};
+use crate::work::sites::Declaration;
+use crate::work::{site_check, sites};
 
 /// The routes of this file.
 pub(super) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new()
         .routes(routes!(list, declare))
-        .routes(routes!(show, remove))
+        .routes(routes!(show, set, remove))
         .routes(routes!(check))
         .routes(routes!(validate))
 }
@@ -89,30 +89,30 @@ async fn show(State(api): State<Api>, caller: Caller, At(name): At<String>) -> R
     Ok((etag(record.updated_at.0), axum::Json(SiteShape::of(record.site))).into_response())
 }
 
-/// Forgets a site that nothing lies on any more. Nothing is done to its nodes; the secret with its token stays.
+/// Forgets a site that nothing lies on any more, and its token that was kept as the secret `sites/NAME`, unless that is used
+/// elsewhere. Nothing is done to its nodes.
 #[utoipa::path(delete, path = "/v1/sites/{site}", tag = "sites", params(("site" = String, Path), IfMatch),
-    responses((status = 204, description = "It is removed")))]
+    responses((status = 200, description = "It is removed", body = SiteRemoved)))]
 async fn remove(
     State(api): State<Api>,
     caller: Caller,
     At(name): At<String>,
     headers: HeaderMap,
-) -> Result<StatusCode, Problem> {
+) -> Result<axum::Json<SiteRemoved>, Problem> {
     let name: SiteName = named("site", &name)?;
     caller.need(Right::Admin, &path(&name), "site", name.as_str())?;
     let seen = IfMatch::of(&headers)?;
-    let entry = audit(&caller, "site.remove", format!("/sites/{name}"), None);
-    match api.data.store.remove_site(&name, seen, entry.into()).await? {
-        true => Ok(StatusCode::NO_CONTENT),
-        false => Err(Problem::not_found("site", name)),
-    }
+    let by = audit(&caller, "site.remove", String::new(), None);
+    let sees = |path: &AccessPath| caller.may(Right::Read, std::slice::from_ref(path));
+    let removed = sites::remove(&api.data, &name, seen, &by, sees).await??;
+    removed.map(axum::Json).ok_or_else(|| Problem::not_found("site", name))
 }
 
 /// A site to be declared.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct Declaration {
-    /// The file: one document of `kind: site`.
+struct SiteBody {
+    /// The file: documents of `kind: site`, just one for POST.
     text: String,
     /// Its API token, `user@realm!id=secret`; stored as the secret `sites/NAME`, which the file names with
     /// `token: { secret: sites/NAME }`.
@@ -120,31 +120,66 @@ struct Declaration {
     token: Option<Secret>,
 }
 
+async fn parse(api: &Api, caller: &Caller, text: String) -> Result<Vec<Site>, Problem> {
+    let inputs = files::parse(api, caller, vec![FileText { name: "site.yaml".to_owned(), text }]).await?;
+    if !inputs.manifest.stacks.is_empty() {
+        return Err(Problem::new(Code::INPUT, "`text` must hold documents of `kind: site`, and no others"));
+    }
+    Ok(inputs.manifest.sites.into_values().collect())
+}
+
+async fn keep(
+    api: &Api,
+    caller: &Caller,
+    site: Site,
+    token: Option<Secret>,
+    seen: Option<u64>,
+) -> Result<SiteRecord, Problem> {
+    files::may_declare(api, caller, &site).await?;
+    let new = Declaration { site, token: token.map(|Secret(token)| token), seen };
+    Ok(sites::declare(&api.data, new, &audit(caller, "site.declare", String::new(), None)).await??)
+}
+
 /// Declares a site, in place of an earlier one of its name.
-#[utoipa::path(post, path = "/v1/sites", tag = "sites", request_body = Declaration,
-    responses((status = 201, description = "Declared", body = SiteShape)))]
-async fn declare(State(api): State<Api>, caller: Caller, Json(body): Json<Declaration>) -> Result<Response, Problem> {
-    let file = FileText { name: "site.yaml".to_owned(), text: body.text };
-    let inputs = files::parse(&api, &caller, vec![file]).await?;
-    let mut sites = inputs.manifest.sites.into_values();
-    let (Some(site), None, true) = (sites.next(), sites.next(), inputs.manifest.stacks.is_empty()) else {
+#[utoipa::path(post, path = "/v1/sites", tag = "sites", request_body = SiteBody,
+    responses((status = 201, description = "Declared", body = SiteShape, headers(("ETag" = String, description = "Its state")))))]
+async fn declare(State(api): State<Api>, caller: Caller, Json(body): Json<SiteBody>) -> Result<Response, Problem> {
+    let mut sites = parse(&api, &caller, body.text).await?.into_iter();
+    let (Some(site), None) = (sites.next(), sites.next()) else {
         return Err(Problem::new(Code::INPUT, "`text` must hold one document of `kind: site`, and no other"));
     };
-    files::may_declare(&api, &caller, &site).await?;
-    let after = serde_json::to_value(&site).ok();
-    api.data.store.audit(audit(&caller, "site.declare", format!("/sites/{}", site.name), after)).await?;
-    if let Some(Secret(token)) = body.token {
-        let name: SecretRef = format!("sites/{}", site.name)
-            .parse()
-            .map_err(|error| Problem::new(Code::INPUT, format!("the token has no place: {error}")))?;
-        rl_pve::ApiToken::parse(&token).map_err(|error| {
-            Problem::new(Code::INPUT, format!("`token`: {error}")).hint("write user@realm!id=secret")
-        })?;
-        secrets::put(&api.data, Put::given(&name, &token, &caller.name), |_| Ok::<_, Problem>(None)).await??;
-    }
-    api.data.store.put_site(site.clone()).await?;
-    let place = [(header::LOCATION, format!("/v1/sites/{}", site.name))];
-    Ok((StatusCode::CREATED, place, axum::Json(SiteShape::of(site))).into_response())
+    let record = keep(&api, &caller, site, body.token, None).await?;
+    let place = [(header::LOCATION, format!("/v1/sites/{}", record.site.name))];
+    let tag = etag(record.updated_at.0);
+    Ok((StatusCode::CREATED, place, tag, axum::Json(SiteShape::of(record.site))).into_response())
+}
+
+/// Declares the site of this name, anew or for the first time; its file may have others.
+#[utoipa::path(put, path = "/v1/sites/{site}", tag = "sites", request_body = SiteBody,
+    params(("site" = String, Path),
+        ("If-Match" = Option<String>, Header, description = "The ETag that was read, or `*` for any; needed where there is a site")),
+    responses((status = 200, description = "Declared", body = SiteShape, headers(("ETag" = String, description = "Its state")))))]
+async fn set(
+    State(api): State<Api>,
+    caller: Caller,
+    At(name): At<String>,
+    headers: HeaderMap,
+    Json(body): Json<SiteBody>,
+) -> Result<Response, Problem> {
+    let name: SiteName = named("site", &name)?;
+    caller.need(Right::Admin, &path(&name), "site", name.as_str())?;
+    let seen = match api.data.store.site(&name).await? {
+        Some(_) => IfMatch::of(&headers)?,
+        None if IfMatch::if_named(&headers)?.is_some() => {
+            return Err(Problem::new(Code::ETAG, format!("there is no site `{name}` any more")));
+        }
+        None => None,
+    };
+    let sites = parse(&api, &caller, body.text).await?;
+    let site = sites.into_iter().find(|site| site.name == name);
+    let site = site.ok_or_else(|| Problem::new(Code::INPUT, format!("`text` declares no site `{name}`")))?;
+    let record = keep(&api, &caller, site, body.token, seen).await?;
+    Ok((etag(record.updated_at.0), axum::Json(SiteShape::of(record.site))).into_response())
 }
 
 /// Checks reachability, TLS, versions and privileges.

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::Client;
 use crate::cli::firewall::guarded;
-use crate::harness::{Allow, World, farm};
+use crate::harness::{Allow, World, farm, site};
 
 #[test]
 fn leases_are_listed_with_those_in_quarantine() {
@@ -150,10 +150,62 @@ fn a_site_is_removed_once_nothing_lies_on_it() {
         world.runtime.block_on(request.send()).unwrap().status().as_u16()
     };
     let read = served.get(&world, "/v1/sites/lab").headers()["etag"].to_str().unwrap().to_owned();
-    assert_eq!((delete(None), delete(Some("\"1\"")), delete(Some(&read)), delete(Some(&read))), (428, 412, 204, 404));
+    assert_eq!((delete(None), delete(Some("\"1\"")), delete(Some(&read)), delete(Some(&read))), (428, 412, 200, 404));
     root.refused(Method::GET, "/v1/sites/lab", &Value::Null, "RL0503");
     let entry = &root.get("/v1/audit")["items"][0];
     assert_eq!((&entry["action"], &entry["before"]["name"]), (&json!("site.remove"), &json!("lab")), "{entry}");
     world.end(served).expect(0);
     world.finish_with(Allow { volumes: true, ..Allow::default() });
+}
+
+#[test]
+fn a_site_is_declared_anew_by_who_saw_it() {
+    let world = World::new();
+    let served = world.api_server(&[]);
+    let root = Client::root(&world, &served);
+    let at = "/v1/sites/lab";
+    let text = |storage: &str| {
+        let text = site(&world.sim.urls(), world.sim.fingerprint(), "{ secret: sites/lab }");
+        text.replace("local-zfs", storage)
+    };
+    let put = |tag: Option<&str>, body: &Value| {
+        let request = served.request(Method::PUT, at).json(body);
+        let request = tag.into_iter().fold(request, |request, tag| request.header("if-match", tag));
+        let response = world.runtime.block_on(request.send()).unwrap();
+        (response.status().as_u16(), response.headers().get("etag").map(|tag| tag.to_str().unwrap().to_owned()))
+    };
+    let body = |storage: &str| json!({ "text": text(storage) });
+    assert_eq!(put(Some("\"1\""), &body("one")).0, 412, "there is none");
+    let (status, first) = put(None, &json!({ "text": text("one"), "token": world.sim.token() }));
+    assert_eq!(status, 200);
+    assert_eq!(put(None, &body("two")).0, 428, "it is there: the state must be named");
+    let (status, second) = put(first.as_deref(), &body("two"));
+    assert_eq!((status, second != first), (200, true));
+    // A token that comes with a state that is no more is not kept either.
+    assert_eq!(put(first.as_deref(), &json!({ "text": text("three"), "token": world.sim.token() })).0, 412);
+    assert_eq!(root.get("/v1/secrets/sites%2Flab")["version"], 1);
+    assert_eq!(put(second.as_deref(), &body("two")).1, second, "the same is no change");
+    assert_eq!(root.get(at)["declared"]["storage"], "two");
+    root.refused(Method::PUT, "/v1/sites/other", &body("one"), "RL0506");
+    let stack = json!({ "text": format!("{}---\n{}", text("one"), farm(1).yaml()) });
+    root.refused(Method::PUT, at, &stack, "RL0506");
+    root.person("deployer", "deployer", "/").refused(Method::PUT, at, &body("four"), "RL0502");
+    // Who else needs the token is told to whoever may see that.
+    let spare = text("one").replace("name: lab", "name: spare").replace("127.0.0.1", "spare.example");
+    root.must(Method::POST, "/v1/sites", &json!({ "text": spare }));
+    let removed = root.person("keeper", "admin", "/sites/lab").must(Method::DELETE, at, &Value::Null);
+    let secret = json!({ "name": "sites/lab", "removed": false, "used_by": "something that you may not see" });
+    assert_eq!(removed, json!({ "name": "lab", "secret": secret }));
+    let deeds = root.deeds().into_iter().filter(|deed| deed.ends_with("/lab")).collect::<Vec<_>>();
+    assert_eq!(
+        deeds,
+        [
+            "secret.set /secrets/sites/lab",
+            "site.declare /sites/lab",
+            "site.declare /sites/lab",
+            "site.remove /sites/lab"
+        ]
+    );
+    world.end(served).expect(0);
+    world.finish();
 }

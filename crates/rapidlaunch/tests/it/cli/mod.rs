@@ -24,6 +24,7 @@ mod rights;
 mod schedules;
 mod secrets;
 mod shapes;
+mod sites;
 
 use insta::Settings;
 use serde_json::Value;

@@ -4,6 +4,7 @@ mod deeds;
 mod looks;
 mod plans;
 mod quotas;
+mod sites;
 mod webhooks;
 
 use std::sync::Arc;
