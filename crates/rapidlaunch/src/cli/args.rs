@@ -101,7 +101,7 @@ pub(crate) enum Command {
     /// Explain what a site's firewall does
     #[command(subcommand)]
     Firewall(crate::cli::firewall::FirewallCommand),
-    /// List stored stacks
+    /// List stored stacks, and say who must approve their plans and whose quota counts them
     #[command(subcommand)]
     Stack(crate::cli::stack::StackCommand),
     /// Limit what the stacks of one owner may have together

@@ -1,7 +1,7 @@
 //! Stacks.
 
 use rl_model::manifest::Stack;
-use rl_store::StackRecord;
+use rl_store::{StackPolicy, StackRecord};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -36,6 +36,33 @@ impl StackShape {
             applied_at_ms: record.applied_at.map(|at| at.0),
         }
     }
+}
+
+/// The rules of a stack.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub(crate) struct StackRules {
+    /// Its plans need the approval of another person than their author.
+    pub(crate) protected: bool,
+    /// Whose quota counts it.
+    pub(crate) owner: Option<String>,
+}
+
+impl StackRules {
+    /// The shape of what is stored.
+    pub(crate) fn of(policy: &StackPolicy) -> Self {
+        Self { protected: policy.protected, owner: policy.owner.as_ref().map(ToString::to_string) }
+    }
+}
+
+/// A stack in a list.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub(crate) struct StackListed {
+    /// The stack.
+    #[serde(flatten)]
+    pub(crate) stack: StackShape,
+    /// Its rules.
+    #[serde(flatten)]
+    pub(crate) rules: StackRules,
 }
 
 /// What was declared.

@@ -1,16 +1,20 @@
-//! Stacks: listed, shown, compared with what there is.
+//! Stacks: listed, shown, given rules, compared with what there is.
 
 use std::collections::BTreeMap;
 
+use reqwest::Method;
 use rl_model::{Drift, Proof, Site, SiteName, StackName};
-use rl_store::StackState;
+use rl_store::{Owner, StackPolicy, StackState};
+use serde_json::json;
 
 use super::Side;
 use crate::error::CommandError;
 use crate::out::Out;
 use crate::remote::{Remote, RemoteError};
-use crate::shape::stack::{DriftShape, StackDeclaration, StackShape};
+use crate::shape::stack::{DriftShape, StackDeclaration, StackListed, StackRules, StackShape};
+use crate::work::accounts::did;
 use crate::work::data::store_error;
+use crate::work::rules::{self, RulesChange};
 use crate::work::{compare, meant, planning};
 
 /// Most stacks that are listed: an installation has fewer.
@@ -23,14 +27,50 @@ struct Shown {
 }
 
 impl Side {
-    /// Stacks by name.
-    pub(crate) async fn stacks(&self) -> Result<Vec<StackShape>, CommandError> {
+    /// Stacks by name, with their rules.
+    pub(crate) async fn stacks(&self) -> Result<Vec<StackListed>, CommandError> {
         match self {
             Self::Here(data) => {
+                let rules: BTreeMap<StackName, StackPolicy> =
+                    data.store.stack_policies().await.map_err(store_error)?.into_iter().collect();
+                let usual = StackPolicy::default();
                 let stacks = data.store.stacks().await.map_err(store_error)?;
-                Ok(stacks.iter().map(StackShape::of).collect())
+                let listed = stacks.iter().map(|stack| {
+                    let rules = StackRules::of(rules.get(&stack.name).unwrap_or(&usual));
+                    StackListed { stack: StackShape::of(stack), rules }
+                });
+                Ok(listed.collect())
             }
             Self::There(remote) => Ok(remote.list("/v1/stacks", STACKS_MAX).await?),
+        }
+    }
+
+    /// Changes the rules of a stack.
+    pub(crate) async fn change_rules(
+        &self,
+        name: &StackName,
+        change: &RulesChange,
+    ) -> Result<StackRules, CommandError> {
+        match self {
+            Self::Here(data) => {
+                let known = data.store.stack(name).await.map_err(store_error)?;
+                known.ok_or_else(|| meant::never_stored(name))?;
+                let by = did("stack.govern", format!("/stacks/{name}"));
+                let policy = rules::change(data, name, change, None, &by).await.map_err(store_error)?;
+                Ok(StackRules::of(&policy))
+            }
+            Self::There(remote) => {
+                let mut body = serde_json::Map::new();
+                body.extend(change.protected.map(|protected| ("protected".to_owned(), json!(protected))));
+                let owner = change.owner.as_ref().map(|owner| owner.as_ref().map(Owner::as_str));
+                body.extend(owner.map(|owner| ("owner".to_owned(), json!(owner))));
+                let changed = remote.send(Method::PATCH, &format!("/v1/stacks/{name}"), &body).await;
+                changed.map_err(
+                    |error: RemoteError| {
+                        if error.is_not_found() { meant::never_stored(name) } else { error.into() }
+                    },
+                )
+            }
         }
     }
 
@@ -77,7 +117,7 @@ impl Side {
         let name = |stack: &StackShape| {
             stack.name.parse().map_err(|error| CommandError::failed("a stack has no name").because(error))
         };
-        stacks.iter().filter(stands).map(name).collect()
+        stacks.iter().map(|listed| &listed.stack).filter(stands).map(name).collect()
     }
 }
 

@@ -23,6 +23,7 @@ pub(crate) mod place;
 pub(crate) mod planning;
 pub(crate) mod providers;
 pub(crate) mod registry;
+pub(crate) mod rules;
 pub(crate) mod runner;
 pub(crate) mod schedules;
 pub(crate) mod secrets;

@@ -4,7 +4,7 @@ use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use rl_model::{AccessPath, Right, StackName};
-use rl_store::{Owner, StackPolicy, StackRecord};
+use rl_store::{StackPolicy, StackRecord};
 use serde::{Deserialize, Serialize};
 use similar::TextDiff;
 use utoipa::{IntoParams, ToSchema};
@@ -19,10 +19,11 @@ use crate::api::etag::{IfMatch, etag};
 use crate::api::extract::{At, Json, Page, PageQuery, Params, named, parsed};
 use crate::api::problem::{Code, Problem, ProblemBody};
 use crate::out::Out;
-use crate::shape::stack::{DriftShape, StackDeclaration, StackShape};
+use crate::shape::stack::{DriftShape, StackDeclaration, StackRules, StackShape};
 use crate::work::compare;
 use crate::work::data::Data;
 use crate::work::planning::StoredManifest;
+use crate::work::rules::{self, RulesChange};
 
 /// The routes of this file.
 pub(super) fn routes() -> OpenApiRouter<Api> {
@@ -56,27 +57,12 @@ struct StackWhole {
     stack: StackShape,
     /// Who may do what to it.
     #[serde(flatten)]
-    rules: Rules,
+    rules: StackRules,
     /// What was declared last.
     manifest: StackDeclaration,
     /// The stack as it was applied last, with every value filled in.
     #[schema(value_type = Option<Object>)]
     resolved: Option<rl_model::ResolvedStack>,
-}
-
-/// The rules of a stack.
-#[derive(Debug, Serialize, ToSchema)]
-struct Rules {
-    /// Its plans need the approval of another person than their author.
-    protected: bool,
-    /// Whose quota counts it.
-    owner: Option<String>,
-}
-
-impl Rules {
-    fn of(policy: &StackPolicy) -> Self {
-        Self { protected: policy.protected, owner: policy.owner.as_ref().map(ToString::to_string) }
-    }
 }
 
 /// A file as it was sent.
@@ -110,7 +96,7 @@ async fn show(State(api): State<Api>, caller: Caller, At(name): At<String>) -> R
 
 fn whole(record: StackRecord, policy: &StackPolicy) -> Result<Response, Problem> {
     let manifest = StackDeclaration::of(stored(&record.manifest)?);
-    let (stack, rules) = (StackShape::of(&record), Rules::of(policy));
+    let (stack, rules) = (StackShape::of(&record), StackRules::of(policy));
     let whole = StackWhole { stack, rules, manifest, resolved: record.applied };
     Ok((etag(policy.version), axum::Json(whole)).into_response())
 }
@@ -121,8 +107,15 @@ fn whole(record: StackRecord, policy: &StackPolicy) -> Result<Response, Problem>
 struct RulesBody {
     /// Whether its plans need the approval of another person than their author.
     protected: Option<bool>,
-    /// Whose quota counts it.
-    owner: Option<String>,
+    /// Whose quota counts it; null for nobody's.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<String>)]
+    owner: Option<Option<String>>,
+}
+
+/// A field that is there, be it null.
+fn given<'de, D: serde::Deserializer<'de>>(field: D) -> Result<Option<Option<String>>, D::Error> {
+    Option::deserialize(field).map(Some)
 }
 
 /// Changes the rules of a stack.
@@ -138,12 +131,10 @@ async fn govern(
 ) -> Result<Response, Problem> {
     let record = find(&api, &caller, &name, Right::Admin).await?;
     let seen = IfMatch::of(&headers)?;
-    let before = api.data.store.stack_policy(&record.name).await?;
-    let owner: Option<Owner> = body.owner.as_deref().map(|owner| parsed("owner", owner)).transpose()?;
-    let (protected, owner) = (body.protected.unwrap_or(before.protected), owner.or(before.owner));
-    let after = serde_json::json!({ "protected": protected, "owner": owner.as_ref().map(ToString::to_string) });
-    let deed = audit(&caller, "stack.govern", format!("/stacks/{}", record.name), Some(after)).into();
-    let policy = api.data.store.put_stack_policy(&record.name, protected, owner, seen, deed).await?;
+    let owner = body.owner.map(|owner| owner.as_deref().map(|owner| parsed("owner", owner)).transpose()).transpose()?;
+    let change = RulesChange { protected: body.protected, owner };
+    let by = audit(&caller, "stack.govern", format!("/stacks/{}", record.name), None);
+    let policy = rules::change(&api.data, &record.name, &change, seen, &by).await?;
     whole(record, &policy)
 }
 

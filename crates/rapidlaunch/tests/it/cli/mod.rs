@@ -25,6 +25,7 @@ mod schedules;
 mod secrets;
 mod shapes;
 mod sites;
+mod stacks;
 
 use insta::Settings;
 use serde_json::Value;
@@ -56,8 +57,6 @@ fn settings(world: &World) -> Settings {
     settings
 }
 
-fn regex_of(text: &str) -> String {
-    text.replace('.', r"\.")
 /// What the audit says was done, oldest first. It is read beside the server, where there is one.
 fn audited(world: &World) -> Vec<String> {
     let list = ["audit", "ls", "--limit", "200", "-o", "json"];
@@ -66,6 +65,8 @@ fn audited(world: &World) -> Vec<String> {
     entries.map(|e| format!("{} {}", e["action"].as_str().unwrap(), e["path"].as_str().unwrap())).collect()
 }
 
+fn regex_of(text: &str) -> String {
+    text.replace('.', r"\.")
 }
 
 /// The shape of a JSON document: every value by its type, of a list what its items have in common with the first.

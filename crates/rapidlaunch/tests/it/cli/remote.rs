@@ -26,6 +26,7 @@ fn looking_shows_the_same_bytes() {
     world.run(&["guest", "snapshot", "create", "w-2", "before"]).expect(0);
     world.run(&["secret", "set", "shop/db", "--generate", "40"]).expect(0);
     people(&world);
+    world.run(&["schedule", "set", "nightly", "--at", "0 3 * * *", "restart", "w-1"]).expect(0);
     let served = world.api_server(&[]);
     world.until("the server is ready", || served.get(&world, "/readyz").status() == 200);
     let more = world.write_farm(&crate::harness::Farm { cores: 2, ..farm(3) });
@@ -57,6 +58,15 @@ fn looking_shows_the_same_bytes() {
         (&["audit", "ls", "--actor", "tester", "--action", "user", "--path", "/users", "--limit", "1"], 0),
         (&["audit", "verify"], 0),
         (&["audit", "export"], 0),
+        (&["schedule", "ls"], 0),
+        (&["schedule", "rm", "nothing"], 2),
+        (&["agent", "ls"], 0),
+        (&["agent", "revoke", "--site", "lab", "--node", "pve1"], 2),
+        (&["firewall", "explain", "--from", "w-2", "--to", "w-1:22"], 0),
+        (&["firewall", "explain", "--from", "192.0.2.0/28", "--to", "w-1:ping", "-v"], 0),
+        (&["firewall", "explain", "--from", "192.0.2.7", "--to", "w-9:22"], 2),
+        (&["site", "rm", "nowhere"], 2),
+        (&["stack", "protect", "nothing"], 2),
         (&["drift", "farm"], 0),
         (&["drift", "nothing"], 2),
         (&["plan", "farm"], 0),

@@ -330,6 +330,8 @@ fn applied_and_destroyed() {
         applied_revision: number
         guests: number
         applied_at_ms: number
+        protected: yes or no
+        owner: null
     "#);
     assert_snapshot!(of(world.run(&["guest", "ls", "-o", "json"])), @r#"
     guests: list of
