@@ -92,7 +92,7 @@ export type Overview = {
   stacks: StackRow[];
   operations: Operation[];
   problems: Trouble[];
-  agents?: AgentRow[];
+  agents: AgentRow[];
   controller: string;
   release: string;
 };

@@ -24,6 +24,13 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new().routes(routes!(list)).routes(routes!(invite)).routes(routes!(revoke))
 }
 
+/// The agents that the caller may see.
+pub(super) async fn seen(api: &Api, caller: &Caller) -> Result<Vec<AgentShape>, Problem> {
+    let mut all = agents::listed(&api.data).await?;
+    all.retain(|(agent, _)| caller.may(Right::Read, &[AccessPath::Site(agent.site.clone())]));
+    Ok(all.into_iter().map(AgentShape::of).collect())
+}
+
 /// Agents by site and node.
 #[utoipa::path(get, path = "/v1/agents", tag = "agents", params(PageQuery),
     responses((status = 200, description = "A page of agents", body = Page<AgentShape>)))]
@@ -33,9 +40,7 @@ async fn list(
     Params(page): Params<PageQuery>,
 ) -> Result<Page<AgentShape>, Problem> {
     page.limit()?;
-    let mut all = agents::listed(&api.data).await?;
-    all.retain(|(agent, _)| caller.may(Right::Read, &[AccessPath::Site(agent.site.clone())]));
-    page.cut(all.into_iter().map(AgentShape::of).collect(), |agent| format!("{}/{}", agent.site, agent.node))
+    page.cut(seen(&api, &caller).await?, |agent| format!("{}/{}", agent.site, agent.node))
 }
 
 /// A node whose agent shall join.

@@ -11,11 +11,12 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::operations;
+use super::{agents, operations};
 use crate::api::Api;
 use crate::api::caller::Caller;
 use crate::api::looks::Look;
 use crate::api::problem::Problem;
+use crate::shape::agent::AgentShape;
 use crate::shape::operation::OperationShape;
 use crate::shape::stack::StackShape;
 use crate::work::guests::{self, status};
@@ -37,6 +38,8 @@ struct Overview {
     stacks: Vec<StackSummary>,
     /// What is being done, newest first.
     operations: Vec<OperationShape>,
+    /// The agents that were not revoked.
+    agents: Vec<AgentShape>,
     /// What is wrong now.
     problems: Vec<Trouble>,
     /// The installation's identity.
@@ -189,9 +192,16 @@ async fn overview(State(api): State<Api>, caller: Caller) -> Result<axum::Json<O
     let mut operations = api.data.journal().operations(query).await?;
     operations.retain(|record| caller.may(Right::Read, &operations::paths(&record.info.subject)));
     let operations: Vec<OperationShape> = operations.iter().map(OperationShape::of).collect();
-    let problems = problems(&sites, &stacks, &operations);
+    let mut agents = agents::seen(&api, &caller).await?;
+    agents.retain(|agent| agent.state != "revoked");
+    let mut problems = problems(&sites, &stacks, &operations);
+    // Servers that share a database do not know which agents are connected to the others.
+    if api.data.dir.is_some() {
+        problems.extend(agents.iter().filter(|agent| !agent.connected).map(away));
+    }
     let controller = api.data.store.controller().to_string();
-    Ok(axum::Json(Overview { sites, stacks, operations, problems, controller, release: env!("CARGO_PKG_VERSION") }))
+    let release = env!("CARGO_PKG_VERSION");
+    Ok(axum::Json(Overview { sites, stacks, operations, agents, problems, controller, release }))
 }
 
 /// The stacks that the caller may see, with their rules and the last looks at them.
@@ -274,6 +284,18 @@ fn problems(sites: &[SiteSummary], stacks: &[StackSummary], operations: &[Operat
         }
     }
     found
+}
+
+fn away(agent: &AgentShape) -> Trouble {
+    Trouble {
+        level: "warning",
+        what: format!("the agent on node {} of site {} is not connected", agent.node, agent.site),
+        place: Some(format!("/v1/sites/{}", agent.site)),
+        hint: Some(
+            "no secrets are delivered to guests of that node, and no commands run in them, until it comes back"
+                .to_owned(),
+        ),
+    }
 }
 
 /// Where everything lies.
