@@ -26,6 +26,9 @@ const SLEEP_MAX: Duration = Duration::from_secs(60);
 /// Most notices about stalled steps at one heartbeat: they must not hold the next one up.
 const TOLD_MAX: usize = 64;
 
+/// Fewest known operations for which it is looked which have ended.
+const OPERATIONS_TIDY: usize = 64;
+
 /// What a job's task ends with: the job, and an error only when the journal failed.
 type Ended = (Holder, Result<(), JournalError>);
 
@@ -36,6 +39,9 @@ struct Run<'a> {
     tasks: JoinSet<Ended>,
     held: HashMap<JobId, Arc<HeldJob>>,
     operations: HashMap<OperationId, Weak<OperationInfo>>,
+    /// How many known operations there are when those that ended are forgotten: twice as many as were left the last time, so that
+    /// each costs the same however many there are.
+    tidy_at: usize,
     next_due: Option<UnixMs>,
     beat_at: Duration,
     outage: Outage,
@@ -103,6 +109,7 @@ impl<'a> Run<'a> {
             tasks: JoinSet::new(),
             held: HashMap::new(),
             operations: HashMap::new(),
+            tidy_at: OPERATIONS_TIDY,
             next_due: None,
             beat_at: steady + engine.config.heartbeat,
             outage: Outage::default(),
@@ -289,7 +296,10 @@ impl<'a> Run<'a> {
         let record = self.engine.journal.operation(id).await?;
         let record = record.ok_or(JournalError::NotFound { what: "operation", id: id.to_string() })?;
         let info = Arc::new(record.info);
-        self.operations.retain(|_, known| known.strong_count() > 0);
+        if self.operations.len() >= self.tidy_at {
+            self.operations.retain(|_, known| known.strong_count() > 0);
+            self.tidy_at = (2 * self.operations.len()).max(OPERATIONS_TIDY);
+        }
         self.operations.insert(id, Arc::downgrade(&info));
         Ok(info)
     }
