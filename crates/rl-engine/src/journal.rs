@@ -11,7 +11,7 @@ use tokio::sync::watch;
 
 use crate::envelope::Envelope;
 use crate::id::{Ids, JobId, OperationId, OwnerId};
-use crate::record::{Direction, Event, JobRecord, OperationRecord, StepRecord, Unwind};
+use crate::record::{Direction, Event, JobRecord, JobSteps, OperationRecord, StepRecord, Unwind};
 use crate::sched::Queue;
 use crate::schedule::{Fired, ScheduleName, ScheduleRecord, ScheduleSpec};
 use crate::spec::OperationSpec;
@@ -320,19 +320,7 @@ pub trait Journal: Send + Sync + 'static {
     async fn steps(&self, job: JobId) -> Result<Vec<StepRecord>, JournalError>;
 
     /// Reads a page of an operation's jobs as [`Journal::jobs`] does, each with its steps.
-    async fn jobs_with_steps(
-        &self,
-        operation: OperationId,
-        from: u32,
-        limit: usize,
-    ) -> Result<Vec<(JobRecord, Vec<StepRecord>)>, JournalError> {
-        let mut jobs = Vec::new();
-        for job in self.jobs(operation, from, limit).await? {
-            let steps = self.steps(job.spec.id).await?;
-            jobs.push((job, steps));
-        }
-        Ok(jobs)
-    }
+    async fn jobs_with_steps(&self, id: OperationId, from: u32, limit: usize) -> Result<Vec<JobSteps>, JournalError>;
 
     /// Reads a page of events, oldest first. A follower of all operations (`after` above 0) is told with
     /// [`JournalError::EventsGone`] when events it has not read were deleted.

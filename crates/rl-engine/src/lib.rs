@@ -53,8 +53,8 @@ pub use memory::MemoryJournal;
 pub use observer::{Observer, StepEnded, StepResult, Unwatched};
 pub use progress::{Progress, ProgressBoard};
 pub use record::{
-    CancelRequest, Direction, Event, JobRecord, JobSlot, JobStatus, OperationInfo, OperationRecord, OperationStatus,
-    OwnerRecord, StepRecord, StepState, Unwind,
+    CancelRequest, Direction, Event, JobRecord, JobSlot, JobStatus, JobSteps, OperationInfo, OperationRecord,
+    OperationStatus, OwnerRecord, StepRecord, StepState, Unwind,
 };
 pub use registry::{JobKind, PayloadError, Registry, Steps};
 pub use rows::{Backend, Hint, Lane, RowResult, Rows};

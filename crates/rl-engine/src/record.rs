@@ -225,6 +225,9 @@ pub enum StepState {
     Done,
 }
 
+/// A job with its steps, in their order.
+pub type JobSteps = (JobRecord, Vec<StepRecord>);
+
 /// One step of one job in one direction.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StepRecord {

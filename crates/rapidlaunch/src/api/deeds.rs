@@ -183,7 +183,7 @@ impl Asked {
     ) -> Result<Response, Problem> {
         match tried {
             Ok(response) => Ok(response),
-            Err(problem) => self.before(api).await?.map_or(Err(problem), Ok),
+            Err(problem) => self.before(api).await?.ok_or(problem),
         }
     }
 

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rl_engine::{
-    Engine, EngineConfig, Event, EventQuery, JobRecord, Journal, OperationId, OperationRecord, OperationState,
-    PAGE_MAX, ProgressBoard, StepRecord, SystemClock, UnixMs,
+    Engine, EngineConfig, Event, EventQuery, JobSteps, Journal, OperationId, OperationRecord, OperationState, PAGE_MAX,
+    ProgressBoard, SystemClock, UnixMs,
 };
 use rl_ops::Ctx;
 use tokio_util::sync::CancellationToken;
@@ -227,10 +227,7 @@ pub(crate) fn journal_error(error: rl_engine::JournalError) -> CommandError {
 }
 
 /// The jobs of an operation with their steps.
-pub(crate) async fn jobs_with_steps(
-    journal: &dyn Journal,
-    id: OperationId,
-) -> Result<Vec<(JobRecord, Vec<StepRecord>)>, CommandError> {
+pub(crate) async fn jobs_with_steps(journal: &dyn Journal, id: OperationId) -> Result<Vec<JobSteps>, CommandError> {
     let mut jobs = Vec::new();
     loop {
         let page = journal.jobs_with_steps(id, jobs.len() as u32, PAGE_MAX).await.map_err(journal_error)?;

@@ -10,7 +10,7 @@ use crate::journal::{
     Beat, ClaimRequest, Claims, EventQuery, Finish, Holder, Journal, JournalError, Notice, OperationQuery, PAGE_MAX,
     Recovered, RegisterRequest, Signal, StepKey, Submitted,
 };
-use crate::record::{Event, JobRecord, OperationRecord, StepRecord, Unwind};
+use crate::record::{Event, JobRecord, JobSteps, OperationRecord, StepRecord, Unwind};
 use crate::rows::{Backend, Hint, Lane, RowResult};
 use crate::sched::Queue;
 use crate::schedule::{Fired, ScheduleName, ScheduleRecord, ScheduleSpec};
@@ -193,14 +193,9 @@ impl<B: Backend> Journal for B {
         self.read(move |rows| rows.steps_of(job)).await
     }
 
-    async fn jobs_with_steps(
-        &self,
-        operation: OperationId,
-        from: u32,
-        limit: usize,
-    ) -> Result<Vec<(JobRecord, Vec<StepRecord>)>, JournalError> {
+    async fn jobs_with_steps(&self, id: OperationId, from: u32, limit: usize) -> Result<Vec<JobSteps>, JournalError> {
         self.read(move |rows| {
-            let jobs = rows.list_jobs(operation, from, limit.min(PAGE_MAX))?;
+            let jobs = rows.list_jobs(id, from, limit.min(PAGE_MAX))?;
             jobs.into_iter()
                 .map(|job| {
                     let steps = rows.steps_of(job.spec.id)?;

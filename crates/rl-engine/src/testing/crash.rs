@@ -14,7 +14,7 @@ use crate::journal::{
     Beat, ClaimRequest, Claims, EventQuery, Finish, Holder, Journal, JournalError, Notice, OperationQuery, Recovered,
     RegisterRequest, Signal, StepKey, Submitted, settled,
 };
-use crate::record::{Event, JobRecord, OperationRecord, StepRecord, Unwind};
+use crate::record::{Event, JobRecord, JobSteps, OperationRecord, StepRecord, Unwind};
 use crate::registry::Registry;
 use crate::schedule::{Fired, ScheduleName, ScheduleRecord, ScheduleSpec};
 use crate::spec::OperationSpec;
@@ -252,6 +252,9 @@ impl Journal for CrashJournal {
     }
     async fn steps(&self, job: JobId) -> Result<Vec<StepRecord>, JournalError> {
         self.inner.steps(job).await
+    }
+    async fn jobs_with_steps(&self, id: OperationId, from: u32, limit: usize) -> Result<Vec<JobSteps>, JournalError> {
+        self.inner.jobs_with_steps(id, from, limit).await
     }
     async fn events(&self, query: EventQuery) -> Result<Vec<Event>, JournalError> {
         self.inner.events(query).await

@@ -313,6 +313,10 @@ impl Journal for Handle {
         self.database.journal().steps(job).await
     }
 
+    async fn jobs_with_steps(&self, id: OperationId, from: u32, limit: usize) -> Result<Vec<JobSteps>, JournalError> {
+        self.database.journal().jobs_with_steps(id, from, limit).await
+    }
+
     async fn events(&self, query: EventQuery) -> Result<Vec<Event>, JournalError> {
         self.database.journal().events(query).await
     }
