@@ -138,7 +138,10 @@ export async function views(world, site = 'fra1', only = '') {
     }],
     ['guest-drifted', `#/guests/${found(guests, (one) => one.stack === of('shop'))}`],
     ['editor', `#/stacks/${of('shop')}/edit`, (page) => page.getByRole('heading', { name: 'Plan for shop' }).waitFor()],
-    ['editor-new', '#/new/stack'],
+    ['editor-new', '#/new/stack', async (page) => {
+      await page.locator('[data-checked="ok"], [data-checked="errors"]').waitFor();
+      if (!only) await page.getByRole('heading', { name: 'Plan for shop' }).waitFor();
+    }],
     ['search', '#/', async (page) => {
       await page.keyboard.press('Control+k');
       await page.keyboard.type('web');

@@ -5,7 +5,7 @@ export type Look = { tone: Tone; shape: Shape; word: string };
 
 const LOOKS: Record<string, [Tone, Shape, string?]> = {
   // guests and nodes
-  running: ['ok', 'disc'], stopped: ['plain', 'ring'], unknown: ['warn', 'dashes'], gone: ['bad', 'cross'],
+  running: ['ok', 'disc'], stopped: ['plain', 'ring'], unknown: ['warn', 'dashes'], gone: ['bad', 'cross'], reserved: ['plain', 'ring', 'not made yet'],
   online: ['ok', 'disc'], offline: ['bad', 'cross'], connected: ['ok', 'disc'], disconnected: ['bad', 'cross'],
   // operations and jobs
   working: ['busy', 'half', 'running'], waiting: ['plain', 'dashes'], ready: ['plain', 'ring'], backoff: ['warn', 'half', 'tries again'],

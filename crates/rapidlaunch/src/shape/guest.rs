@@ -21,7 +21,7 @@ pub(crate) struct GuestShape {
     pub(crate) node: String,
     /// Its VMID.
     pub(crate) vmid: u32,
-    /// `running`, `stopped`, `gone`, or `unknown` where the site cannot be read.
+    /// `running`, `stopped`, `reserved` (an operation is to make it), `gone`, or `unknown` where the site cannot be read.
     pub(crate) state: String,
     /// The addresses that were leased to it.
     pub(crate) addresses: Vec<String>,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use rl_model::{Drift, GuestStatus, NodeName, ObservedGuest, ObservedSite, SiteName, StackName, Stamp, Upid, Vmid};
 use rl_ops::{Scope, SiteApi, Target, look_closer, observe};
 use rl_pve::api::tasks::{TaskQuery, TaskRow, TaskSource};
-use rl_store::{GuestRecord, Store, StoreError};
+use rl_store::{GuestRecord, GuestState, Store, StoreError};
 
 use crate::error::CommandError;
 use crate::out::Out;
@@ -114,7 +114,7 @@ pub(crate) fn as_seen(record: &GuestRecord, site: Option<&ObservedSite>, drifted
     let state = match now {
         Some(now) => status(now.status),
         None if unread => "unknown",
-        None => "gone",
+        None => absent(record),
     };
     let node = now.map_or_else(|| record.node.to_string(), |now| now.node.to_string());
     let drifted = drifted.contains(&(record.site.clone(), record.vmid));
@@ -128,6 +128,11 @@ pub(crate) fn status(status: GuestStatus) -> &'static str {
         GuestStatus::Stopped => "stopped",
         GuestStatus::Unknown => "unknown",
     }
+}
+
+/// The word for a guest that is not there: one that was never made is not missed.
+fn absent(record: &GuestRecord) -> &'static str {
+    if record.state == GuestState::Reserved { GuestState::Reserved.as_str() } else { "gone" }
 }
 
 fn addresses(record: &GuestRecord) -> Vec<String> {
@@ -198,7 +203,7 @@ async fn whole_on(sites: &Sites, record: &GuestRecord) -> Result<GuestWhole, Com
     look_closer(sites, &scope, &mut observed).await;
     let now = observed.sites.get(&record.site).and_then(|site| site.guests.get(&record.vmid));
     let node = now.map_or_else(|| record.node.to_string(), |now| now.node.to_string());
-    let guest = GuestShape::of(record, now.map_or("gone", |now| status(now.status)), node, addresses(record));
+    let guest = GuestShape::of(record, now.map_or_else(|| absent(record), |now| status(now.status)), node, addresses(record));
     Ok(GuestWhole { guest, applied: record.applied.clone(), observed: now.cloned() })
 }
 

@@ -39,7 +39,7 @@ struct Filter {
     stack: Option<String>,
     /// Only on this site.
     site: Option<String>,
-    /// Only in this state: `running`, `stopped`, `gone` or `unknown`.
+    /// Only in this state: `running`, `stopped`, `reserved`, `gone` or `unknown`.
     state: Option<String>,
 }
 
