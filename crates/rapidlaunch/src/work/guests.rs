@@ -203,7 +203,8 @@ async fn whole_on(sites: &Sites, record: &GuestRecord) -> Result<GuestWhole, Com
     look_closer(sites, &scope, &mut observed).await;
     let now = observed.sites.get(&record.site).and_then(|site| site.guests.get(&record.vmid));
     let node = now.map_or_else(|| record.node.to_string(), |now| now.node.to_string());
-    let guest = GuestShape::of(record, now.map_or_else(|| absent(record), |now| status(now.status)), node, addresses(record));
+    let guest =
+        GuestShape::of(record, now.map_or_else(|| absent(record), |now| status(now.status)), node, addresses(record));
     Ok(GuestWhole { guest, applied: record.applied.clone(), observed: now.cloned() })
 }
 
