@@ -64,8 +64,8 @@ codes! {
     CODE_NEEDED = "RL0526", UNAUTHORIZED, "A second factor is needed";
 }
 
-/// Longest text of a brief problem: a cookie has 4 KiB (RFC 6265, 6.1), in which each byte may take three.
-const BRIEF_CHARS_MAX: usize = 300;
+/// Longest text of a brief problem in bytes: a cookie has 4 KiB (RFC 6265, 6.1), in which each byte may take three.
+const BRIEF_BYTES_MAX: usize = 300;
 
 /// A problem on its way out.
 #[derive(Debug)]
@@ -145,7 +145,7 @@ impl Problem {
 
     /// What a person needs of it, as JSON that fits into a cookie.
     pub(crate) fn brief(&self) -> String {
-        let cut = |text: &String| text.chars().take(BRIEF_CHARS_MAX).collect::<String>();
+        let cut = |text: &String| text[..text.floor_char_boundary(BRIEF_BYTES_MAX)].to_owned();
         let hints: Vec<String> = self.hints.iter().take(2).map(cut).collect();
         let (code, title) = (self.code.code, self.code.title);
         serde_json::json!({ "code": code, "title": title, "detail": cut(&self.detail), "hints": hints }).to_string()

@@ -194,11 +194,9 @@ async fn overview(State(api): State<Api>, caller: Caller) -> Result<axum::Json<O
     let operations: Vec<OperationShape> = operations.iter().map(OperationShape::of).collect();
     let mut agents = agents::seen(&api, &caller).await?;
     agents.retain(|agent| agent.state != "revoked");
-    let mut problems = problems(&sites, &stacks, &operations);
     // Servers that share a database do not know which agents are connected to the others.
-    if api.data.dir.is_some() {
-        problems.extend(agents.iter().filter(|agent| !agent.connected).map(away));
-    }
+    let away = agents.iter().filter(|agent| api.data.dir.is_some() && !agent.connected);
+    let problems = problems(&sites, &stacks, &operations, away);
     let controller = api.data.store.controller().to_string();
     let release = env!("CARGO_PKG_VERSION");
     Ok(axum::Json(Overview { sites, stacks, operations, agents, problems, controller, release }))
@@ -228,7 +226,12 @@ pub(super) async fn summaries(api: &Api, caller: &Caller) -> Result<Vec<StackSum
 }
 
 /// What is wrong now, worst first.
-fn problems(sites: &[SiteSummary], stacks: &[StackSummary], operations: &[OperationShape]) -> Vec<Trouble> {
+fn problems<'a>(
+    sites: &[SiteSummary],
+    stacks: &[StackSummary],
+    operations: &[OperationShape],
+    away: impl Iterator<Item = &'a AgentShape>,
+) -> Vec<Trouble> {
     let trouble = |level, what, place: String, hint: &str| Trouble {
         level,
         what,
@@ -283,19 +286,12 @@ fn problems(sites: &[SiteSummary], stacks: &[StackSummary], operations: &[Operat
             found.push(trouble("warning", text, place, "plan it again to mend it"));
         }
     }
-    found
-}
-
-fn away(agent: &AgentShape) -> Trouble {
-    Trouble {
-        level: "warning",
-        what: format!("the agent on node {} of site {} is not connected", agent.node, agent.site),
-        place: Some(format!("/v1/sites/{}", agent.site)),
-        hint: Some(
-            "no secrets are delivered to guests of that node, and no commands run in them, until it comes back"
-                .to_owned(),
-        ),
+    for agent in away {
+        let text = format!("the agent on node {} of site {} is not connected", agent.node, agent.site);
+        let hint = "no secrets are delivered to guests of that node, and no commands run in them, until it comes back";
+        found.push(trouble("warning", text, format!("/v1/sites/{}", agent.site), hint));
     }
+    found
 }
 
 /// Where everything lies.
