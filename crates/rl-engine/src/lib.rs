@@ -41,7 +41,7 @@ mod tx;
 
 pub use cx::{PriorAttempt, StepCx};
 pub use engine::{Engine, EngineConfig, EngineError, EngineStats};
-pub use envelope::{Envelope, EnvelopeError};
+pub use envelope::{Body, Envelope, EnvelopeError};
 pub use id::{IdError, Ids, JobId, OperationId, OwnerId};
 pub use journal::{
     Beat, ClaimRequest, Claimed, Claims, EventQuery, Finish, Holder, Journal, JournalError, KnownKinds, Notice,

@@ -49,6 +49,23 @@ fn envelope_keeps_what_it_does_not_know() {
 }
 
 #[test]
+fn a_body_is_the_text_it_was_stored_as() {
+    let stored = r#"{"later":[1, 2],"body":{"b": 1.50,  "a":"\u00fc"},"version":3,"kind":"toy"}"#;
+    let read: Envelope = serde_json::from_str(stored).unwrap();
+    assert_eq!(read.body.text(), r#"{"b": 1.50,  "a":"\u00fc"}"#);
+    let tree = json!({ "kind": "toy", "version": 3, "body": { "a": "ü", "b": 1.5 }, "later": [1, 2] });
+    let of_tree: Envelope = serde_json::from_value(tree.clone()).unwrap();
+    assert_eq!(read, of_tree, "they say the same");
+    assert_eq!(serde_json::to_value(&read).unwrap(), tree);
+    let again: Envelope = serde_json::from_str(&serde_json::to_string(&read).unwrap()).unwrap();
+    assert_eq!((again.body.text(), &again.rest), (read.body.text(), &read.rest));
+    assert_ne!(read, Envelope::new("toy", 3, json!({ "a": "ü" })));
+    for wrong in [r#"{"kind":"toy","version":3}"#, r#"{"kind":"toy","version":3,"body":{"a":}}"#, "[]"] {
+        assert!(serde_json::from_str::<Envelope>(wrong).is_err(), "{wrong}");
+    }
+}
+
+#[test]
 fn unknown_versions_say_what_they_need() {
     let known = [("toy".to_owned(), 2..=3)].into();
     assert_eq!(known_or_reason(&known, "toy", 2), Ok(()));
@@ -117,7 +134,7 @@ fn wrong_specifications_say_what_is_wrong() {
         with(&|job| job.max_attempts = 0),
         with(&|job| job.locks = vec![LockDomain::limited("node", 0)]),
         with(&|job| job.locks = vec![LockDomain::exclusive("a"), LockDomain::exclusive("a")]),
-        with(&|job| job.payload.body = json!("x".repeat(2 << 20))),
+        with(&|job| job.payload = Envelope::new("toy", 1, json!("x".repeat(2 << 20)))),
     ];
     insta::assert_snapshot!(texts.join("\n"), @r"
     the operation has two jobs called `web`

@@ -344,8 +344,9 @@ impl Step for Panics {
 
 /// What the jobs of a mark carry, in each of its versions: the second names the guest by another key.
 fn read_mark(payload: &Envelope) -> Result<Mark, PayloadError> {
-    let name = payload.body["mark"].as_str().ok_or_else(|| PayloadError("a mark without a name".to_owned()))?;
-    let guest = payload.body[if payload.version == 1 { "guest" } else { "place" }].as_u64();
+    let body = payload.body.value();
+    let name = body["mark"].as_str().ok_or_else(|| PayloadError("a mark without a name".to_owned()))?;
+    let guest = body[if payload.version == 1 { "guest" } else { "place" }].as_u64();
     let guest = guest.ok_or_else(|| PayloadError("a mark without a guest".to_owned()))?;
     Ok(Mark { name: name.to_owned(), guest: guest as usize })
 }
@@ -353,7 +354,7 @@ fn read_mark(payload: &Envelope) -> Result<Mark, PayloadError> {
 fn registry(knows: u32) -> Registry {
     let lift = move |payload: Envelope| match (payload.version, knows) {
         (1, 2..) => {
-            let body = json!({ "mark": payload.body["mark"], "place": payload.body["guest"] });
+            let body = json!({ "mark": payload.body.value()["mark"], "place": payload.body.value()["guest"] });
             Ok(Envelope::new("mark", 2, body))
         }
         _ => Ok(payload),

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use rl_engine::{
-    Clock, Engine, EngineConfig, Envelope, Event, Ids, JobCounts, JobKind, JobSpec, JobState, JobStatus, Journal,
+    Body, Clock, Engine, EngineConfig, Envelope, Event, Ids, JobCounts, JobKind, JobSpec, JobState, JobStatus, Journal,
     LockDomain, MemoryJournal, OpClass, OperationId, OperationInfo, OperationSpec, OperationState, PayloadError,
     Receipt, Registry, ScheduleSpec, ScheduleState, SimClock, Step, StepCx, StepError, StepRecord, UnixMs, settled,
 };
@@ -113,13 +113,16 @@ fn old_release() -> Registry {
 /// Knows `toy` in two versions, lifting the old one, and a kind that is new.
 fn new_release() -> Registry {
     let lift = |payload: Envelope| match payload.version {
-        1 => Ok(Envelope { version: 2, body: json!({ "size": payload.body["size"], "unit": "GiB" }), ..payload }),
+        1 => {
+            let body = Body::from(&json!({ "size": payload.body.value()["size"], "unit": "GiB" }));
+            Ok(Envelope { version: 2, body, ..payload })
+        }
         2 => Ok(payload),
         other => Err(PayloadError(format!("version {other}"))),
     };
     Registry::new()
         .with(JobKind::new("toy", 1..=2, lift, |payload| {
-            assert_eq!(payload.body["unit"], "GiB", "steps see the newest version only");
+            assert_eq!(payload.body.value()["unit"], "GiB", "steps see the newest version only");
             Ok(table("new", u64::from(payload.version)))
         }))
         .with(JobKind::first("novel", |_| Ok(table("new", 1))))

@@ -1,7 +1,9 @@
 //! Every stored value is read as whoever works with it would read it.
 use std::error::Error;
 
-use rl_engine::{Direction, Envelope, JobCounts, JobSpec, JobState, LockDomain, OperationInfo, OperationState};
+use rl_engine::{
+    Direction, Envelope, EnvelopeError, JobCounts, JobSpec, JobState, LockDomain, OperationInfo, OperationState,
+};
 use rl_model::{
     AccessPath, Drift, Grant, Grantee, GroupName, GuestPath, MacAddr, Proof, ResolvedGuest, ResolvedStack, Role,
     SealedValue, SecretRef, SecretSource, Site, UserName, Vmid,
@@ -130,7 +132,10 @@ fn sealed<T: DeserializeOwned>((kind, version): (&'static str, u32), text: &str)
             );
             Some((Level::Newer, text))
         }
-        Ok(found) => serde_json::from_value::<T>(found.body).err().map(|error| (Level::Quarantined, error.to_string())),
+        Ok(found) => {
+            let why = |error: &EnvelopeError| error.source().map_or_else(|| error.to_string(), ToString::to_string);
+            found.read::<T>().err().map(|error| (Level::Quarantined, why(&error)))
+        }
     }
 }
 

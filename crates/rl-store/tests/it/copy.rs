@@ -55,12 +55,12 @@ async fn announce_a_call(journal: &dyn Journal, ids: &Ids) {
 async fn assert_whole(store: &Store, id: OperationId) {
     let journal = store.journal();
     let operation = journal.operation(id).await.unwrap().unwrap();
-    assert_eq!(operation.info.payload.body["text"], "ü \u{1f600} rl-bytes:ff");
+    assert_eq!(operation.info.payload.body.value()["text"], "ü \u{1f600} rl-bytes:ff");
     let jobs = journal.jobs(id, 0, 10).await.unwrap();
     assert_eq!(jobs.len(), 3);
     assert!(jobs[0].status.open_step, "the announced call is still to be looked for");
     assert_eq!(jobs[0].status.owner, None, "nobody runs it any more");
-    assert_eq!(journal.steps(jobs[0].spec.id).await.unwrap()[0].intent.as_ref().unwrap().body["vmid"], 2001);
+    assert_eq!(journal.steps(jobs[0].spec.id).await.unwrap()[0].intent.as_ref().unwrap().body.value()["vmid"], 2001);
     let guests = store.guests(&name("shop")).await.unwrap();
     assert!(guests.len() == 2 && guests.iter().all(|guest| guest.state == GuestState::Reserved));
     assert_eq!(store.stack(&name("shop")).await.unwrap().unwrap().revision, 1);
@@ -211,9 +211,7 @@ async fn large(from: Home, to: Home) {
     let store = to.open(clock()).await.unwrap();
     let all = OperationQuery { limit: 10, ..OperationQuery::default() };
     let operations = store.journal().operations(all).await.unwrap();
-    assert!(
-        operations.len() == 6 && operations.iter().all(|record| record.info.payload.body.to_string().len() > 900 << 10)
-    );
+    assert!(operations.len() == 6 && operations.iter().all(|record| record.info.payload.body.text().len() > 900 << 10));
     let jobs = store.journal().jobs(operations[0].info.id, 0, 1_000).await.unwrap();
     assert!(jobs.len() == 400 && jobs.iter().all(|job| job.status.state == JobState::Ready));
 }

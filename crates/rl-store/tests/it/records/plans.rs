@@ -72,7 +72,7 @@ async fn a_plan_is_applied_once(home: Home) {
     let plan = bench.plan("shop", false).await;
     assert_eq!((plan.state, plan.created_at.0 + 3_600_000), (PlanState::Open, plan.expires_at.0));
     let (_, document) = bench.store.plan(plan.id).await.unwrap().unwrap();
-    assert_eq!((document.version, &document.body["actions"]), (3, &json!([1, 2])));
+    assert_eq!((document.version, &document.body.value()["actions"]), (3, &json!([1, 2])));
     assert_eq!(refused(bench.apply(plan.id, "mail").await), PlanRefusal::OtherStack);
     let (one, other) = tokio::join!(bench.apply(plan.id, "shop"), bench.apply(plan.id, "shop"));
     let started = match (one, other) {
