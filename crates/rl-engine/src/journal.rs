@@ -11,7 +11,7 @@ use tokio::sync::watch;
 
 use crate::envelope::Envelope;
 use crate::id::{Ids, JobId, OperationId, OwnerId};
-use crate::record::{Direction, Event, JobRecord, JobSteps, OperationRecord, StepRecord, Unwind};
+use crate::record::{Direction, Event, JobRecord, JobSteps, OperationInfo, OperationRecord, StepRecord, Unwind};
 use crate::sched::Queue;
 use crate::schedule::{Fired, ScheduleName, ScheduleRecord, ScheduleSpec};
 use crate::spec::OperationSpec;
@@ -106,6 +106,8 @@ pub struct Claimed {
     pub job: JobRecord,
     /// What its steps left so far.
     pub steps: Vec<StepRecord>,
+    /// The fixed part of its operation, where the journal has it at hand.
+    pub operation: Option<OperationInfo>,
     /// How long it had been ready.
     pub waited: Duration,
 }

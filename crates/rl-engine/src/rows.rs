@@ -46,6 +46,10 @@ pub trait Rows {
     fn insert_operation(&mut self, info: &OperationInfo, status: &OperationStatus) -> RowResult<()>;
     /// What never changes of an operation.
     fn operation_info(&mut self, id: OperationId) -> RowResult<Option<OperationInfo>>;
+    /// What never changes of an operation, where it is at hand without reading it.
+    fn known_operation_info(&self, _id: OperationId) -> Option<OperationInfo> {
+        None
+    }
     /// What changes of an operation.
     fn operation_status(&mut self, id: OperationId) -> RowResult<Option<OperationStatus>>;
     /// Replaces what changes of an operation.

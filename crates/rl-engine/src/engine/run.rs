@@ -210,9 +210,9 @@ impl<'a> Run<'a> {
         Ok(full)
     }
 
-    async fn start(&mut self, claimed: Claimed) -> Result<(), JournalError> {
+    async fn start(&mut self, mut claimed: Claimed) -> Result<(), JournalError> {
         self.engine.stats.claimed.fetch_add(1, Ordering::Relaxed);
-        let operation = match self.operation(claimed.job.operation).await {
+        let operation = match self.operation(claimed.job.operation, claimed.operation.take()).await {
             Err(JournalError::Undecodable { what, .. }) => return self.park(&claimed, &what).await,
             Err(error) if error.is_unavailable() => {
                 self.is_out(&error);
@@ -225,7 +225,7 @@ impl<'a> Run<'a> {
         if claimed.job.status.cancel {
             cancel.cancel();
         }
-        let Claimed { holder, job, steps, waited } = claimed;
+        let Claimed { holder, job, steps, waited, .. } = claimed;
         self.engine.observer.job_claimed(&job.spec, waited);
         let clock = &self.engine.clock;
         let wait = job.status.not_before.map(|until| until.since(clock.now())).filter(|wait| !wait.is_zero());
@@ -288,14 +288,23 @@ impl<'a> Run<'a> {
         self.beat_at = self.engine.clock.steady() + wait;
     }
 
-    /// The operation's fixed part, shared by all of its running jobs.
-    async fn operation(&mut self, id: OperationId) -> Result<Arc<OperationInfo>, JournalError> {
+    /// The operation's fixed part, shared by all of its running jobs; read where the claim did not bring it.
+    async fn operation(
+        &mut self,
+        id: OperationId,
+        brought: Option<OperationInfo>,
+    ) -> Result<Arc<OperationInfo>, JournalError> {
         if let Some(info) = self.operations.get(&id).and_then(Weak::upgrade) {
             return Ok(info);
         }
-        let record = self.engine.journal.operation(id).await?;
-        let record = record.ok_or(JournalError::NotFound { what: "operation", id: id.to_string() })?;
-        let info = Arc::new(record.info);
+        let info = match brought {
+            Some(info) => info,
+            None => {
+                let record = self.engine.journal.operation(id).await?;
+                record.ok_or(JournalError::NotFound { what: "operation", id: id.to_string() })?.info
+            }
+        };
+        let info = Arc::new(info);
         if self.operations.len() >= self.tidy_at {
             self.operations.retain(|_, known| known.strong_count() > 0);
             self.tidy_at = (2 * self.operations.len()).max(OPERATIONS_TIDY);

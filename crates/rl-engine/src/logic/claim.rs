@@ -136,7 +136,8 @@ fn claim_one(
     let new = start(tx, &record, request, calling, now)?;
     let holder = Holder { job: id, fence: new.fence, owner: request.owner };
     record.status = new;
-    Ok(Some(Claimed { holder, job: record, steps, waited: Duration::ZERO }))
+    let operation = tx.rows.known_operation_info(record.operation);
+    Ok(Some(Claimed { holder, job: record, steps, operation, waited: Duration::ZERO }))
 }
 
 fn unreadable(what: &str) -> String {

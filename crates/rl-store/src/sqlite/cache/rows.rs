@@ -77,6 +77,10 @@ impl Rows for CachedRows<'_> {
         Ok(operation.info.clone())
     }
 
+    fn known_operation_info(&self, id: OperationId) -> Option<OperationInfo> {
+        self.cache.operations.get(&id)?.info.clone()
+    }
+
     fn operation_status(&mut self, id: OperationId) -> RowResult<Option<OperationStatus>> {
         Ok(self.cache.operation(self.connection, id)?.map(|operation| operation.status.clone()))
     }
