@@ -114,6 +114,21 @@ impl Db {
         }
     }
 
+    /// Looks up one row by its key, with a single statement.
+    pub(crate) async fn look_up<T, E>(
+        &self,
+        work: impl FnOnce(&dyn Sql) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<JournalError> + Send + 'static,
+    {
+        match self {
+            Db::Sqlite(sqlite) => sqlite.look_up(move |connection| work(connection)).await,
+            Db::Postgres(postgres) => postgres.read_with(work).await,
+        }
+    }
+
     /// The journal for an engine.
     pub(crate) fn journal(&self) -> Arc<dyn Journal> {
         match self {

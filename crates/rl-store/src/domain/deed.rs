@@ -184,6 +184,23 @@ impl Store {
 /// out and the other finds its answer.
 pub(super) fn keep_answer(db: &dyn Sql, deed: &Deed, now: UnixMs) -> Result<(), StoreError> {
     let Some(answer) = &deed.answer else { return Ok(()) };
+    if insert_answer(db, answer, now)? { Ok(()) } else { Err(answered(answer)) }
+}
+
+/// Why a key is refused.
+pub(crate) fn answered(answer: &KeptAnswer) -> StoreError {
+    Conflict::Answered { principal: answer.principal.clone(), key: answer.key.clone() }.into()
+}
+
+/// Whether the key of an answer is that of one that is still kept.
+pub(crate) fn is_answered(db: &dyn Sql, answer: &KeptAnswer, now: UnixMs) -> Result<bool, StoreError> {
+    let sql = "select 1 from kept_answer where principal = ?1 and key = ?2 and at > ?3";
+    let given = values![&answer.principal, &answer.key, oldest(now)];
+    Ok(first(db, sql, given, "looking for a kept answer", |_| Ok(()))?.is_some())
+}
+
+/// Keeps an answer; `false` where its key is that of one that is still kept.
+pub(crate) fn insert_answer(db: &dyn Sql, answer: &KeptAnswer, now: UnixMs) -> Result<bool, StoreError> {
     let sql = "insert into kept_answer (principal, key, request, status, location, body, at)
                values (?1, ?2, ?3, ?4, ?5, ?6, ?7)
                on conflict (principal, key) do update set request = excluded.request, status = excluded.status,
@@ -199,10 +216,7 @@ pub(super) fn keep_answer(db: &dyn Sql, deed: &Deed, now: UnixMs) -> Result<(), 
         now,
         oldest(now)
     ];
-    match db.execute(sql, given, "keeping an answer")? {
-        0 => Err(Conflict::Answered { principal: answer.principal.clone(), key: answer.key.clone() }.into()),
-        _ => Ok(()),
-    }
+    Ok(db.execute(sql, given, "keeping an answer")? > 0)
 }
 
 /// Takes back what [`keep_answer`] kept in this transaction.

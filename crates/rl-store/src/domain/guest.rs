@@ -92,7 +92,7 @@ impl Store {
     pub async fn guest(&self, id: &GuestId) -> Result<Option<GuestRecord>, StoreError> {
         let id = id.clone();
         self.db()
-            .read_with(move |db| {
+            .look_up(move |db| {
                 let sql = format!("select {COLUMNS} from guest where id = ?1");
                 first(db, &sql, values![id.as_str()], "reading a guest", read)?.map(finish).transpose()
             })

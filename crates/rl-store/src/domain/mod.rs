@@ -29,12 +29,13 @@ pub use access::{
     USERS_MAX, UserRecord, session_id,
 };
 pub use agent::{AgentRecord, AgentToken, Joining};
-pub(crate) use audit::check_chain;
 pub use audit::{
     AuditBreak, AuditFault, AuditHash, AuditHashError, AuditPage, AuditQuery, AuditRecord, AuditVerdict, AuditWalk,
     NewAudit, Via,
 };
+pub(crate) use audit::{check_chain, head as audit_head, insert as insert_entry, next as next_entry};
 pub use deed::{ANSWER_KEPT, Deed, KeptAnswer};
+pub(crate) use deed::{answered, insert_answer, is_answered};
 pub use delivery::DeliveryRecord;
 pub(crate) use dns::read_set as read_record_set;
 pub(crate) use guest::RESOLVED as GUEST_PAYLOAD;

@@ -6,6 +6,7 @@ use super::deed::{self, Deed};
 use super::plan::{self, StoredPlanId};
 use super::stack::{self, NewRevision};
 use super::{audit, guest, quota};
+use crate::db::Db;
 use crate::error::{Conflict, StoreError};
 use crate::sql::Sql;
 use crate::store::Store;
@@ -68,20 +69,28 @@ impl Store {
             spec.exclusive = true;
         }
         fail_point!("store.start.before");
-        let started = self
-            .db()
-            .write_with(Lane::Intake, move |tx, db| {
-                let moment = tx.at(now).now();
-                // The key first: whoever comes second with it shall hear that, and not that the stack is being changed.
-                deed.iter().try_for_each(|deed| deed::keep_answer(db, deed, moment))?;
-                let started = run(tx, db, &spec, start, now)?;
-                let seq = match deed.filter(|_| !started.existing) {
-                    Some(deed) => audit::append(db, &deed.audit, moment)?,
-                    None => 0,
+        let started = match (self.db(), &start) {
+            // All it writes is remembered or written out at the end: many share a transaction without statements of their own.
+            (Db::Sqlite(sqlite), None) => {
+                let started = sqlite.start_operation(spec, deed, now).await;
+                started
+                    .map(|(Submitted { id, existing }, seq)| (Started { operation: id, existing, revision: None }, seq))
+            }
+            (db, _) => {
+                let work = move |tx: &mut Tx<'_>, db: &dyn Sql| {
+                    let moment = tx.at(now).now();
+                    // The key first: whoever comes second with it shall hear that, and not that the stack is being changed.
+                    deed.iter().try_for_each(|deed| deed::keep_answer(db, deed, moment))?;
+                    let started = run(tx, db, &spec, start, now)?;
+                    let seq = match deed.filter(|_| !started.existing) {
+                        Some(deed) => audit::append(db, &deed.audit, moment)?,
+                        None => 0,
+                    };
+                    Ok((started, seq))
                 };
-                Ok((started, seq))
-            })
-            .await;
+                db.write_with(Lane::Intake, work).await
+            }
+        };
         fail_point!("store.start.after");
         self.told(started).map(|(started, _)| started)
     }

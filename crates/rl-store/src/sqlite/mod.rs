@@ -14,12 +14,13 @@ mod writer;
 use std::path::Path;
 use std::sync::Arc;
 
-use rl_engine::{Announce, Backend, JournalError, Lane, RowResult, Rows, Signal, Tx};
+use rl_engine::{Announce, Backend, JournalError, Lane, OperationSpec, RowResult, Rows, Signal, Submitted, Tx, UnixMs};
 use rusqlite::Connection;
 use rusqlite::config::DbConfig;
 use tokio::sync::watch;
 
 use crate::commits::Commits;
+use crate::domain::Deed;
 use crate::error::{Doing, StoreError};
 use rows::SqlRows;
 
@@ -86,6 +87,20 @@ impl Sqlite {
         self.inner.writer.is_none()
     }
 
+    /// Starts an operation that reserves nothing, together with its deed; answers the number of the audit's entry, 0 where the
+    /// operation had been started before.
+    pub(crate) async fn start_operation(
+        &self,
+        spec: OperationSpec,
+        deed: Option<Deed>,
+        now: UnixMs,
+    ) -> Result<(Submitted, u64), StoreError> {
+        match &self.inner.writer {
+            Some(writer) => writer.start_operation(spec, deed, now).await,
+            None => Err(only_looking().into()),
+        }
+    }
+
     /// Runs `work` in a transaction and returns after it is on disk. When `work` fails nothing is kept.
     pub(crate) async fn write_with<T, E>(
         &self,
@@ -112,6 +127,18 @@ impl Sqlite {
         E: From<JournalError> + Send + 'static,
     {
         self.inner.readers.read(work).await
+    }
+
+    /// Looks up one row by its key, with a single statement.
+    pub(crate) async fn look_up<T, E>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<JournalError> + Send + 'static,
+    {
+        self.inner.readers.look_up(work).await
     }
 
     /// The commits, where there is a writer.

@@ -1,7 +1,7 @@
 //! The readers: a few threads with a connection each that can only read.
 use std::collections::VecDeque;
 use std::path::PathBuf;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError, TryLockError};
 use std::thread::JoinHandle;
 
 use rl_engine::JournalError;
@@ -21,6 +21,8 @@ type Work = Box<dyn FnOnce(&Connection) + Send>;
 pub(super) struct Readers {
     shared: Arc<Shared>,
     threads: Vec<JoinHandle<()>>,
+    /// For a look at a single row, without a thread.
+    near: Mutex<Connection>,
 }
 
 struct Shared {
@@ -39,7 +41,7 @@ impl Readers {
     pub(super) fn start(connect: impl Fn() -> Result<Connection, StoreError>) -> Result<Self, StoreError> {
         let shared =
             Arc::new(Shared { queue: Mutex::default(), arrived: Condvar::new(), room: Semaphore::new(QUEUE_MAX) });
-        let mut readers = Self { shared, threads: Vec::new() };
+        let mut readers = Self { shared, threads: Vec::new(), near: Mutex::new(connect()?) };
         for number in 0..READERS {
             let connection = connect()?;
             let shared = Arc::clone(&readers.shared);
@@ -71,6 +73,23 @@ impl Readers {
         self.shared.queue.lock().unwrap_or_else(PoisonError::into_inner).works.push_back(work);
         self.shared.arrived.notify_one();
         answer.await.unwrap_or_else(|_| Err(JournalError::Poisoned.into()))
+    }
+
+    /// A read of one row by its key, with a single statement. It is done here and now where nobody else does the same: handing it
+    /// to another thread and back would take several times as long.
+    pub(super) async fn look_up<T, E>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<JournalError> + Send + 'static,
+    {
+        match self.near.try_lock() {
+            Ok(connection) => return work(&connection),
+            Err(TryLockError::Poisoned(_) | TryLockError::WouldBlock) => {}
+        }
+        self.read(work).await
     }
 }
 

@@ -6,6 +6,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use rand::rngs::StdRng;
@@ -14,7 +15,7 @@ use rl_engine::{
     ClaimRequest, Claimed, Clock, Envelope, Finish, Ids, JobState, Journal, JournalError, RegisterRequest, StepKey,
     SystemClock, UnixMs,
 };
-use rl_store::Store;
+use rl_store::{Deed, KeptAnswer, NewAudit, Store};
 use serde_json::json;
 
 use crate::eio::operation;
@@ -109,6 +110,12 @@ async fn round(disk: &Path, clock: &Arc<dyn Clock>) {
             fill(&filling);
         }
     });
+    let before = store.audit_head().await.unwrap().0;
+    let stop = Arc::new(AtomicBool::new(false));
+    let mut starters = tokio::task::JoinSet::new();
+    for _ in 0..4 {
+        starters.spawn(start_on(store.clone(), Ids::from_os(Arc::clone(clock)), Arc::clone(&stop)));
+    }
     // Running jobs record far more than the room that is left, and every write of theirs must succeed.
     let text = "x".repeat(4_000);
     let mut jobs = tokio::task::JoinSet::new();
@@ -123,6 +130,8 @@ async fn round(disk: &Path, clock: &Arc<dyn Clock>) {
     }
     let held = tokio::time::timeout(PATIENCE, jobs.join_all()).await.expect("running work waits for ever");
     filler.await.unwrap();
+    stop.store(true, Ordering::Relaxed);
+    let started: u64 = starters.join_all().await.into_iter().sum();
     let refused = journal.submit(operation(&ids), clock.now()).await;
     assert!(matches!(refused, Err(JournalError::Full { .. })), "new work on a full disk: {refused:?}");
     for claimed in &held {
@@ -146,6 +155,31 @@ async fn round(disk: &Path, clock: &Arc<dyn Clock>) {
         let job = store.journal().job(claimed.holder.job).await.unwrap().unwrap();
         assert_eq!(job.status.state, JobState::Done, "what was acknowledged is there");
     }
+    let verdict = store.verify_audit(None).await.unwrap();
+    assert_eq!((verdict.count - before, verdict.broken), (started, None), "every start that was told, and no other");
+}
+
+/// Starts operations, each with its deed; answers how many were not refused.
+async fn start_on(store: Store, ids: Ids, stop: Arc<AtomicBool>) -> u64 {
+    let mut started = 0;
+    while !stop.load(Ordering::Relaxed) {
+        let spec = operation(&ids);
+        let answer = KeptAnswer {
+            principal: "maria".to_owned(),
+            key: spec.id.to_string(),
+            request_digest: String::new(),
+            status: 202,
+            location: None,
+            body: "x".repeat(2_000),
+        };
+        let deed = Deed { audit: NewAudit::local("maria", "guest.start", "/stacks/shop"), answer: Some(answer) };
+        match store.start_operation(spec, None, Some(deed)).await.map_err(JournalError::from) {
+            Ok(_) => started += 1,
+            Err(JournalError::Full { .. }) => tokio::time::sleep(Duration::from_millis(2)).await,
+            Err(error) => panic!("{error}"),
+        }
+    }
+    started
 }
 
 async fn claim(journal: &dyn Journal, ids: &Ids, clock: &Arc<dyn Clock>) -> Vec<Claimed> {

@@ -150,7 +150,8 @@ impl Store {
 
 const COLUMNS: &str = "seq, at, actor, via, remote, action, path, before, after, prev, hash";
 
-fn head(db: &dyn Sql) -> Result<(u64, AuditHash), StoreError> {
+/// Number and hash of the newest entry.
+pub(crate) fn head(db: &dyn Sql) -> Result<(u64, AuditHash), StoreError> {
     let sql = "select seq, hash from audit order by seq desc limit 1";
     let found = first(db, sql, &[], "reading the newest audit entry", |row| Ok((row.count(0)?, row.parsed(1)?)))?;
     Ok(found.unwrap_or((0, AuditHash::START)))
@@ -163,7 +164,13 @@ pub(super) fn newest(db: &dyn Sql) -> Result<u64, StoreError> {
 
 /// Adds an entry to the chain; answers its number.
 pub(super) fn append(db: &dyn Sql, new: &NewAudit, now: UnixMs) -> Result<u64, StoreError> {
-    let (last, prev) = head(db)?;
+    let entry = next(head(db)?, new, now);
+    insert(db, &entry)?;
+    Ok(entry.seq)
+}
+
+/// The entry that follows the one with this number and hash.
+pub(crate) fn next((last, prev): (u64, AuditHash), new: &NewAudit, now: UnixMs) -> AuditRecord {
     let mut entry = AuditRecord {
         seq: last + 1,
         at: now,
@@ -178,6 +185,11 @@ pub(super) fn append(db: &dyn Sql, new: &NewAudit, now: UnixMs) -> Result<u64, S
         hash: AuditHash::START,
     };
     entry.hash = entry.computed();
+    entry
+}
+
+/// Writes an entry down that was made by [`next`].
+pub(crate) fn insert(db: &dyn Sql, entry: &AuditRecord) -> Result<(), StoreError> {
     let sql = "insert into audit (seq, at, actor, via, remote, action, path, before, after, prev, hash)
                values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
     let given = values![
@@ -193,8 +205,7 @@ pub(super) fn append(db: &dyn Sql, new: &NewAudit, now: UnixMs) -> Result<u64, S
         entry.prev.to_string(),
         entry.hash.to_string()
     ];
-    db.execute(sql, given, "writing into the audit")?;
-    Ok(entry.seq)
+    db.execute(sql, given, "writing into the audit").map(drop)
 }
 
 /// A text that both databases can hold, of bounded length.

@@ -26,6 +26,7 @@ impl Cache {
         self.flush_jobs(connection)?;
         self.flush_steps(connection)?;
         self.flush_events(connection)?;
+        self.deeds.flush(connection)?;
         if self.owners_changed {
             connection.execute("delete from owner", ()).doing(DOING)?;
             let mut insert = prepared(connection, "insert into owner (id, lease_until) values (?1, ?2)")?;

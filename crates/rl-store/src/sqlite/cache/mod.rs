@@ -4,6 +4,7 @@
 //! here; [`Cache::flush`] turns everything that changed since the last commit into statements, each row once, however often
 //! it changed. A write that fails is taken back here ([`Cache::undo_to`]) and never reaches the database. Whatever has no
 //! place here (listings, schedules, deletions) runs as statements in the same transaction, after [`Cache::settle`].
+mod deeds;
 mod flush;
 mod rows;
 mod undo;
@@ -17,6 +18,7 @@ use rl_engine::{
 use rusqlite::Connection;
 
 use super::rows::SqlRows;
+use deeds::{Deeds, Waiting};
 pub(super) use rows::CachedRows;
 use undo::Undo;
 
@@ -47,6 +49,16 @@ pub(super) struct Cache {
     mark: usize,
     /// Length of `events` when the current write began.
     events_mark: usize,
+    deeds: Deeds,
+    /// The deeds that waited when the current write began.
+    deeds_mark: Waiting,
+}
+
+/// Events and deeds that wait to be written out.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Logged {
+    events: usize,
+    deeds: Waiting,
 }
 
 /// What must be written out.
@@ -145,6 +157,8 @@ impl Cache {
             savepoint: false,
             mark: 0,
             events_mark: 0,
+            deeds: Deeds::default(),
+            deeds_mark: Waiting::default(),
         })
     }
 
@@ -152,6 +166,7 @@ impl Cache {
     pub(super) fn begin(&mut self) {
         self.mark = self.undo.len();
         self.events_mark = self.events.len();
+        self.deeds_mark = self.deeds.waiting();
         self.savepoint = false;
     }
 
@@ -253,6 +268,8 @@ impl Cache {
         }
         self.events.clear();
         self.events_mark = 0;
+        self.deeds.clean();
+        self.deeds_mark = Waiting::default();
         self.owners_changed = false;
         (changed.jobs, changed.operations)
     }

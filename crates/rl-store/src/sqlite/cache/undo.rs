@@ -4,7 +4,7 @@ use rl_engine::{
 };
 use std::collections::BTreeMap;
 
-use super::{Cache, Job, Operation};
+use super::{Cache, Job, Logged, Operation};
 use crate::error::{Doing, StoreError};
 
 /// What was there before one change. Exchanging it with what is there now goes back, exchanging again goes forward.
@@ -25,21 +25,28 @@ impl Cache {
         }
         self.undo_to(self.mark);
         self.events.truncate(self.events_mark);
+        self.deeds.cut(self.deeds_mark);
         self.changed.early.clear();
         Ok(())
     }
 
-    /// Takes back every write since the last [`Cache::keep`]; nothing of them was sent to the database. Events are cut back to
-    /// the given number.
-    pub(in crate::sqlite) fn undo_all(&mut self, events: usize) {
+    /// Takes back every write since the last [`Cache::keep`]; nothing of them was sent to the database. Events and deeds are cut
+    /// back to the given ones.
+    pub(in crate::sqlite) fn undo_all(&mut self, to: Logged) {
         self.undo_to(0);
-        self.events.truncate(events);
+        self.events.truncate(to.events);
+        self.deeds.cut(to.deeds);
         self.mark = 0;
     }
 
-    /// How many events wait to be written out.
-    pub(in crate::sqlite) fn events(&self) -> usize {
-        self.events.len()
+    /// What waits to be written out.
+    pub(in crate::sqlite) fn logged(&self) -> Logged {
+        Logged { events: self.events.len(), deeds: self.deeds.waiting() }
+    }
+
+    /// The current write has statements of its own, which may write into the audit.
+    pub(in crate::sqlite) fn forget_head(&mut self) {
+        self.deeds.forget_head();
     }
 
     fn undo_to(&mut self, mark: usize) {

@@ -7,13 +7,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use rl_engine::{JournalError, Lane, Signal, Tx};
+use rl_engine::{JournalError, Lane, OperationSpec, Signal, Submitted, Tx, UnixMs};
 use rusqlite::Connection;
 use tokio::sync::{oneshot, watch};
 
 use super::dir::HeldDir;
 use super::{Commit, Pending};
 use crate::commits::Commits;
+use crate::domain::Deed;
 use crate::error::StoreError;
 use queue::{Shared, Work};
 use session::Session;
@@ -56,6 +57,16 @@ impl Writer {
         E: From<JournalError> + Send + 'static,
     {
         self.send(lane, false, move |session| session.in_cache(work)).await
+    }
+
+    /// Starts an operation, together with its deed; see [`Session::start_operation`].
+    pub(super) async fn start_operation(
+        &self,
+        spec: OperationSpec,
+        deed: Option<Deed>,
+        now: UnixMs,
+    ) -> Result<(Submitted, u64), StoreError> {
+        self.send(Lane::Intake, false, move |session| session.start_operation(&spec, deed, now)).await
     }
 
     /// A write that also runs statements of its own.

@@ -62,7 +62,7 @@ impl Shared {
         }
         let mut running = run(session, progress);
         session.cache.keep();
-        let events = session.cache.events();
+        let logged = session.cache.logged();
         let new = run(session, intake);
         let mut outcome = self.end(session);
         if outcome != Commit::TakenBack {
@@ -76,7 +76,7 @@ impl Shared {
         }
         // The new work is refused, the running work is tried again, with the reserve's room, until it fits.
         let any_new = !new.is_empty();
-        session.cache.undo_all(events);
+        session.cache.undo_all(logged);
         self.answer(session, new, Commit::TakenBack);
         outcome = self.insist(session);
         if any_new && outcome == Commit::Kept && session.rebuild().is_err() {

@@ -3,10 +3,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use rl_engine::{Announce, JournalError, Sched, Tx};
+use rl_engine::{Announce, JournalError, OperationSpec, Sched, Submitted, Tx, UnixMs, submit_in};
 use rusqlite::Connection;
 use rusqlite::config::DbConfig;
 
+use crate::domain::Deed;
 use crate::error::{Doing, StoreError};
 use crate::sqlite::Commit;
 use crate::sqlite::cache::{Cache, CachedRows};
@@ -102,12 +103,52 @@ impl Session {
         &mut self,
         work: impl FnOnce(&mut Tx<'_>) -> Result<T, E>,
     ) -> (Result<T, E>, Announce) {
+        self.in_cache_then(work, |_, _, value| Ok(value))
+    }
+
+    /// Starts an operation on the remembered rows, together with its deed. One that had been started before is no deed, though
+    /// it is answered.
+    pub(super) fn start_operation(
+        &mut self,
+        spec: &OperationSpec,
+        deed: Option<Deed>,
+        now: UnixMs,
+    ) -> (Result<(Submitted, u64), StoreError>, Announce) {
+        // The key first: whoever comes second with it shall hear that, and not that the stack is being changed.
+        let answer = deed.as_ref().and_then(|deed| deed.answer.clone());
+        if let Some(answer) = &answer
+            && let Err(refused) = self.cache.refuse_answered(&self.connection, answer, now)
+        {
+            return (Err(refused), Announce::default());
+        }
+        self.in_cache_then(
+            |tx| Ok(submit_in(tx, spec, now)?),
+            |cache, connection, submitted: Submitted| {
+                if let Some(answer) = answer {
+                    cache.keep_answer(answer, now);
+                }
+                match deed.filter(|_| !submitted.existing) {
+                    Some(deed) => Ok((submitted, cache.append_entry(connection, &deed, now)?)),
+                    None => Ok((submitted, 0)),
+                }
+            },
+        )
+    }
+
+    /// Runs one write on the remembered rows, then what belongs to it and is no row of the journal.
+    fn in_cache_then<T, U, E: From<JournalError>>(
+        &mut self,
+        work: impl FnOnce(&mut Tx<'_>) -> Result<T, E>,
+        then: impl FnOnce(&mut Cache, &Connection, T) -> Result<U, E>,
+    ) -> (Result<U, E>, Announce) {
         self.cache.begin();
         let mut rows = CachedRows::new(&self.connection, &mut self.cache);
         let mut tx = Tx::new(&mut rows, &mut self.sched);
         let result = work(&mut tx);
         let closed = tx.close().map_err(E::from);
-        match result.and_then(|value| closed.map(|announce| (value, announce))) {
+        let result = result.and_then(|value| closed.map(|announce| (value, announce)));
+        let (cache, connection) = (&mut self.cache, &self.connection);
+        match result.and_then(|(value, announce)| Ok((then(cache, connection, value)?, announce))) {
             Ok((value, announce)) => match self.cache.close(&self.connection) {
                 Ok(()) => {
                     self.sched.take_touched();
@@ -128,6 +169,7 @@ impl Session {
             .cache
             .settled(&self.connection)
             .and_then(|()| Ok(self.connection.execute_batch("savepoint work").doing("starting a write")?));
+        self.cache.forget_head();
         if let Err(error) = started {
             self.broken |= !self.connection.is_autocommit() && !matches!(error, JournalError::Full { .. });
             return (Err(error.into()), Announce::default());

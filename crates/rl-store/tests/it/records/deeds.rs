@@ -1,4 +1,5 @@
 //! A deed is written with its change or not at all, and a key is answered once.
+use rl_engine::OperationSpec;
 use rl_store::{AuditQuery, Conflict, Deed, KeptAnswer};
 
 use super::{Bench, conflict, did, keyed};
@@ -10,6 +11,8 @@ crate::home::cases! {
     of_two_with_one_key_one_wins,
     a_refused_change_leaves_no_deed,
     answers_are_kept_for_a_day,
+    a_start_that_reserves_nothing_is_a_deed_too,
+    deeds_of_every_kind_at_once_make_one_chain,
 }
 
 async fn actions(bench: &Bench) -> Vec<String> {
@@ -97,4 +100,52 @@ async fn answers_are_kept_for_a_day(home: Home) {
     assert!(!bench.store.tidy().await.unwrap());
     let rows = rl_store::check(bench.home.place()).await.unwrap().tables["kept_answer"];
     assert_eq!(rows, 2, "one of three was too old");
+}
+
+async fn a_start_that_reserves_nothing_is_a_deed_too(home: Home) {
+    let bench = Bench::new(home).await;
+    let act = async |spec: &OperationSpec, key: &str| {
+        bench.store.start_operation(spec.clone(), None, Some(keyed(key, key))).await
+    };
+    let spec = OperationSpec { exclusive: true, ..bench.spec("shop") };
+    let mut told = bench.store.subscribe_audit();
+    let started = act(&spec, "k1").await.unwrap();
+    assert_eq!((started.existing, started.revision, *told.borrow_and_update()), (false, None, 1));
+    assert_eq!(kept(&bench, "k1").await.map(|answer| answer.body).as_deref(), Some("k1"));
+    // Whoever comes second with a key hears that, whatever else is wrong.
+    let second = OperationSpec { exclusive: true, ..bench.spec("shop") };
+    assert!(matches!(conflict(act(&second, "k1").await), Conflict::Answered { .. }));
+    assert!(matches!(conflict(act(&second, "k2").await), Conflict::Unfinished { .. }));
+    assert_eq!((kept(&bench, "k2").await, actions(&bench).await.len()), (None, 1), "nothing of it is left");
+    let again = act(&spec, "k3").await.unwrap();
+    assert_eq!((again.existing, again.operation, actions(&bench).await.len()), (true, started.operation, 1));
+    bench.end_all().await;
+    bench.later(24 * 3600);
+    act(&second, "k1").await.unwrap();
+    assert_eq!(actions(&bench).await.len(), 2, "a day later the key is free");
+    assert_eq!(bench.store.verify_audit(None).await.unwrap().broken, None);
+}
+
+/// Some writes keep the end of the chain in memory and some read it; they share batches here.
+async fn deeds_of_every_kind_at_once_make_one_chain(home: Home) {
+    let bench = Bench::new(home).await;
+    let mut writes = tokio::task::JoinSet::new();
+    for number in 0..120 {
+        let (store, spec) = (bench.store.clone(), bench.spec(&format!("s{}", number / 4)));
+        let spec = OperationSpec { exclusive: true, ..spec };
+        // Of four starts of a stack one is carried out; of two with one key at most one.
+        let deed = keyed(&format!("k{}", number / 2), "x");
+        writes.spawn(async move {
+            match number % 4 {
+                3 => store.audit(did("seen", "/x")).await.is_ok(),
+                _ => store.start_operation(spec, None, Some(deed)).await.is_ok(),
+            }
+        });
+    }
+    let done = writes.join_all().await.into_iter().filter(|done| *done).count();
+    assert_eq!(done, 60, "30 starts and 30 entries by themselves");
+    let verdict = bench.store.verify_audit(None).await.unwrap();
+    assert_eq!((verdict.count, verdict.broken), (60, None));
+    let tables = rl_store::check(bench.home.place()).await.unwrap().tables;
+    assert_eq!((tables["operation"], tables["kept_answer"]), (30, 30));
 }
