@@ -66,9 +66,7 @@ pub(crate) struct Follower {
 impl Follower {
     /// Begins to follow.
     pub(crate) fn new(hub: Arc<Hub>, with: Following) -> Self {
-        let live = hub.subscribe();
-        // After the subscription: what comes later than this comes by itself.
-        let newest = hub.newest();
+        let (live, newest) = hub.subscribe();
         let after = with.after.unwrap_or(newest);
         let first = Event::default().event("ready").id(after.to_string()).retry(RETRY).data("{}");
         let reach = with.reach;

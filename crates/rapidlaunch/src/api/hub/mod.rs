@@ -6,8 +6,8 @@ mod seats;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rl_engine::PAGE_MAX;
@@ -42,6 +42,8 @@ pub(crate) struct Hub {
     events: AtomicU64,
     changes: AtomicU64,
     live: broadcast::Sender<News>,
+    /// Held while somebody begins to follow, and while what nobody follows is passed over.
+    door: Mutex<()>,
 }
 
 impl Hub {
@@ -55,7 +57,8 @@ impl Hub {
         let signals = happenings.signals();
         let Position { events, changes } = happenings.newest().await?;
         let live = broadcast::channel(room).0;
-        let hub = Arc::new(Self { happenings, events: AtomicU64::new(events), changes: AtomicU64::new(changes), live });
+        let (events, changes) = (AtomicU64::new(events), AtomicU64::new(changes));
+        let hub = Arc::new(Self { happenings, events, changes, live, door: Mutex::default() });
         let reader = Arc::clone(&hub);
         tokio::spawn(async move {
             tokio::select! {
@@ -79,9 +82,24 @@ impl Hub {
         Position { events: of(Part::Events), changes: of(Part::Changes) }
     }
 
-    /// What will be handed on from now.
-    fn subscribe(&self) -> broadcast::Receiver<News> {
-        self.live.subscribe()
+    /// What will be handed on from now, and after which place.
+    fn subscribe(&self) -> (broadcast::Receiver<News>, Position) {
+        let _door = self.door.lock().unwrap_or_else(PoisonError::into_inner);
+        let live = self.live.subscribe();
+        // After the subscription: what comes later than this comes by itself.
+        (live, self.newest())
+    }
+
+    /// Passes over everything up to a place while nobody follows; answers whether that is so.
+    fn pass_over(&self, newest: Position) -> bool {
+        let _door = self.door.lock().unwrap_or_else(PoisonError::into_inner);
+        let alone = self.followers() == 0;
+        if alone {
+            for part in Part::ALL {
+                self.place(part).fetch_max(newest.of(part), Ordering::AcqRel);
+            }
+        }
+        alone
     }
 
     /// How many follow.
@@ -92,8 +110,10 @@ impl Hub {
     async fn read_on(&self, mut signals: Signals) {
         loop {
             let mut more = false;
-            for part in Part::ALL {
-                match self.hand_on(part).await {
+            // Reading what happens costs as much as making it happen; whoever comes later reads the logs.
+            let heard = if self.pass_over(signals.newest()) { &[] } else { &Part::ALL[..] };
+            for part in heard {
+                match self.hand_on(*part).await {
                     Ok(some) => more |= some,
                     Err(error) => {
                         tracing::warn!(%error, "what happens cannot be read; trying again");

@@ -126,6 +126,21 @@ async fn a_slow_follower_reads_the_log_and_misses_nothing() {
 }
 
 #[tokio::test]
+async fn what_nobody_follows_is_passed_over_and_still_there_for_who_comes_back() {
+    let lab = Lab::new(2).await;
+    for _ in 0..3 {
+        lab.change("/stacks/shop").await;
+    }
+    // Beginning now and coming back both begin at the right place, and from here on everything comes by itself.
+    let mut new = lab.follow(lab.following(Role::Viewer, "/"));
+    let mut back = lab.follow(Following { after: "0-1".parse().ok(), ..lab.following(Role::Viewer, "/") });
+    assert_eq!(new.next().await.unwrap(), "ready 0-3");
+    assert_eq!(back.some(3).await, ["ready 0-1", "change 0-2", "change 0-3"]);
+    lab.change("/stacks/shop").await;
+    assert_eq!((new.next().await.unwrap(), back.next().await.unwrap()), ("change 0-4".into(), "change 0-4".into()));
+}
+
+#[tokio::test]
 async fn one_that_falls_too_far_behind_is_told_to_fetch_anew() {
     let lab = Lab::new(2).await;
     let mut heard = lab.follow(Following { reach: 3, ..lab.following(Role::Viewer, "/") });

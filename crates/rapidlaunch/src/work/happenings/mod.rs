@@ -9,7 +9,7 @@ mod wanted;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use rl_engine::{EventQuery, Journal, JournalError, OperationId};
+use rl_engine::{Event, EventQuery, Journal, JournalError, OperationId};
 use rl_model::{AccessPath, Right};
 use rl_store::{AuditQuery, Store, StoreError};
 use tokio::sync::Mutex;
@@ -22,6 +22,8 @@ pub(crate) use wanted::Wanted;
 
 /// Name under which entries of the audit are sent.
 pub(crate) const CHANGE: &str = "change";
+/// Kind of an operation's first event, which names its stack.
+const SUBMITTED: &str = "operation.submitted";
 /// Operations whose stacks are remembered; more would be a leak in a server that runs for years.
 const SUBJECTS_MAX: usize = 4_096;
 
@@ -120,7 +122,7 @@ impl Happenings {
         let events = self.journal.events(EventQuery { after, operation: None, limit }).await?;
         let mut told = Vec::with_capacity(events.len());
         for event in events {
-            let stack = self.subject(event.operation).await?;
+            let stack = self.subject_of(&event).await?;
             let event = EventShape::of(event, stack);
             told.push(Told {
                 part: Part::Events,
@@ -161,18 +163,33 @@ impl Happenings {
         Ok(told)
     }
 
+    /// The stack of an event's operation. The first event of an operation names it, so that nothing is read for the others.
+    async fn subject_of(&self, event: &Event) -> Result<Option<String>, JournalError> {
+        match event.body["subject"].as_str() {
+            Some(named) if event.kind == SUBMITTED => {
+                self.remember(event.operation, named).await;
+                Ok(Some(named.to_owned()))
+            }
+            _ => self.subject(event.operation).await,
+        }
+    }
+
     /// The stack of an operation.
     async fn subject(&self, id: OperationId) -> Result<Option<String>, JournalError> {
         if let Some(known) = self.subjects.lock().await.get(&id) {
             return Ok(Some(known.clone()));
         }
         let Some(record) = self.journal.operation(id).await? else { return Ok(None) };
+        self.remember(id, &record.info.subject).await;
+        Ok(Some(record.info.subject))
+    }
+
+    async fn remember(&self, id: OperationId, subject: &str) {
         let mut subjects = self.subjects.lock().await;
         if subjects.len() >= SUBJECTS_MAX {
             subjects.clear();
         }
-        subjects.insert(id, record.info.subject.clone());
-        Ok(Some(record.info.subject))
+        subjects.insert(id, subject.to_owned());
     }
 }
 
@@ -183,6 +200,11 @@ pub(crate) struct Signals {
 }
 
 impl Signals {
+    /// The numbers that were told last.
+    pub(crate) fn newest(&self) -> Position {
+        Position { events: self.events.borrow().events, changes: *self.changes.borrow() }
+    }
+
     /// Waits for more; `false` when there will be none.
     pub(crate) async fn more(&mut self) -> bool {
         let more = tokio::select! {
