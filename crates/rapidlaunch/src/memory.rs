@@ -40,8 +40,9 @@ pub(crate) fn limit_arenas() {
 pub(crate) fn trim() {
     #[cfg(target_env = "gnu")]
     #[expect(unsafe_code, reason = "mi_collect, malloc_trim and madvise have no safe form")]
-    // SAFETY: `mi_collect` and `malloc_trim` touch free memory alone. The ranges are code that is mapped from a file (proc_pid_maps(5)) and was
-    // never written to, so that MADV_DONTNEED drops no content: the next access reads it from the file (madvise(2)).
+    // SAFETY: `mi_collect` and `malloc_trim` touch free memory alone. The ranges are code that is mapped from a file
+    // (proc_pid_maps(5)) and was never written to, so that MADV_DONTNEED drops no content: the next access reads it from the file
+    // (madvise(2)).
     unsafe {
         libmimalloc_sys::mi_collect(true);
         libc::malloc_trim(0);
