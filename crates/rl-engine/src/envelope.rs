@@ -117,23 +117,28 @@ impl<'de> Visitor<'de> for Fields {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Envelope, A::Error> {
-        let missing = serde::de::Error::missing_field;
+        use serde::de::Error;
+        let missing = A::Error::missing_field;
         let (mut kind, mut version, mut body) = (None, None, None::<Box<RawValue>>);
         let mut rest = serde_json::Map::new();
         while let Some(name) = map.next_key::<String>()? {
             match name.as_str() {
-                "kind" => kind = Some(map.next_value()?),
-                "version" => version = Some(map.next_value()?),
-                "body" => body = Some(map.next_value()?),
+                "kind" if kind.is_none() => kind = Some(map.next_value()?),
+                "version" if version.is_none() => version = Some(map.next_value()?),
+                "body" if body.is_none() => body = Some(map.next_value()?),
+                "kind" | "version" | "body" => return Err(A::Error::custom(format!("duplicate field `{name}`"))),
                 _ => {
                     rest.insert(name, map.next_value()?);
                 }
             }
         }
+        let body = body.ok_or_else(|| missing("body"))?;
+        // A raw value is only passed over: half a surrogate, a number beyond all bounds or a nesting without end show here.
+        serde_json::from_str::<Value>(body.get()).map_err(A::Error::custom)?;
         Ok(Envelope {
             kind: kind.ok_or_else(|| missing("kind"))?,
             version: version.ok_or_else(|| missing("version"))?,
-            body: body.ok_or_else(|| missing("body"))?.into(),
+            body: body.into(),
             rest,
         })
     }

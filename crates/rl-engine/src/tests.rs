@@ -60,7 +60,12 @@ fn a_body_is_the_text_it_was_stored_as() {
     let again: Envelope = serde_json::from_str(&serde_json::to_string(&read).unwrap()).unwrap();
     assert_eq!((again.body.text(), &again.rest), (read.body.text(), &read.rest));
     assert_ne!(read, Envelope::new("toy", 3, json!({ "a": "ü" })));
-    for wrong in [r#"{"kind":"toy","version":3}"#, r#"{"kind":"toy","version":3,"body":{"a":}}"#, "[]"] {
+    let deep = format!("{}{}", "[".repeat(200), "]".repeat(200));
+    for body in [r#"{"a":}"#, r#""\ud800""#, "1e999", &deep, "1,\"kind\":\"toy\""] {
+        let wrong = format!(r#"{{"kind":"toy","version":3,"body":{body}}}"#);
+        assert!(serde_json::from_str::<Envelope>(&wrong).is_err(), "{wrong}");
+    }
+    for wrong in [r#"{"kind":"toy","version":3}"#, "[]"] {
         assert!(serde_json::from_str::<Envelope>(wrong).is_err(), "{wrong}");
     }
 }

@@ -114,7 +114,8 @@ impl Db {
         }
     }
 
-    /// Looks up one row by its key, with a single statement.
+    /// Looks up one row by its key, with a single statement. In a data directory that is done here and now where nobody else does the
+    /// same: handing it to another thread and back would take several times as long.
     pub(crate) async fn look_up<T, E>(
         &self,
         work: impl FnOnce(&dyn Sql) -> Result<T, E> + Send + 'static,
@@ -123,10 +124,12 @@ impl Db {
         T: Send + 'static,
         E: From<JournalError> + Send + 'static,
     {
-        match self {
-            Db::Sqlite(sqlite) => sqlite.look_up(move |connection| work(connection)).await,
-            Db::Postgres(postgres) => postgres.read_with(work).await,
+        if let Db::Sqlite(sqlite) = self
+            && let Some(connection) = sqlite.near()
+        {
+            return work(&*connection);
         }
+        self.read_with(work).await
     }
 
     /// The journal for an engine.

@@ -12,7 +12,7 @@ mod tests;
 mod writer;
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, MutexGuard};
 
 use rl_engine::{Announce, Backend, JournalError, Lane, OperationSpec, RowResult, Rows, Signal, Submitted, Tx, UnixMs};
 use rusqlite::Connection;
@@ -129,16 +129,9 @@ impl Sqlite {
         self.inner.readers.read(work).await
     }
 
-    /// Looks up one row by its key, with a single statement.
-    pub(crate) async fn look_up<T, E>(
-        &self,
-        work: impl FnOnce(&Connection) -> Result<T, E> + Send + 'static,
-    ) -> Result<T, E>
-    where
-        T: Send + 'static,
-        E: From<JournalError> + Send + 'static,
-    {
-        self.inner.readers.look_up(work).await
+    /// A connection for a single statement here and now, unless somebody else has it.
+    pub(crate) fn near(&self) -> Option<MutexGuard<'_, Connection>> {
+        self.inner.readers.near()
     }
 
     /// The commits, where there is a writer.

@@ -1,7 +1,7 @@
 //! The readers: a few threads with a connection each that can only read.
 use std::collections::VecDeque;
 use std::path::PathBuf;
-use std::sync::{Arc, Condvar, Mutex, PoisonError, TryLockError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
 use rl_engine::JournalError;
@@ -75,21 +75,9 @@ impl Readers {
         answer.await.unwrap_or_else(|_| Err(JournalError::Poisoned.into()))
     }
 
-    /// A read of one row by its key, with a single statement. It is done here and now where nobody else does the same: handing it
-    /// to another thread and back would take several times as long.
-    pub(super) async fn look_up<T, E>(
-        &self,
-        work: impl FnOnce(&Connection) -> Result<T, E> + Send + 'static,
-    ) -> Result<T, E>
-    where
-        T: Send + 'static,
-        E: From<JournalError> + Send + 'static,
-    {
-        match self.near.try_lock() {
-            Ok(connection) => return work(&connection),
-            Err(TryLockError::Poisoned(_) | TryLockError::WouldBlock) => {}
-        }
-        self.read(work).await
+    /// A connection for a single statement here and now, unless somebody else has it.
+    pub(super) fn near(&self) -> Option<MutexGuard<'_, Connection>> {
+        self.near.try_lock().ok()
     }
 }
 

@@ -5,7 +5,7 @@ use rl_engine::UnixMs;
 use rusqlite::Connection;
 
 use super::Cache;
-use crate::domain::{self, AuditHash, AuditRecord, Deed, KeptAnswer};
+use crate::domain::{self, AuditHash, AuditRecord, KeptAnswer, NewAudit};
 use crate::error::StoreError;
 
 /// See the module.
@@ -57,11 +57,6 @@ impl Deeds {
         self.cut(Waiting::default());
     }
 
-    /// Somebody else writes entries.
-    pub(super) fn forget_head(&mut self) {
-        self.head = None;
-    }
-
     /// Number and hash of the newest entry that waits.
     fn newest(&self) -> Option<(u64, AuditHash)> {
         self.entries.last().map(|last| (last.seq, last.hash))
@@ -78,6 +73,11 @@ impl Deeds {
 }
 
 impl Cache {
+    /// The current write has statements of its own, which may write into the audit.
+    pub(in crate::sqlite) fn forget_head(&mut self) {
+        self.deeds.head = None;
+    }
+
     /// Refuses a key under which an answer is kept.
     pub(in crate::sqlite) fn refuse_answered(
         &self,
@@ -97,14 +97,14 @@ impl Cache {
         self.deeds.answers.push((answer, now));
     }
 
-    /// Adds the entry of a deed to the chain; answers its number.
+    /// Adds an entry to the chain; answers its number.
     pub(in crate::sqlite) fn append_entry(
         &mut self,
         connection: &Connection,
-        deed: &Deed,
+        new: &NewAudit,
         now: UnixMs,
     ) -> Result<u64, StoreError> {
-        let entry = domain::next_entry(self.deeds.head(connection)?, &deed.audit, now);
+        let entry = domain::next_entry(self.deeds.head(connection)?, new, now);
         let seq = entry.seq;
         self.deeds.entries.push(entry);
         Ok(seq)

@@ -47,15 +47,13 @@ pub(super) struct Cache {
     savepoint: bool,
     /// Length of `undo` when the current write began.
     mark: usize,
-    /// Length of `events` when the current write began.
-    events_mark: usize,
     deeds: Deeds,
-    /// The deeds that waited when the current write began.
-    deeds_mark: Waiting,
+    /// What waited when the current write began.
+    logged_mark: Logged,
 }
 
 /// Events and deeds that wait to be written out.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Logged {
     events: usize,
     deeds: Waiting,
@@ -156,17 +154,15 @@ impl Cache {
             direct: false,
             savepoint: false,
             mark: 0,
-            events_mark: 0,
             deeds: Deeds::default(),
-            deeds_mark: Waiting::default(),
+            logged_mark: Logged::default(),
         })
     }
 
     /// A write begins.
     pub(super) fn begin(&mut self) {
         self.mark = self.undo.len();
-        self.events_mark = self.events.len();
-        self.deeds_mark = self.deeds.waiting();
+        self.logged_mark = self.logged();
         self.savepoint = false;
     }
 
@@ -267,9 +263,8 @@ impl Cache {
             }
         }
         self.events.clear();
-        self.events_mark = 0;
         self.deeds.clean();
-        self.deeds_mark = Waiting::default();
+        self.logged_mark = Logged::default();
         self.owners_changed = false;
         (changed.jobs, changed.operations)
     }

@@ -24,8 +24,7 @@ impl Cache {
             connection.execute_batch("rollback to cached; release cached").doing("taking a write back")?;
         }
         self.undo_to(self.mark);
-        self.events.truncate(self.events_mark);
-        self.deeds.cut(self.deeds_mark);
+        self.cut(self.logged_mark);
         self.changed.early.clear();
         Ok(())
     }
@@ -34,19 +33,18 @@ impl Cache {
     /// back to the given ones.
     pub(in crate::sqlite) fn undo_all(&mut self, to: Logged) {
         self.undo_to(0);
+        self.cut(to);
+        self.mark = 0;
+    }
+
+    fn cut(&mut self, to: Logged) {
         self.events.truncate(to.events);
         self.deeds.cut(to.deeds);
-        self.mark = 0;
     }
 
     /// What waits to be written out.
     pub(in crate::sqlite) fn logged(&self) -> Logged {
         Logged { events: self.events.len(), deeds: self.deeds.waiting() }
-    }
-
-    /// The current write has statements of its own, which may write into the audit.
-    pub(in crate::sqlite) fn forget_head(&mut self) {
-        self.deeds.forget_head();
     }
 
     fn undo_to(&mut self, mark: usize) {
@@ -120,7 +118,7 @@ impl Cache {
                     forward.push(self.exchange(undo));
                 }
             }
-            let events = self.events.split_off(self.events_mark.min(self.events.len()));
+            let events = self.events.split_off(self.logged_mark.events.min(self.events.len()));
             self.flush(connection)?;
             self.clean();
             let empty = forward.is_empty() && events.is_empty();

@@ -115,7 +115,7 @@ impl Session {
         now: UnixMs,
     ) -> (Result<(Submitted, u64), StoreError>, Announce) {
         // The key first: whoever comes second with it shall hear that, and not that the stack is being changed.
-        let answer = deed.as_ref().and_then(|deed| deed.answer.clone());
+        let (audit, answer) = deed.map_or((None, None), |deed| (Some(deed.audit), deed.answer));
         if let Some(answer) = &answer
             && let Err(refused) = self.cache.refuse_answered(&self.connection, answer, now)
         {
@@ -127,8 +127,8 @@ impl Session {
                 if let Some(answer) = answer {
                     cache.keep_answer(answer, now);
                 }
-                match deed.filter(|_| !submitted.existing) {
-                    Some(deed) => Ok((submitted, cache.append_entry(connection, &deed, now)?)),
+                match audit.filter(|_| !submitted.existing) {
+                    Some(audit) => Ok((submitted, cache.append_entry(connection, &audit, now)?)),
                     None => Ok((submitted, 0)),
                 }
             },
